@@ -1,0 +1,47 @@
+"""Unsupervised, live segmentation of microscopy images for napari and for scripts.
+
+The public names are loaded on first use (PEP 562), so that importing this
+package costs nothing: neither torch nor napari is imported by it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.api import iter_segment, predict, segment
+    from napari_ufseg.engine.config import SegmentationConfig
+    from napari_ufseg.engine.errors import UfsegError
+    from napari_ufseg.engine.model_file import load_model, save_model
+
+_HOMES = {
+    "SegmentationConfig": "config",
+    "UfsegError": "errors",
+    "iter_segment": "api",
+    "load_model": "model_file",
+    "predict": "api",
+    "save_model": "model_file",
+    "segment": "api",
+}
+
+__all__ = [
+    "SegmentationConfig",
+    "UfsegError",
+    "__version__",
+    "iter_segment",
+    "load_model",
+    "predict",
+    "save_model",
+    "segment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.engine.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The method itself: numpy and torch, never napari or Qt."""

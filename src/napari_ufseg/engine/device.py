@@ -1,0 +1,58 @@
+"""Where the numbers are crunched: device choice, torch's threads, peak memory."""
+
+import sys
+
+import psutil
+import torch
+
+from napari_ufseg.engine.errors import DeviceError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The torch device of that name.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        ``auto`` takes the first that works of cuda, mps and cpu.
+
+    Raises
+    ------
+    DeviceError
+        If the name is unknown or the device is not there.
+    """
+    if name not in DEVICES:
+        raise DeviceError(f"There is no device {name!r}: use one of {', '.join(DEVICES)}.")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available[name]:
+        raise DeviceError(f"The device {name} is not available on this machine: use auto or cpu.")
+    return torch.device(name)
+
+
+def release_memory(device: torch.device) -> None:
+    """Hand cached GPU memory back to the system; nothing to do on the CPU."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def peak_memory_bytes(device: torch.device) -> dict[str, int]:
+    """Largest memory so far, in bytes: of this process (``process``) and on the GPU (``cuda``) if one is used."""
+    peak = {"process": _peak_resident_bytes()}
+    if device.type == "cuda":
+        peak["cuda"] = torch.cuda.max_memory_allocated(device)
+    return peak
+
+
+def _peak_resident_bytes() -> int:
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,77 @@
+"""The errors and warnings of the engine, and the gate through which foreign errors become ours.
+
+None of them derives from RuntimeError: a Qt generator worker swallows that
+kind without a word, so a run that met one would never be seen to end.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UfsegError(Exception):
+    """Base of everything that the engine raises on purpose; the message is one sentence for the user."""
+
+
+class ConfigError(UfsegError, ValueError):
+    """An option is unknown or its value lies outside the allowed range."""
+
+
+class ImageError(UfsegError, ValueError):
+    """An image, or a scribble image, cannot be used as it is."""
+
+
+class DeviceError(UfsegError):
+    """The compute device that was asked for is not available."""
+
+
+class MemoryShortageError(UfsegError):
+    """The machine or the GPU has too little memory for the run."""
+
+
+class TrainingError(UfsegError):
+    """Training could not go on."""
+
+
+class ModelFileError(UfsegError):
+    """A model file cannot be read or written."""
+
+
+class FileError(UfsegError):
+    """An image or label file cannot be read or written."""
+
+
+class UfsegWarning(UserWarning):
+    """Something worth knowing that does not stop the work."""
+
+
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+
+
+@contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Turn whatever torch, numpy or the system raise into a `UfsegError`.
+
+    Parameters
+    ----------
+    doing : str
+        What was going on, as the subject of a sentence, for example ``"Training"``.
+
+    Raises
+    ------
+    MemoryShortageError
+        For MemoryError and for torch's out-of-memory errors (a kind of RuntimeError).
+    TrainingError
+        For every other exception that is not a `UfsegError` already.
+    """
+    try:
+        yield
+    except UfsegError:
+        raise
+    except Exception as error:
+        text = str(error).strip()
+        if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
+            raise MemoryShortageError(
+                f"{doing} ran out of memory: use a smaller image or fewer features (n_features) and classes (n_classes)."
+            ) from error
+        first_line = text.splitlines()[0] if text else "no further message"
+        raise TrainingError(f"{doing} failed: {type(error).__name__}: {first_line}") from error

@@ -1,0 +1,137 @@
+"""The five terms of the loss; each takes the response r (B, K, Y, X) first and gives a scalar.
+
+Labels are class indices k = argmax r, 0 to K - 1. Scribbles are label images
+as people see them: 0 for none, s for class index s - 1.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_ufseg.engine.config import SegmentationConfig
+
+
+def similarity_loss(response: Tensor, scribbles: Tensor | None = None, *, labels: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy between the response and its own labels (paper, section III-A).
+
+    Parameters
+    ----------
+    response : (B, K, Y, X) float tensor
+    scribbles : (B, Y, X) integer tensor, optional
+        Pixels with a scribble are left out; without any pixel left the loss is 0.
+    labels : (B, Y, X) int64 tensor, optional
+        ``response.argmax(1)``, if it is known already.
+    """
+    target = response.detach().argmax(1) if labels is None else labels
+    if scribbles is None:
+        return F.cross_entropy(response, target)
+    return _mean_where(scribbles == 0, response, target)
+
+
+def continuity_loss(response: Tensor, nu_y: float = 1.0, nu_x: float = 1.0) -> Tensor:
+    """Mean absolute difference of the responses of neighbours (paper, section III-B).
+
+    Parameters
+    ----------
+    response : (B, K, Y, X) float tensor
+    nu_y, nu_x : float
+        Weights of vertical and horizontal neighbours. An axis of one pixel has no neighbours and adds nothing.
+    """
+    loss = response.new_zeros(())
+    if response.shape[2] > 1:
+        loss = loss + nu_y * (response[:, :, 1:] - response[:, :, :-1]).abs().mean()
+    if response.shape[3] > 1:
+        loss = loss + nu_x * (response[:, :, :, 1:] - response[:, :, :, :-1]).abs().mean()
+    return loss
+
+
+def max_area_loss(response: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    """Area share of the largest class, in [0, 1]: hard in value, soft in gradient.
+
+    The value counts pixels. Counting has no gradient, so the gradient is that
+    of the class's mean softmax probability (straight-through estimator,
+    Bengio et al. 2013, arXiv:1308.3432).
+    """
+    share = class_shares(response, labels)
+    largest = int(share.argmax())
+    return _straight_through(share[largest], response, largest)
+
+
+def min_area_loss(response: Tensor, *, labels: Tensor | None = None) -> Tensor:
+    """One minus the area share of the smallest class that is present; gradient as in `max_area_loss`."""
+    share = class_shares(response, labels)
+    smallest = int(share.masked_fill(share == 0, 2.0).argmin())
+    return 1 - _straight_through(share[smallest], response, smallest)
+
+
+def scribble_loss(response: Tensor, scribbles: Tensor) -> Tensor:
+    """Mean cross-entropy between the response and the scribbles, over the pixels that carry one (paper, section III-C).
+
+    Parameters
+    ----------
+    response : (B, K, Y, X) float tensor
+    scribbles : (B, Y, X) integer tensor
+        0 for none, s for class index s - 1. Without any scribble the loss is 0.
+    """
+    return _mean_where(scribbles > 0, response, scribbles.long() - 1)
+
+
+def class_shares(response: Tensor, labels: Tensor | None = None) -> Tensor:
+    """(K,) float tensor: share of all pixels of the batch that each class holds."""
+    labels = response.detach().argmax(1) if labels is None else labels
+    counts = torch.bincount(labels.flatten(), minlength=response.shape[1])
+    return counts.to(response.dtype) / labels.numel()
+
+
+@dataclass(frozen=True)
+class TotalLoss:
+    """The weighted sum and its parts.
+
+    Parameters
+    ----------
+    total : scalar tensor
+        What is minimised.
+    terms : dict of str to scalar tensor
+        Each active term, unweighted and detached.
+    labels : (B, Y, X) int64 tensor
+        Class indices of this forward pass.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    labels: Tensor
+
+
+def total_loss(response: Tensor, config: SegmentationConfig, scribbles: Tensor | None = None) -> TotalLoss:
+    """``mu similarity + nu continuity + M max_area + m min_area + scribble_weight scribble``.
+
+    Terms of weight 0 are not computed.
+    """
+    labels = response.detach().argmax(1)
+    weighted: dict[str, tuple[float, Tensor]] = {}
+    if config.mu:
+        weighted["similarity"] = config.mu, similarity_loss(response, scribbles, labels=labels)
+    if config.nu:
+        weighted["continuity"] = config.nu, continuity_loss(response, config.nu_y, config.nu_x)
+    if config.M:
+        weighted["max_area"] = config.M, max_area_loss(response, labels=labels)
+    if config.m:
+        weighted["min_area"] = config.m, min_area_loss(response, labels=labels)
+    if scribbles is not None and config.scribble_weight:
+        weighted["scribble"] = config.scribble_weight, scribble_loss(response, scribbles)
+    total = torch.stack([weight * value for weight, value in weighted.values()]).sum()
+    return TotalLoss(total, {name: value.detach() for name, (_, value) in weighted.items()}, labels)
+
+
+def _mean_where(chosen: Tensor, response: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy over the chosen pixels; 0, with a gradient of 0, if there are none."""
+    ignored = -100
+    summed = F.cross_entropy(response, target.masked_fill(~chosen, ignored), ignore_index=ignored, reduction="sum")
+    return summed / chosen.sum().clamp_min(1)
+
+
+def _straight_through(hard: Tensor, response: Tensor, k: int) -> Tensor:
+    soft = (response[:, k] - response.logsumexp(1)).exp().mean()
+    return hard + (soft - soft.detach())

@@ -1,0 +1,98 @@
+"""FeatureNet: the small convolutional network of Kim, Kanezaki and Tanaka (2020), section III."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+
+class FeatureNet(nn.Module):
+    """`n_convolutions` blocks of Conv 3x3, ReLU, BatchNorm, then Conv 1x1 and BatchNorm.
+
+    Maps an image (B, C, Y, X) in [0, 1] to the response (B, K, Y, X); the
+    class of a pixel is the channel of its largest response
+    (https://doi.org/10.1109/TIP.2020.3011269).
+
+    Parameters
+    ----------
+    n_channels, n_features, n_classes : int
+        Channels of the image (C), of each block, and of the response (K).
+    n_convolutions : int
+        Number of 3x3 blocks; each widens the view by one pixel on every side.
+    seed : int
+        Start of the random weights. Only this network's own generator is
+        used, so that networks do not disturb each other.
+    """
+
+    def __init__(self, n_channels: int, n_features: int, n_classes: int, n_convolutions: int, seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        stages: list[nn.Sequential] = []
+        width = n_channels
+        for _ in range(n_convolutions):
+            conv = _conv(width, n_features, 3, generator)
+            stages.append(nn.Sequential(conv, nn.ReLU(), nn.BatchNorm2d(n_features)))
+            width = n_features
+        stages.append(nn.Sequential(_conv(width, n_classes, 1, generator), nn.BatchNorm2d(n_classes)))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The response (B, K, Y, X) of a float image (B, C, Y, X)."""
+        for stage in self.stages:
+            image = stage(image)
+        return image
+
+
+def _conv(width_in: int, width_out: int, size: int, generator: torch.Generator) -> nn.Conv2d:
+    """A convolution with torch's usual start (uniform, He et al. 2015 with a = sqrt 5) from our own generator."""
+    conv: nn.Conv2d = skip_init(  # type: ignore[no-untyped-call]
+        nn.Conv2d, width_in, width_out, size, padding=size // 2
+    )
+    nn.init.kaiming_uniform_(conv.weight, a=math.sqrt(5), generator=generator)
+    assert conv.bias is not None
+    bound = 1 / math.sqrt(width_in * size * size)
+    nn.init.uniform_(conv.bias, -bound, bound, generator=generator)
+    return conv
+
+
+@torch.no_grad()
+def recompute_batchnorm(network: FeatureNet, images: Sequence[Tensor]) -> None:
+    """Set every BatchNorm to the exact mean and variance over all pixels of the images.
+
+    In training BatchNorm normalises with the statistics of the batch, in
+    prediction with stored ones. Layer by layer, each fed by layers that are
+    already set, the stored ones become those of the training images, so that
+    prediction on them repeats what training showed. Leaves the network in
+    eval mode.
+
+    Parameters
+    ----------
+    network : FeatureNet
+        Changed in place.
+    images : sequence of (C, Y, X) float tensors
+        All on the network's device; sizes may differ.
+    """
+    network.eval()
+    stages = list(network.stages.children())
+    for depth, stage in enumerate(stages):
+        assert isinstance(stage, nn.Sequential)
+        norm = stage[-1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        count, total, squares = 0, 0.0, 0.0
+        for image in images:
+            hidden = image[None]
+            for earlier in stages[:depth]:
+                hidden = earlier(hidden)
+            values = stage[:-1](hidden)[0].flatten(1)
+            count += values.shape[1]
+            variance, mean = torch.var_mean(values, dim=1, correction=0)
+            mean, variance = mean.cpu().double(), variance.cpu().double()
+            total = total + mean * values.shape[1]
+            squares = squares + (variance + mean**2) * values.shape[1]
+        mean = torch.as_tensor(total) / count
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_((torch.as_tensor(squares) / count - mean**2).clamp_min(0))
