@@ -7,7 +7,7 @@ package costs nothing: neither torch nor napari is imported by it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from napari_ufseg._version import __version__
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.api import iter_segment, predict, segment

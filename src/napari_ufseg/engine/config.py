@@ -41,7 +41,12 @@ class Option:
         """The allowed values in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        return f"from {self.minimum:g} to {self.maximum:g}"
+        return f"from {_plain(self.minimum)} to {_plain(self.maximum)}"
+
+
+def _plain(bound: float | None) -> str:
+    """A bound as people write it: whole numbers with every digit."""
+    return "any" if bound is None else str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
 
 
 def _option(default: Any, label: str, group: str, span: tuple[float, float, float], help: str) -> Any:
@@ -252,7 +257,7 @@ class SegmentationConfig:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
-        "n_features": 32, "n_classes": 16, "momentum": 0.9, "epochs": 60, "mu": 1.0, "nu": 1.0,
+        "n_features": 32, "n_classes": 16, "momentum": 0.9, "epochs": 60, "mu": 1.0, "nu": 0.5,
         "M": 0.0, "m": 0.0, "min_classes": 2, "settle_fraction": 0.002,
     },
     "generalised": {},
@@ -281,7 +286,7 @@ def _checked(name: str, value: Any) -> Any:
     option = option_of(name)
     default = SegmentationConfig.__dataclass_fields__[name].default
     if isinstance(default, str):
-        if value not in option.choices:
+        if not isinstance(value, str) or value not in option.choices:
             raise ConfigError(f"{name} is {value!r}, but must be {option.allowed}.")
         return value
     words = "a whole number" if isinstance(default, int) else "a number"
@@ -299,4 +304,7 @@ def _as_number(value: Any, *, whole: bool) -> float | None:
         return None
     if whole:
         return int(value) if isinstance(value, Integral) else None
-    return float(value) if isinstance(value, Real) and np.isfinite(float(value)) else None
+    try:
+        return float(value) if isinstance(value, Real) and np.isfinite(float(value)) else None
+    except OverflowError:  # a whole number too large for a float
+        return None

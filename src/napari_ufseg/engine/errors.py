@@ -69,7 +69,8 @@ def engine_errors(doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error).strip()
-        if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
+        named = type(error).__name__ == "OutOfMemoryError"  # torch's; this floor does not import torch
+        if named or isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
             raise MemoryShortageError(
                 f"{doing} ran out of memory: use a smaller image or fewer features (n_features) and classes (n_classes)."
             ) from error

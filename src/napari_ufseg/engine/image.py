@@ -1,5 +1,6 @@
 """An array as users have it -> the float32 (C, Y, X) in [0, 1] that the network sees."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,8 +76,8 @@ def prepare(
     ----------
     image : (Y, X), (Y, X, C) or, with `channel_axis`, any order of three axes
         bool, integers or floats of any width. Three axes without
-        `channel_axis` are taken as colour if the last has 2 to 4 entries and
-        no other axis is as short.
+        `channel_axis` are taken as colour if the last has at most 4 entries
+        and both others have more.
     channel_axis : int, optional
         Which axis holds the channels; negative values count from the end.
     scaling : {"minmax", "percentile"}
@@ -90,7 +91,7 @@ def prepare(
     ImageError
         If the image cannot be used; the message says why and what to do.
     """
-    array = np.asarray(image)
+    array = _as_array(image, name)
     if array.dtype.kind not in "buif":
         raise ImageError(f"{name} has values of type {array.dtype}: convert it to integers or real numbers.")
     if array.size == 0:
@@ -107,6 +108,16 @@ def prepare(
     return PreparedImage(_scaled(channels_first, low, high), is_constant=bool(low == high))
 
 
+def _as_array(image: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # a ragged list, or whatever a lazy array meets when it reads
+        first_line = (str(error).splitlines() or ["no further message"])[0]
+        raise ImageError(f"{name} cannot be read as an array: {type(error).__name__}: {first_line}") from error
+
+
 def _channels_first(array: npt.NDArray[Any], channel_axis: int | None, name: str) -> npt.NDArray[Any]:
     shape = array.shape
     if array.ndim == 2 and channel_axis is None:
@@ -121,11 +132,19 @@ def _channels_first(array: npt.NDArray[Any], channel_axis: int | None, name: str
                 "pass channel_axis, or choose one plane of the stack."
             )
         channel_axis = 2
-    if not -3 <= channel_axis < 3:
+    if _as_index(channel_axis) not in range(-3, 3):
         raise ImageError(
-            f"channel_axis is {channel_axis}, but {name[0].lower()}{name[1:]} has axes 0 to 2 (or -3 to -1)."
+            f"channel_axis is {channel_axis!r}, but {name[0].lower()}{name[1:]} has axes 0 to 2 (or -3 to -1)."
         )
     return np.moveaxis(array, channel_axis, 0)
+
+
+def _as_index(axis: Any) -> int | None:
+    """The axis as an int, or None if it is no whole number (1.5, "x")."""
+    try:
+        return operator.index(axis)
+    except TypeError:
+        return None
 
 
 def _extremes(array: npt.NDArray[Any], scaling: str, name: str) -> tuple[float, float]:
@@ -145,8 +164,10 @@ def _extremes(array: npt.NDArray[Any], scaling: str, name: str) -> tuple[float, 
 def _scaled(array: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
     if low == high:
         return np.zeros(array.shape, np.float32)
-    values = array.astype(np.float64)  # halved below, since high - low may overflow for huge floats
-    scaled = (values / 2 - low / 2) / (high / 2 - low / 2)
+    values = array.astype(np.float64)
+    if not np.isfinite(high - low):  # huge floats: halve them, so that the difference does not overflow
+        values, low, high = values / 2, low / 2, high / 2
+    scaled = (values - low) / (high - low)
     return np.ascontiguousarray(np.clip(scaled, 0, 1), dtype=np.float32)
 
 

@@ -85,15 +85,16 @@ def predict(
     """
     images, single = as_list(image)
     place = resolve_device(device)
-    prepared = [
-        prepare(
-            item,
-            channel_axis=channel_axis,
-            scaling=model.config.scaling,
-            name=f"Image {i}" if len(images) > 1 else "The image",
-        )
-        for i, item in enumerate(images, start=1)
-    ]
+    with engine_errors("Preparing the image"):
+        prepared = [
+            prepare(
+                item,
+                channel_axis=channel_axis,
+                scaling=model.config.scaling,
+                name=f"Image {i}" if len(images) > 1 else "The image",
+            )
+            for i, item in enumerate(images, start=1)
+        ]
     for item in prepared:
         if item.n_channels != model.n_channels:
             raise ImageError(
@@ -140,8 +141,9 @@ def mean_responses(
 def _responses(network: FeatureNet, images: Sequence[PreparedImage], device: torch.device) -> Any:
     network.eval()
     for item in images:
-        with torch.inference_mode():
-            yield network(torch.from_numpy(item.data)[None].to(device))
+        with torch.inference_mode():  # never around the yield: an error outside would leave the whole thread in it
+            responses = network(torch.from_numpy(item.data)[None].to(device))
+        yield responses
 
 
 def to_label_image(classes: Tensor, class_labels: Sequence[int]) -> LabelImage:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from napari_ufseg import __version__
+from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ConfigError, ModelFileError
 from napari_ufseg.engine.files import written_whole
+from napari_ufseg.engine.image import MAX_CHANNELS
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.network import FeatureNet
 
@@ -42,7 +43,7 @@ def save_model(model: SegmentationModel, path: str | os.PathLike[str]) -> None:
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
     with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+        temporary.write_bytes(save(tensors, metadata=header))
 
 
 def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
@@ -63,7 +64,7 @@ def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
         If the file is missing, is not such a model, or is damaged.
     """
     file = Path(path)
-    if not file.is_file():
+    if not _is_file(file):
         raise ModelFileError(f"There is no model file {file}.")
     try:
         with safe_open(file, framework="pt", device="cpu") as handle:
@@ -85,12 +86,23 @@ def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
         ) from error
 
 
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # for example a name that is too long
+        return False
+
+
 def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> SegmentationModel:
     config = SegmentationConfig.from_dict(json.loads(header["config"]))
     n_channels = int(header["n_channels"])
+    if not 1 <= n_channels <= MAX_CHANNELS:
+        raise ValueError(f"{n_channels} channels")
     network = FeatureNet(n_channels, config.n_features, config.n_classes, config.n_convolutions)
     network.load_state_dict(tensors)
     class_labels = tuple(int(label) for label in json.loads(header["class_labels"]))
     if len(class_labels) != config.n_classes:
         raise ValueError(f"{len(class_labels)} labels for {config.n_classes} classes")
+    if not all(0 <= label < 2**16 for label in class_labels):
+        raise ValueError("labels that do not fit into a label image")
     return SegmentationModel(network.eval(), config, n_channels, class_labels)

@@ -71,7 +71,8 @@ class TrainingSession:
     ) -> None:
         self.config = config or SegmentationConfig.preset()
         images, self._single = as_list(image)
-        self._prepared = prepare_images(images, channel_axis=channel_axis, scaling=self.config.scaling)
+        with engine_errors("Preparing the image"):
+            self._prepared = prepare_images(images, channel_axis=channel_axis, scaling=self.config.scaling)
         self.device = resolve_device(device)
         self.history: list[EpochRecord] = []
         self.stop_reason: StopReason | None = None
@@ -164,6 +165,8 @@ class TrainingSession:
         -------
         Segmentation
         """
+        if epochs is not None and epochs < 1:
+            raise ConfigError(f"epochs is {epochs}, but a run needs at least 1.")
         left = self.config.epochs - self.epoch
         self._epochs_wanted = self.epoch + (epochs or (left if left > 0 else self.config.epochs))
         self.stop_reason = None
@@ -176,13 +179,14 @@ class TrainingSession:
                 if reason is None and time.perf_counter() - last_shown >= every:
                     last_shown = time.perf_counter()
                     yield self.snapshot()
+            self.stop_reason = reason
+            segmentation = self.result()
+            labels = segmentation.labels
+            yield self._snapshot_of([item.copy() for item in (labels if isinstance(labels, list) else [labels])])
+            return segmentation
         finally:  # also when the caller drops the generator, or an error ends the run
-            self._stop_asked.clear()
+            self._stop_asked.clear()  # one that came while the result was made must not end the next run
             self.stop_reason = reason or StopReason.STOPPED
-        segmentation = self.result()
-        labels = segmentation.labels
-        yield self._snapshot_of([item.copy() for item in (labels if isinstance(labels, list) else [labels])])
-        return segmentation
 
     def result(self) -> Segmentation:
         """What the session has come to: labels, model and history; the session can go on afterwards.
@@ -210,7 +214,7 @@ class TrainingSession:
 
     def _descend(self, batch: list[int]) -> dict[str, float]:
         self.network.train()
-        self._shown_weights = copy.deepcopy(self.network.state_dict())
+        before = copy.deepcopy(self.network.state_dict())
         images = torch.stack([self._images[i] for i in batch])
         scribbles = None if self._scribbles is None else torch.stack([self._scribbles[i] for i in batch])
         loss = total_loss(self.network(images), self.config, scribbles)
@@ -222,6 +226,7 @@ class TrainingSession:
         self._optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
+        self._shown_weights = before
         for position, i in enumerate(batch):
             self._labels[i] = loss.labels[position]
         return losses

@@ -1,0 +1,1 @@
+"""The face in napari: thin, and the only place that knows Qt."""

@@ -1,0 +1,179 @@
+"""What can be done with a result: save labels, save and load the model, apply it to another image."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.qt.threading import FunctionWorker
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
+
+from napari_ufseg._napari._classes_layer import ClassesLayer
+from napari_ufseg._napari._layers import Plane
+from napari_ufseg.engine.errors import UfsegError, engine_errors
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.inference import SegmentationModel
+
+_LABEL_FILES = "TIFF (*.tif *.tiff)"
+_MODEL_FILES = "napari-ufseg model (*.safetensors)"
+
+
+class ResultsPanel(QWidget):
+    """Buttons for labels and model.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    chosen_plane : callable
+        Gives the chosen Image layer and its current plane, or raises UfsegError.
+
+    Attributes
+    ----------
+    labels_layer : napari.layers.Labels or None
+        The newest result; *Save labels* prefers the active layer if it is a Labels layer.
+    model : SegmentationModel or None
+        From the last run, or loaded.
+    """
+
+    def __init__(self, viewer: Any, chosen_plane: Callable[[], tuple[Image, Plane]], parent: QWidget) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._chosen_plane = chosen_plane
+        self._worker: Any = None
+        self.labels_layer: Labels | None = None
+        self._model: SegmentationModel | None = None
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        self._save_labels = self._button("Save labels...", "save_labels", "Write the labels as a TIFF with scale.")
+        self._save_model = self._button("Save model...", "save_model", "Keep the trained network for other images.")
+        self._load_model = self._button("Load model...", "load_model", "Take a saved network.")
+        self._apply_model = self._button("Apply model", "apply_model", "Label the chosen image with the network.")
+        for i, button in enumerate((self._save_labels, self._save_model, self._load_model, self._apply_model)):
+            grid.addWidget(button, i // 2, i % 2)
+        self._about_model = QLabel()
+        self._about_model.setObjectName("ufseg.model")
+        self._about_model.setWordWrap(True)
+        grid.addWidget(self._about_model, 2, 0, 1, 2)
+        self.model = None
+
+    @property
+    def model(self) -> "SegmentationModel | None":
+        """The model that is saved and applied."""
+        return self._model
+
+    @model.setter
+    def model(self, model: "SegmentationModel | None") -> None:
+        self._model = model
+        if model is None:
+            self._about_model.setText("Model: none yet (run Segment, or load one)")
+        else:
+            channels = "1 channel" if model.n_channels == 1 else f"{model.n_channels} channels"
+            self._about_model.setText(f"Model: {channels}, {model.config.n_features} features")
+        self._save_model.setEnabled(model is not None)
+        self._apply_model.setEnabled(model is not None)
+
+    def save_labels(self, path: str | Path | None = None) -> None:
+        """Write the labels as a uint16 TIFF with their scale; asks for a file name if there is none."""
+        layer = self._layer_to_save()
+        if layer is None:
+            show_warning("There are no labels to save yet: press Segment, or select a Labels layer.")
+            return
+        chosen = path or self._ask_to_save("Save labels", f"{layer.name}.tif", _LABEL_FILES)
+        if chosen:
+            self._reported(lambda: self._write_labels(layer, Path(chosen)), f"Saved {chosen}")
+
+    def save_model(self, path: str | Path | None = None) -> None:
+        """Write the model; asks for a file name if there is none."""
+        from napari_ufseg.engine.model_file import save_model
+
+        model = self.model
+        if model is None:
+            show_warning("There is no model to save yet: press Segment first.")
+            return
+        chosen = path or self._ask_to_save("Save model", "model.safetensors", _MODEL_FILES)
+        if chosen:
+            self._reported(lambda: save_model(model, chosen), f"Saved {chosen}")
+
+    def load_model(self, path: str | Path | None = None) -> None:
+        """Read a model; asks for a file name if there is none."""
+        from napari_ufseg.engine.model_file import load_model
+
+        chosen = path or QFileDialog.getOpenFileName(self, "Load model", "", f"{_MODEL_FILES};;All files (*)")[0]
+        if chosen:
+
+            def load() -> None:
+                self.model = load_model(chosen)
+
+            self._reported(load, f"Loaded {chosen}")
+
+    def apply_model(self) -> None:
+        """Label the current plane of the chosen image with the model, in the background."""
+        from napari_ufseg.engine.inference import predict
+
+        model = self.model
+        if model is None or self._worker is not None:
+            return
+        try:
+            image, plane = self._chosen_plane()
+        except UfsegError as error:
+            show_warning(str(error))
+            return
+        target = ClassesLayer(self._viewer, image, plane)
+
+        def work() -> Any:
+            try:
+                with engine_errors("Prediction"):
+                    return predict(model, plane.data, channel_axis=plane.channel_axis)
+            except UfsegError as error:
+                return str(error)
+
+        def done(labels: Any) -> None:
+            self._worker = None
+            self._apply_model.setEnabled(True)
+            if isinstance(labels, str):
+                show_error(labels)
+                return
+            target.show(labels)
+            target.release({"model": model.config.to_dict()})
+            self.labels_layer = target.layer
+
+        self._apply_model.setEnabled(False)
+        self._worker = FunctionWorker(work)
+        self._worker.returned.connect(done)
+        self._worker.start()
+
+    def _write_labels(self, layer: Labels, path: Path) -> None:
+        from napari_ufseg.io import write_labels
+
+        data = np.asarray(layer.data)
+        data = data.reshape(data.shape[next((i for i, n in enumerate(data.shape[:-2]) if n > 1), data.ndim - 2) :])
+        unit = str(layer.units[-1])
+        write_labels(path, data, scale=tuple(layer.scale[-2:]), unit=unit)
+
+    def _layer_to_save(self) -> Labels | None:
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Labels):
+            return active
+        return self.labels_layer if self.labels_layer in self._viewer.layers else None
+
+    def _ask_to_save(self, title: str, name: str, kinds: str) -> str:
+        return str(QFileDialog.getSaveFileName(self, title, name, kinds)[0])
+
+    def _reported(self, action: Callable[[], None], success: str) -> None:
+        try:
+            with engine_errors("Saving or loading"):
+                action()
+        except UfsegError as error:
+            show_error(str(error))
+        else:
+            show_info(success)
+
+    def _button(self, text: str, method: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName(f"ufseg.{method}")
+        button.setToolTip(tip)
+        button.clicked.connect(lambda: getattr(self, method)())
+        return button

@@ -1,0 +1,125 @@
+"""What a run shows of itself: buttons, progress with time left, status and curves."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
+from tqdm import tqdm
+
+from napari_ufseg._napari._plot import CurvesPlot
+from napari_ufseg._napari._worker import RunState
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.results import Segmentation, Snapshot
+
+_ENDED = {
+    "epochs": "all epochs done",
+    "min_classes": "target number of classes reached",
+    "settled": "the picture has settled",
+    "stopped": "stopped by you",
+}
+
+
+class RunPanel(QWidget):
+    """Segment, Pause, Stop, and the state of the run in words, bar and curves.
+
+    Signals
+    -------
+    segment_clicked(), pause_clicked(), stop_clicked()
+    """
+
+    segment_clicked = Signal()
+    pause_clicked = Signal()
+    stop_clicked = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        column.addLayout(row)
+        self.segment = _button(
+            "Segment", "ufseg.segment", "Alt+S", "Train on the chosen image and show its classes live."
+        )
+        self.pause = _button("Pause", "ufseg.pause", "Alt+P", "Hold the run after the present step, or let it go on.")
+        self.stop = _button("Stop", "ufseg.stop", "Alt+X", "End the run and keep the labels that are shown.")
+        for button, signal in (
+            (self.segment, self.segment_clicked),
+            (self.pause, self.pause_clicked),
+            (self.stop, self.stop_clicked),
+        ):
+            button.clicked.connect(lambda _=False, signal=signal: signal.emit())
+            row.addWidget(button)
+        self.progress = QProgressBar()
+        self.progress.setObjectName("ufseg.progress")
+        self.progress.setAccessibleName("Progress of the run")
+        self.progress.setFormat("")
+        column.addWidget(self.progress)
+        self.status = QLabel("Ready")
+        self.status.setObjectName("ufseg.status")
+        self.status.setWordWrap(True)
+        column.addWidget(self.status)
+        fold = QCollapsible("Curves", expandedIcon="▼", collapsedIcon="▶")
+        fold.setDuration(0)
+        self.plot = CurvesPlot()
+        fold.addWidget(self.plot)
+        fold.expand()
+        column.addWidget(fold)
+        self.follow(None)
+
+    def begin(self, name: str) -> None:
+        """Show that a run on the image of that name starts."""
+        self.plot.clear()
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("starting")
+        self.status.setText(f"Starting on {name}")
+
+    def follow(self, state: RunState | None) -> None:
+        """Enable the buttons that make sense in a state; None before the first run."""
+        active = state is not None and not state.is_final
+        self.segment.setEnabled(not active)
+        self.pause.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
+        self.stop.setEnabled(active and state is not RunState.STOPPING)
+        paused = state is RunState.PAUSED
+        if self.pause.text() != ("Resume" if paused else "Pause"):
+            self.pause.setText("Resume" if paused else "Pause")
+            self.pause.setShortcut(QKeySequence("Alt+P"))  # a new text clears it
+        if state is RunState.STOPPING:
+            self.status.setText("Stopping after the present step")
+        if paused:
+            self.status.setText(f"Paused. {self.status.text()}")
+        if not active:
+            self.progress.setRange(0, max(1, self.progress.maximum()))
+
+    def update_from(self, snapshot: "Snapshot", device: str) -> None:
+        """Show the numbers of a snapshot."""
+        self.progress.setRange(0, snapshot.epochs)
+        self.progress.setValue(snapshot.epoch)
+        left = tqdm.format_interval(snapshot.seconds_left)
+        self.progress.setFormat(f"epoch {snapshot.epoch} of {snapshot.epochs}, at most {left} left")
+        loss = snapshot.losses["total"]
+        self.status.setText(f"{snapshot.n_classes} classes, loss {loss:.3f}, on {device}")
+        self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
+
+    def end(self, segmentation: "Segmentation", n_classes: int, device: str) -> None:
+        """Show how a run ended."""
+        epochs = len(segmentation.history)
+        seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
+        why = _ENDED[segmentation.stop_reason]
+        self.progress.setFormat(f"{epochs} epochs in {seconds}")
+        self.status.setText(f"Done: {n_classes} classes after {epochs} epochs on {device} ({why}).")
+
+    def fail(self, message: str) -> None:
+        """Show why a run ended without a result."""
+        self.progress.setFormat("no result")
+        self.status.setText(message)
+
+
+def _button(text: str, name: str, shortcut: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setToolTip(f"{tip} ({shortcut})")
+    button.setShortcut(QKeySequence(shortcut))
+    return button

@@ -1,0 +1,5 @@
+"""Tests need no display: Qt draws into memory unless a test starts a real window of its own."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

@@ -1,0 +1,40 @@
+"""A real viewer with the dock."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("qtpy")
+
+from driver import WAIT, Dock
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QThreadPool
+
+from napari_ufseg.samples import nuclei
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """(40, 56) uint8: a corner of the sample image, with nuclei in it."""
+    return nuclei()[60:220:4, 40:264:4]
+
+
+@pytest.fixture
+def dock(make_napari_viewer_proxy: Any, qtbot: Any, picture: np.ndarray) -> Iterator[Dock]:
+    """The dock beside one image, and no thread left at the end."""
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(picture, name="cells")
+    yield Dock(viewer, qtbot)
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+
+
+@pytest.fixture
+def notices() -> Iterator[list[Any]]:
+    """The notifications of napari during a test."""
+    seen: list[Any] = []
+    notification_manager.notification_ready.connect(seen.append)
+    yield seen
+    notification_manager.notification_ready.disconnect(seen.append)

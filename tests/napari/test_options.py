@@ -1,0 +1,126 @@
+"""Options in the dock: every one is there, explained, bounded, and used."""
+
+import numpy as np
+import pytest
+from driver import WAIT, Dock
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel
+
+from napari_ufseg import SegmentationConfig
+from napari_ufseg.engine.config import PRESETS, options
+
+
+@pytest.mark.parametrize("name", options())
+def test_every_option_has_a_control_with_range_and_help(dock, name):
+    control = dock.part(f"option.{name}")
+    option = options()[name]
+    assert option.help in control.toolTip()
+    if option.choices:
+        assert tuple(control.itemText(i) for i in range(control.count())) == option.choices
+    else:
+        assert (control.minimum(), control.maximum()) == (option.minimum, option.maximum)
+        assert control.singleStep() == pytest.approx(option.step)
+
+
+def test_a_change_of_a_control_reaches_the_run(dock):
+    dock.part("option.n_classes").setValue(5)
+    dock.part("option.learning_rate").setValue(0.05)
+    dock.part("option.scaling").setCurrentText("percentile")
+    result = dock.segment_to_end()
+    assert (result.config.n_classes, result.config.learning_rate, result.config.scaling) == (5, 0.05, "percentile")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_all_options_and_reset_brings_them_back(dock, preset):
+    dock.part("preset", QComboBox).setCurrentText(preset)
+    dock.click("reset")
+    assert dock.widget.config == SegmentationConfig.preset(preset)
+    assert not dock.part("reset").isEnabled()
+    dock.part("option.nu").setValue(9.5)
+    assert dock.widget.config == SegmentationConfig.preset(preset, nu=9.5)
+    assert dock.part("reset").isEnabled()
+    dock.click("reset")
+    assert dock.widget.config == SegmentationConfig.preset(preset)
+
+
+def test_digits_that_a_control_does_not_show_are_kept(dock):
+    dock.widget.config = SegmentationConfig.preset("fast", nu=0.123456789)
+    dock.part("option.mu").setValue(2.5)
+    assert dock.widget.config.nu == 0.123456789
+
+
+def test_options_cannot_change_during_a_run(dock):
+    dock.start_endless()
+    controls = [*dock.widget.findChildren(QAbstractSpinBox), *dock.widget.findChildren(QComboBox)]
+    named = [control for control in controls if control.objectName().startswith("ufseg.option.")]
+    assert len(named) == len(options())
+    assert not any(control.isEnabled() for control in named)
+    dock.stop()
+    assert all(control.isEnabled() for control in named)
+
+
+def test_the_dock_begins_with_the_users_defaults(make_napari_viewer_proxy, qtbot, tmp_path):
+    from napari.settings import get_plugin_settings
+
+    settings = get_plugin_settings("napari-ufseg").run
+    before = (settings.preset, settings.device)
+    viewer = make_napari_viewer_proxy()
+    try:
+        settings.preset, settings.device = "paper", "cpu"
+        _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+        assert widget.config == SegmentationConfig.preset("paper")
+        assert widget.device == "cpu"
+    finally:
+        settings.preset, settings.device = before
+
+
+def test_the_curves_can_be_folded_away_and_the_advanced_options_unfolded(dock):
+    from superqt import QCollapsible
+
+    advanced, curves = dock.widget.findChildren(QCollapsible)
+    assert (advanced.text(), advanced.isExpanded()) == ("Advanced", False)
+    assert (curves.text(), curves.isExpanded()) == ("Curves", True)
+    advanced.toggleButton().click()
+    curves.toggleButton().click()
+    assert (advanced.isExpanded(), curves.isExpanded()) == (True, False)
+
+
+def test_parts_that_scripts_rely_on_have_their_names(dock):
+    for name in ("image", "preset", "segment", "pause", "stop", "progress", "status", "device", "plot"):
+        dock.part(name)
+    assert isinstance(dock.part("status"), QLabel)
+    assert isinstance(dock.part("image"), QComboBox)
+
+
+@pytest.mark.parametrize(("sample", "layers"), [("nuclei", 1), ("stained_tissue", 1), ("cells", 1), ("time_series", 2)])
+def test_samples_open_and_can_be_chosen(make_napari_viewer_proxy, qtbot, sample, layers):
+    viewer = make_napari_viewer_proxy()
+    viewer.open_sample("napari-ufseg", sample)
+    assert len(viewer.layers) == layers
+    dock = Dock(viewer, qtbot)
+    assert dock.part("image", QComboBox).currentText() == viewer.layers[0].name
+
+
+def test_the_time_series_can_be_segmented_and_its_truth_found(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy()
+    viewer.open_sample("napari-ufseg", "time_series")
+    dock = Dock(viewer, qtbot)
+    dock.widget.config = SegmentationConfig.preset("fast", n_features=8, epochs=10)
+    viewer.layers.selection.active = viewer.layers["time series"]
+    dock.segment_to_end()
+    found = viewer.layers["time series classes"].data[0]
+    truth = viewer.layers["time series truth"].data[viewer.dims.current_step[0]]
+    commonest = [np.bincount(found[truth == kind]).argmax() for kind in (1, 3)]
+    assert found.shape == truth.shape
+    assert commonest[0] != commonest[1]  # background and bright discs are told apart
+
+
+def test_the_command_segments_the_active_image(make_napari_viewer_proxy, qtbot, picture):
+    from napari_ufseg._napari._commands import segment_active
+
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(picture, name="cells")
+    segment_active(viewer)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+    assert widget.is_running
+    with qtbot.waitSignal(widget.run_finished, timeout=WAIT):
+        widget.stop()

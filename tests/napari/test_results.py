@@ -1,0 +1,117 @@
+"""What can be done with a result: save, load, apply; also with napari's own File > Save."""
+
+import numpy as np
+import pytest
+import tifffile
+from driver import WAIT
+from napari.layers import Labels
+
+from napari_ufseg import load_model, predict
+
+
+def test_save_labels_writes_the_corrected_labels_with_their_scale(dock, tmp_path, picture):
+    dock.viewer.add_image(picture, name="micrograph", scale=(0.5, 0.25), units=("um", "um"))
+    dock.segment_to_end()
+    layer = dock.viewer.layers["micrograph classes"]
+    layer.paint((5, 5), 99)
+    dock.widget.results.save_labels(tmp_path / "labels.tif")
+    with tifffile.TiffFile(tmp_path / "labels.tif") as file:
+        saved = file.asarray()
+        rows, columns = (file.pages[0].tags[f"{axis}Resolution"].value for axis in "YX")
+        assert file.imagej_metadata["unit"] in ("um", "micron", "\\u00B5m", "micrometer")
+    assert saved.dtype == np.uint16
+    np.testing.assert_array_equal(saved, layer.data)
+    assert rows[0] / rows[1] == pytest.approx(2)
+    assert columns[0] / columns[1] == pytest.approx(4)
+
+
+def test_save_labels_takes_the_selected_labels_layer_and_drops_the_plane_axes(dock, tmp_path):
+    drawing = np.zeros((1, 1, 6, 7), np.int32)
+    drawing[0, 0, 2:4] = 3
+    dock.viewer.add_labels(drawing, name="drawing")
+    dock.widget.results.save_labels(tmp_path / "drawing.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "drawing.tif"), drawing[0, 0])
+
+
+def test_saving_asks_for_a_name_and_cancel_writes_nothing(dock, tmp_path, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog
+
+    dock.segment_to_end()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: ("", ""))
+    dock.click("save_labels")
+    dock.click("save_model")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "chosen"), ""))
+    dock.click("save_model")
+    assert load_model(tmp_path / "chosen").n_channels == 1
+
+
+@pytest.mark.parametrize("method", ["save_labels", "save_model"])
+def test_a_place_that_cannot_be_written_is_told(dock, tmp_path, notices, method):
+    dock.segment_to_end()
+    (tmp_path / "taken.tif").mkdir()
+    getattr(dock.widget.results, method)(tmp_path / "taken.tif")
+    assert len(notices) == 1
+    assert "Cannot write" in notices[0].message
+    assert list(tmp_path.iterdir()) == [tmp_path / "taken.tif"]
+
+
+def test_nothing_to_save_is_told(dock, notices):
+    dock.widget.results.save_labels("nowhere.tif")
+    dock.widget.results.save_model("nowhere.model")
+    assert len(notices) == 2
+    assert all("press Segment" in notice.message for notice in notices)
+
+
+def apply_model(dock, name):
+    dock.viewer.layers.selection.active = dock.viewer.layers[name]
+    dock.click("apply_model")
+    dock.qtbot.waitUntil(lambda: dock.part("apply_model").isEnabled(), timeout=WAIT)
+
+
+def test_a_saved_model_labels_another_image_with_the_same_classes(dock, tmp_path, picture):
+    dock.segment_to_end()
+    dock.widget.results.save_model(tmp_path / "cells.safetensors")
+    dock.widget.results.model = None
+    assert not dock.part("apply_model").isEnabled()
+    dock.widget.results.load_model(tmp_path / "cells.safetensors")
+    other = np.flipud(picture)[:, :50]
+    dock.viewer.add_image(other, name="other", scale=(3, 3))
+    apply_model(dock, "other")
+    layer = dock.viewer.layers["other classes"]
+    np.testing.assert_array_equal(layer.data, predict(load_model(tmp_path / "cells.safetensors"), other, device="cpu"))
+    np.testing.assert_array_equal(layer.scale, (3, 3))
+    assert layer.editable
+
+
+def test_apply_never_overwrites_what_the_user_painted(dock):
+    dock.segment_to_end()
+    mine = dock.viewer.layers["cells classes"]
+    mine.paint((5, 5), 99)
+    painted = mine.data.copy()
+    apply_model(dock, "cells")
+    np.testing.assert_array_equal(mine.data, painted)
+    assert sum(isinstance(layer, Labels) for layer in dock.viewer.layers) == 2
+
+
+def test_a_model_for_other_channels_is_told(dock, notices, picture):
+    dock.segment_to_end()
+    dock.viewer.add_image(np.stack([picture] * 3, -1), name="colour", rgb=True)
+    apply_model(dock, "colour")
+    assert len(notices) == 1
+    assert "trained on 1 channel" in notices[0].message
+
+
+def test_a_file_that_is_no_model_is_told(dock, notices, tmp_path):
+    (tmp_path / "text.safetensors").write_text("hello")
+    dock.widget.results.load_model(tmp_path / "text.safetensors")
+    assert len(notices) == 1
+    assert "not a model" in notices[0].message
+
+
+def test_napari_can_save_the_layer(dock, tmp_path):
+    dock.segment_to_end()
+    layer = dock.viewer.layers["cells classes"]
+    dock.viewer.layers.selection = {layer}
+    assert dock.viewer.layers.save(str(tmp_path / "napari.tif"), selected=True)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "napari.tif"), layer.data)
