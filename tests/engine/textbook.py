@@ -1,0 +1,136 @@
+"""The method as the paper and design.md write it: plain, slow and in double precision.
+
+Nothing here comes from the engine. Every formula is written out, so that it
+can be held against Kim, Kanezaki and Tanaka (2020), arXiv:2007.09990; autograd
+does nothing but differentiate what is written. Shapes: image x (B, C, Y, X),
+response r (B, K, Y, X), labels c (B, Y, X) counted from 0.
+"""
+
+import torch
+
+EPSILON = 1e-5  # the constant of batch normalisation (Ioffe and Szegedy 2015, table 1)
+
+
+def convolution(x, kernel, bias):
+    """y[b, o, i, j] = bias[o] + sum over c, u, v of kernel[o, c, u, v] x[b, c, i + u - pad, j + v - pad]."""
+    size = kernel.shape[-1]
+    pad = size // 2
+    height, width = x.shape[2:]
+    padded = torch.zeros(*x.shape[:2], height + 2 * pad, width + 2 * pad, dtype=x.dtype)
+    padded[:, :, pad : pad + height, pad : pad + width] = x
+    y = bias[None, :, None, None].expand(len(x), -1, height, width)
+    for u in range(size):
+        for v in range(size):
+            shifted = padded[:, :, u : u + height, v : v + width]
+            y = y + (kernel[None, :, :, u, v, None, None] * shifted[:, None]).sum(dim=2)
+    return y
+
+
+def relu(x):
+    return x * (x > 0)
+
+
+def batch_norm(x, gain, offset):
+    """Zero mean and unit variance per channel, over all pixels of the batch."""
+    n = x.shape[0] * x.shape[2] * x.shape[3]
+    mean = x.sum(dim=(0, 2, 3), keepdim=True) / n
+    variance = ((x - mean) ** 2).sum(dim=(0, 2, 3), keepdim=True) / n
+    normal = (x - mean) / (variance + EPSILON) ** 0.5
+    return gain[None, :, None, None] * normal + offset[None, :, None, None]
+
+
+def response(x, blocks):
+    """Blocks of 3x3 convolution, ReLU and batch norm; the last block is 1x1 and has no ReLU."""
+    for depth, (kernel, bias, gain, offset) in enumerate(blocks):
+        x = convolution(x, kernel, bias)
+        if depth < len(blocks) - 1:
+            x = relu(x)
+        x = batch_norm(x, gain, offset)
+    return x
+
+
+def softmax(r):
+    e = torch.exp(r - r.amax(dim=1, keepdim=True).detach())
+    return e / e.sum(dim=1, keepdim=True)
+
+
+def cross_entropy_per_pixel(r, c):
+    """-ln of the probability of class c[b, y, x]; written with the indicator of the paper's formula 1."""
+    classes = torch.arange(r.shape[1])[None, :, None, None]
+    indicator = (classes == c[:, None]).to(r.dtype)
+    return -(indicator * torch.log(softmax(r))).sum(dim=1)
+
+
+def similarity(r, c, scribbles=None):
+    """Mean cross-entropy with the response's own labels, over the pixels without a scribble."""
+    per_pixel = cross_entropy_per_pixel(r, c)
+    if scribbles is None:
+        return per_pixel.sum() / per_pixel.numel()
+    free = (scribbles == 0).to(r.dtype)
+    return (per_pixel * free).sum() / max(1, int(free.sum()))
+
+
+def continuity(r, nu_y, nu_x):
+    down = r[:, :, 1:, :] - r[:, :, :-1, :]
+    right = r[:, :, :, 1:] - r[:, :, :, :-1]
+    return nu_y * down.abs().sum() / down.numel() + nu_x * right.abs().sum() / right.numel()
+
+
+def hard_area(c, k):
+    return sum(int((plane == k).sum()) for plane in c) / c.numel()
+
+
+def area_with_gradient(r, c, k):
+    """Value of the hard area of class k, gradient of its soft area: straight-through."""
+    soft = softmax(r)[:, k].sum() / c.numel()
+    return hard_area(c, k) + soft - float(soft.detach())
+
+
+def max_area(r, c):
+    areas = [hard_area(c, k) for k in range(r.shape[1])]
+    return area_with_gradient(r, c, areas.index(max(areas)))
+
+
+def min_area(r, c):
+    areas = [hard_area(c, k) for k in range(r.shape[1])]
+    return 1 - area_with_gradient(r, c, areas.index(min(area for area in areas if area > 0)))
+
+
+def scribble(r, scribbles):
+    """Mean cross-entropy with the painted labels (s means class s - 1), over the painted pixels."""
+    painted = (scribbles > 0).to(r.dtype)
+    per_pixel = cross_entropy_per_pixel(r, scribbles - 1)
+    return (per_pixel * painted).sum() / max(1, int(painted.sum()))
+
+
+class Textbook:
+    """Stochastic gradient descent with momentum on the weighted sum of the terms, from given weights."""
+
+    def __init__(self, blocks, *, learning_rate, momentum, mu, nu, nu_x, nu_y, M, m, scribble_weight):
+        self.blocks = [[w.detach().clone().double().requires_grad_() for w in block] for block in blocks]
+        self.velocity = [[torch.zeros_like(w) for w in block] for block in self.blocks]
+        self.learning_rate, self.momentum = learning_rate, momentum
+        self.nu_x, self.nu_y = nu_x, nu_y
+        self.weights = {"similarity": mu, "continuity": nu, "max_area": M, "min_area": m, "scribble": scribble_weight}
+
+    def step(self, x, scribbles=None):
+        """Losses of the present weights, their labels, and then one update."""
+        r = response(x.double(), self.blocks)
+        c = r.detach().argmax(dim=1)
+        terms = {
+            "similarity": similarity(r, c, scribbles),
+            "continuity": continuity(r, self.nu_y, self.nu_x),
+            "max_area": max_area(r, c),
+            "min_area": min_area(r, c),
+        }
+        if scribbles is not None:
+            terms["scribble"] = scribble(r, scribbles)
+        total = sum(self.weights[name] * value for name, value in terms.items())
+        flat = [w for block in self.blocks for w in block]
+        gradients = iter(torch.autograd.grad(total, flat))
+        with torch.no_grad():
+            for block, velocities in zip(self.blocks, self.velocity, strict=True):
+                for w, v in zip(block, velocities, strict=True):
+                    v.mul_(self.momentum).add_(next(gradients))
+                    w.sub_(self.learning_rate * v)
+        return {"total": float(total.detach()), **{name: float(value.detach()) for name, value in terms.items()}}, c
