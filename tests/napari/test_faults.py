@@ -62,13 +62,13 @@ def rename_layers(dock):
     dock.viewer.layers["cells"].name = "yours"
 
 
-def user_replaces_label_data(dock):
-    dock.viewer.layers["cells classes"].data = np.zeros((40, 56), np.uint16)
+def put_other_labels_in(dock):
+    dock.viewer.layers["cells classes"].data = np.zeros((40, 56), np.uint8)
 
 
 GOES_ON = [
     delete_image, segment_again, replace_image_by_another_shape, add_image_of_another_shape,
-    move_through_other_views, rename_layers,
+    move_through_other_views, rename_layers, put_other_labels_in,
 ]  # fmt: skip
 ENDS = [delete_labels, delete_everything]
 CLOSES = [close_dock, close_dock_by_its_button, close_window]
@@ -228,6 +228,15 @@ def test_a_device_that_is_not_there(dock, notices):
     with dock.qtbot.waitSignal(dock.widget.run_failed, timeout=WAIT):
         dock.click("segment")
     assert "cuda is not available" in notices[0].message
+
+
+def test_labels_of_another_shape_put_in_during_a_run_are_left_alone(dock):
+    layer = dock.start_endless()
+    layer.data = np.ones((9, 17), np.uint8)
+    dock.qtbot.waitUntil(lambda: len(dock.viewer.layers) == 3, timeout=WAIT)
+    result = dock.stop()
+    assert layer.data.shape == (9, 17)
+    np.testing.assert_array_equal(dock.viewer.layers[-1].data, result.labels[0])
 
 
 def test_stop_before_the_first_step(dock):

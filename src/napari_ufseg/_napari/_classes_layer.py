@@ -39,7 +39,10 @@ class ClassesLayer:
     def show(self, label_image: npt.NDArray[np.uint16]) -> None:
         """Put a (Y, X) label image into the layer."""
         if self.layer is None:
-            self.layer = self._untouched_layer() or self._new_layer()
+            self.layer = self._untouched_layer()
+        if self.layer is None or self.layer.data.shape != self._shape:  # a script may have put other data in
+            self.layer = self._new_layer()
+        if self.layer.editable:
             self.layer.editable = False  # blocks painting and clears the undo history
         self.layer.data[...] = label_image
         self.layer.refresh(thumbnail=False, highlight=False, extent=False)

@@ -258,7 +258,7 @@ class SegmentationConfig:
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "n_features": 32, "n_classes": 16, "momentum": 0.9, "epochs": 60, "mu": 1.0, "nu": 0.5,
-        "M": 0.0, "m": 0.0, "min_classes": 2, "settle_fraction": 0.002,
+        "M": 0.0, "m": 0.0, "min_classes": 3, "settle_fraction": 0.002,
     },
     "generalised": {},
     "paper": {"momentum": 0.9, "epochs": 1000, "mu": 1.0, "nu": 5.0, "M": 0.0, "m": 0.0},

@@ -1,0 +1,76 @@
+"""Make the pictures of the documentation from a real window: mid-run, paused, corrected by hand.
+
+Needs a display; on a machine without one: xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QProgressBar, QPushButton
+
+import napari
+from napari_ufseg import SegmentationConfig
+
+IMAGES = Path(__file__).parent / "images"
+
+
+def wait_until(condition, seconds=300.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("waited in vain")
+        QTest.qWait(20)
+
+
+def main() -> None:
+    IMAGES.mkdir(exist_ok=True)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1400, 900)
+    viewer.open_sample("napari-ufseg", "nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+    widget.config = SegmentationConfig.preset("fast", seed=2)
+    results: list[object] = []
+    widget.run_finished.connect(results.append)
+
+    def press(name):
+        button = widget.findChild(QPushButton, f"ufseg.{name}")
+        wait_until(button.isEnabled)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        return button
+
+    def picture(name):
+        QTest.qWait(300)
+        viewer.window.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
+
+    def epoch():
+        return widget.findChild(QProgressBar, "ufseg.progress").value()
+
+    press("segment")
+    wait_until(lambda: epoch() >= 6)
+    picture("mid-run.png")
+    wait_until(lambda: epoch() >= 20)
+    pause = press("pause")
+    wait_until(lambda: pause.text() == "Resume")
+    picture("paused.png")
+    press("pause")
+    wait_until(lambda: results)
+    picture("finished.png")
+    labels = viewer.layers["nuclei classes"]
+    viewer.layers.selection.active = labels
+    labels.mode, labels.brush_size, labels.selected_label = "paint", 40, 20
+    canvas = viewer.window._qt_window._qt_viewer.canvas.native
+    middle = canvas.rect().center()
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=middle)
+    for step in range(1, 15):
+        QTest.mouseMove(canvas, middle + type(middle)(6 * step, 2 * step))
+        QTest.qWait(20)
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=middle + type(middle)(90, 30))
+    picture("corrected.png")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
