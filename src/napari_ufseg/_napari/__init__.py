@@ -1,1 +1,5 @@
 """The face in napari: thin, and the only place that knows Qt."""
+
+from napari_ufseg.engine.threads import share_the_processor
+
+share_the_processor()

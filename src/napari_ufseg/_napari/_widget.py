@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from napari.qt.threading import FunctionWorker
 from napari.utils.notifications import show_error, show_info, show_warning
@@ -19,6 +18,7 @@ from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._worker import RunPlan, RunState, TrainingRun
 from napari_ufseg.engine.config import PRESETS, SegmentationConfig
 from napari_ufseg.engine.errors import ImageError, UfsegError
+from napari_ufseg.engine.labels import class_areas
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation, Snapshot
@@ -69,7 +69,7 @@ class SegmentationWidget(QWidget):
         self._connect()
         self.reset_choices()
         self._follow_active_layer()
-        self._warm_up = FunctionWorker(_import_torch)  # so that the first click needn't wait for it
+        self._warm_up = FunctionWorker(_import_heavy_parts)  # so that the first click needn't wait for them
         self._warm_up.start()
 
     # -- for scripts and for the command line ----------------------------------------------------
@@ -281,7 +281,7 @@ class SegmentationWidget(QWidget):
         )
         self.results.model = segmentation.model
         self.results.labels_layer = self._layers[0].layer
-        n_classes = len(np.unique(np.concatenate([labels.ravel() for labels in segmentation.labels])))
+        n_classes = len(class_areas(list(segmentation.labels)))
         assert self._lifeline.run is not None
         self._run_panel.end(segmentation, n_classes, self._lifeline.run.device)
         self.run_finished.emit(segmentation)
@@ -318,5 +318,7 @@ class SegmentationWidget(QWidget):
             layer.release({**record, **about})
 
 
-def _import_torch() -> None:
+def _import_heavy_parts() -> None:
+    import pandas  # noqa: F401, ICN001 (napari loads it with the first Labels layer)
+
     import napari_ufseg.engine.session  # noqa: F401

@@ -74,7 +74,7 @@ def predict(
     Returns
     -------
     (Y, X) array of uint16, or a list of them for a list
-        Labels 1 to K. A constant image gives label 1 everywhere, with a warning.
+        Labels 1 to K. A constant image gives the first label everywhere, with a warning.
 
     Raises
     ------
@@ -113,7 +113,9 @@ def predict_prepared(
     network = model.network.to(device)
     try:
         return [
-            _constant_labels(item) if item.is_constant else to_label_image(responses.argmax(1)[0], model.class_labels)
+            _constant_labels(item, model.class_labels[0])
+            if item.is_constant
+            else to_label_image(responses.argmax(1)[0], model.class_labels)
             for item, responses in zip(images, _responses(network, images, device), strict=True)
         ]
     finally:
@@ -152,6 +154,6 @@ def to_label_image(classes: Tensor, class_labels: Sequence[int]) -> LabelImage:
     return label_image
 
 
-def _constant_labels(item: PreparedImage) -> LabelImage:
+def _constant_labels(item: PreparedImage, label: int) -> LabelImage:
     warnings.warn("The image is constant: all of it is one class.", UfsegWarning, stacklevel=4)
-    return np.ones(item.plane_shape, np.uint16)
+    return np.full(item.plane_shape, label, np.uint16)

@@ -17,6 +17,7 @@ from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, TrainingError, UfsegWarning, engine_errors
 from napari_ufseg.engine.image import as_list, prepare_images, prepare_scribbles
 from napari_ufseg.engine.inference import LabelImage, SegmentationModel, predict_prepared, to_label_image
+from napari_ufseg.engine.labels import class_areas
 from napari_ufseg.engine.losses import total_loss
 from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.results import EpochRecord, Segmentation, Snapshot, StopReason
@@ -280,7 +281,7 @@ class TrainingSession:
         running = self.stop_reason is None
         left = max(0, self._epochs_wanted - self.epoch) * float(np.median(recent)) if running else 0.0
         last = self.history[-1].losses if self.history else self._epoch_steps[-1].losses
-        present = len(set().union(*(np.unique(item).tolist() for item in labels)))
+        present = len(class_areas(labels))
         shown = labels[0] if self._single else labels
         return Snapshot(self.epoch, self._epochs_wanted, shown, present, dict(last), elapsed, left)
 

@@ -1,0 +1,81 @@
+"""The command line ``ufseg``: the engine with files at both ends."""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from napari_ufseg.cli.parser import parse
+from napari_ufseg.engine.errors import UfsegError, UfsegWarning
+from napari_ufseg.engine.threads import share_the_processor
+
+EXIT_OK, EXIT_BUG, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``ufseg`` with these arguments.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 for anything that the user can mend (one sentence on
+        stderr), 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    try:
+        arguments = parse(words)
+        share_the_processor()
+        with _one_line_warnings(debug):
+            from napari_ufseg.cli import commands  # not before here: --help must not wait for torch
+
+            return commands.run(arguments)
+    except UfsegError as error:
+        return _fail(str(error), EXIT_USER, debug)
+    except KeyboardInterrupt:
+        return _fail("stopped by Ctrl-C before there was anything to write.", EXIT_INTERRUPTED, debug)
+    except BrokenPipeError:  # the reader of our output has gone, for example `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(f"something went wrong inside ({reason}); --debug shows where.", EXIT_BUG, debug)
+
+
+def _fail(sentence: str, status: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"ufseg: {sentence}", file=sys.stderr)
+    return status
+
+
+@contextmanager
+def _one_line_warnings(debug: bool) -> Iterator[None]:
+    """Show the engine's warnings as one line each, and those of libraries only with --debug."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        place = "" if issubclass(category, UfsegWarning) else f"{category.__name__} at {filename}:{lineno}: "
+        print(f"ufseg: warning: {place}{message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if debug else "ignore")
+        warnings.simplefilter("always", UfsegWarning)
+        # said by the command line itself, with the name of the file
+        warnings.filterwarnings("ignore", r"(The image|Image \d+) is constant", UfsegWarning)
+        warnings.showwarning = show
+        yield

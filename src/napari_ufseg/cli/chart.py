@@ -1,0 +1,147 @@
+"""Pictures for people: the area chart, and image, classes and outlines side by side."""
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+from skimage.segmentation import mark_boundaries
+
+from napari_ufseg.engine.files import written_whole
+
+Colour = tuple[int, int, int]
+
+# Tol's "bright" scheme, which most people can tell apart, and three more
+_FIRST: tuple[Colour, ...] = (
+    (68, 119, 170), (238, 102, 119), (34, 136, 51), (204, 187, 68), (102, 204, 238),
+    (170, 51, 119), (230, 126, 34), (51, 34, 136), (187, 187, 187), (120, 80, 50),
+)  # fmt: skip
+_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+_SMOOTH = 4  # drawn so much larger, then shrunk, since Pillow draws without smoothing
+_LEGEND_ROWS = 20
+
+
+def colours_of(labels: Sequence[int]) -> dict[int, Colour]:
+    """A colour for each label; the same labels always get the same colours."""
+    return {label: _FIRST[rank] if rank < len(_FIRST) else _golden(rank) for rank, label in enumerate(sorted(labels))}
+
+
+def _golden(rank: int) -> Colour:
+    hue = (rank * 0.618034) % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.45 + 0.5 * (rank % 3) / 2, 0.95 - 0.35 * (rank % 2))
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def write_chart(path: Path, areas: Mapping[int, int]) -> None:
+    """Write a pie chart of the area of each class as PNG.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    areas : dict of int to int
+        Pixels of each label.
+    """
+    colours = colours_of(list(areas))
+    ranked = sorted(areas.items(), key=lambda item: -item[1])
+    rows = _legend_rows(ranked)
+    height = max(360, 60 + 26 * len(rows))
+    chart = Image.new("RGB", (680 * _SMOOTH, height * _SMOOTH), _PAPER)
+    draw = ImageDraw.Draw(chart)
+    _draw_pie(draw, ranked, colours, height)
+    _draw_legend(draw, rows, colours)
+    with written_whole(path) as temporary:
+        chart.resize((680, height), Image.Resampling.LANCZOS).save(temporary, "PNG")
+
+
+def _draw_pie(
+    draw: ImageDraw.ImageDraw, ranked: list[tuple[int, int]], colours: dict[int, Colour], height: int
+) -> None:
+    total = sum(count for _, count in ranked)
+    top = (height - 320) / 2
+    box = [round(v * _SMOOTH) for v in (20, top, 340, top + 320)]
+    begin = -90.0
+    for label, count in ranked:
+        end = begin + 360 * count / total
+        if len(ranked) == 1:
+            draw.ellipse(box, fill=colours[label])
+        else:
+            draw.pieslice(box, begin, end, fill=colours[label], outline=_PAPER, width=_SMOOTH)
+        begin = end
+
+
+def _legend_rows(ranked: list[tuple[int, int]]) -> list[tuple[int | None, str, str, str]]:
+    """(label or None, name, share, pixels) for the head and each row."""
+    total = sum(count for _, count in ranked)
+    shown = ranked if len(ranked) <= _LEGEND_ROWS else ranked[: _LEGEND_ROWS - 1]
+    rows: list[tuple[int | None, str, str, str]] = [(None, "label", "share", "pixels")]
+    rows += [(label, str(label), _percent(count / total), f"{count:,}") for label, count in shown]
+    if len(shown) < len(ranked):
+        rest = sum(count for _, count in ranked[len(shown) :])
+        rows.append((None, f"{len(ranked) - len(shown)} more", _percent(rest / total), f"{rest:,}"))
+    return rows
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
+
+
+def _draw_legend(
+    draw: ImageDraw.ImageDraw, rows: list[tuple[int | None, str, str, str]], colours: dict[int, Colour]
+) -> None:
+    font = ImageFont.load_default(size=16 * _SMOOTH)
+    for row, (label, name, share, pixels) in enumerate(rows):
+        y = (30 + 26 * row + 10) * _SMOOTH
+        if label is not None:
+            box = [380 * _SMOOTH, y - 8 * _SMOOTH, 396 * _SMOOTH, y + 8 * _SMOOTH]
+            draw.rectangle(box, fill=colours[label])
+        draw.text((408 * _SMOOTH, y), name, _INK, font, anchor="lm")
+        draw.text((550 * _SMOOTH, y), share, _INK, font, anchor="rm")
+        draw.text((655 * _SMOOTH, y), pixels, _INK, font, anchor="rm")
+
+
+def write_picture(path: Path, image: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+    """Write image, class colours and outlines side by side as PNG.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    image : (Y, X) or (Y, X, 3) array
+        What was segmented.
+    labels : (Y, X) array of integers
+        Its classes.
+    """
+    low, high = float(image.min()), float(image.max())
+    shown = (image.astype(np.float64) - low) / ((high - low) or 1)
+    shown = np.stack([shown] * 3, axis=-1) if shown.ndim == 2 else shown
+    present, ranks = np.unique(labels, return_inverse=True)
+    colours = np.array(list(colours_of(present.tolist()).values())) / 255
+    classes = colours[ranks.reshape(labels.shape)]
+    larger = max(1, round(512 / max(labels.shape)))
+    outlines = mark_boundaries(  # type: ignore[no-untyped-call]
+        _enlarged(shown, larger), _enlarged(labels, larger), color=(1, 0.85, 0), mode="inner"
+    )
+    panels = {"image": _enlarged(shown, larger), "classes": _enlarged(classes, larger), "outlines": outlines}
+    picture = _side_by_side({name: np.round(255 * panel).astype(np.uint8) for name, panel in panels.items()})
+    with written_whole(path) as temporary:
+        picture.save(temporary, "PNG")
+
+
+def _enlarged(array: npt.NDArray[Any], times: int) -> npt.NDArray[Any]:
+    return array.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _side_by_side(panels: Mapping[str, npt.NDArray[np.uint8]]) -> Image.Image:
+    gap, head = 12, 36
+    height, width = next(iter(panels.values())).shape[:2]
+    picture = Image.new("RGB", (gap + len(panels) * (width + gap), head + height + gap), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    for i, (name, panel) in enumerate(panels.items()):
+        x = gap + i * (width + gap)
+        draw.text((x, head / 2), name, _INK, ImageFont.load_default(size=18), anchor="lm")
+        picture.paste(Image.fromarray(panel), (x, head))
+    return picture

@@ -1,0 +1,132 @@
+"""The commands of ``ufseg``: each takes its arguments and returns the exit status."""
+
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napari_ufseg.cli.inputs import channel_arguments, input_paths, load_image, load_inputs
+from napari_ufseg.cli.outputs import plan_outputs
+from napari_ufseg.cli.parser import UsageError
+from napari_ufseg.cli.progress import stops_on_ctrl_c, train
+from napari_ufseg.cli.report import Outcome
+from napari_ufseg.cli.results import write_results
+from napari_ufseg.engine.config import SegmentationConfig, options
+from napari_ufseg.engine.device import resolve_device
+from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.inference import SegmentationModel, predict
+from napari_ufseg.engine.model_file import load_model
+from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.io import write_labels
+
+
+def run(arguments: Namespace) -> int:
+    """Run the command that the arguments name."""
+    if arguments.command == "demo":
+        from napari_ufseg.cli.demo import run_demo
+
+        return run_demo(arguments)
+    return {"segment": run_segment, "predict": run_predict, "info": run_info}[arguments.command](arguments)
+
+
+def run_segment(arguments: Namespace) -> int:
+    """``ufseg segment``: everything that can be wrong is found before the training begins."""
+    config = config_of(arguments)
+    resolve_device(arguments.device)
+    files = input_paths(arguments)
+    paths = plan_outputs(arguments, files)
+    inputs = load_inputs(arguments, files)
+    if arguments.show:
+        from napari_ufseg.cli.show import show_segment
+
+        return show_segment(arguments, config, inputs, paths)
+    session = TrainingSession(
+        inputs.arrays, config, channel_axis=inputs.channel_axis, scribbles=inputs.scribbles, device=arguments.device
+    )
+    with stops_on_ctrl_c(session) as ctrl_c:
+        start = time.perf_counter()
+        segmentation = train(session, quiet=arguments.quiet)
+        outcome = Outcome(segmentation, time.perf_counter() - start, ctrl_c.pressed)
+        print_written(write_results(arguments, inputs, outcome, paths), arguments)
+    if ctrl_c.pressed:
+        print(f"ufseg: stopped by Ctrl-C after {session.epoch} epochs; what there was is written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def config_of(arguments: Namespace) -> SegmentationConfig:
+    """The preset with the options that were given; also checks --force."""
+    force = arguments.force
+    if force is not None and not (isinstance(force, int) and force >= 1):
+        raise UsageError(f"force is {force!r}, but must be a whole number of at least 1.")
+    given = {name: getattr(arguments, name) for name in options() if getattr(arguments, name) is not None}
+    return SegmentationConfig.preset(arguments.preset, **given)
+
+
+def print_written(paths: Iterable[Path], arguments: Namespace) -> None:
+    """One line per file on stdout, unless --quiet."""
+    if not arguments.quiet:
+        for path in paths:
+            print(path)
+
+
+def run_predict(arguments: Namespace) -> int:
+    """``ufseg predict``: one image after the other, so that any number of them fits into memory."""
+    n_channels, axis = channel_arguments(arguments)
+    resolve_device(arguments.device)
+    model = load_model(arguments.model)
+    files = input_paths(arguments)
+    paths = plan_outputs(arguments, files)
+    for file, path in zip(files, paths.labels, strict=True):
+        image = load_image(file, n_channels, axis)
+        if image.n_channels != model.n_channels:
+            raise ImageError(
+                f"{file} has {image.n_channels} channel(s), but the model was trained on {model.n_channels}: "
+                "choose an image with the same channels (--n_channels 1 or 3 converts colour and grey)."
+            )
+        labels = predict(model, image.array, channel_axis=axis if n_channels is None else 2, device=arguments.device)
+        write_labels(path, labels)
+        print_written([path], arguments)
+    return 0
+
+
+def run_info(arguments: Namespace) -> int:
+    """``ufseg info``: what a model is, for people or as JSON."""
+    facts = model_facts(load_model(arguments.model))
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    print(f"Model:     {arguments.model}")
+    print(f"Channels:  {facts['n_channels']}")
+    print(f"Weights:   {facts['n_weights']:,}")
+    print(f"Labels:    {_ranges(facts['labels'])} ({len(facts['labels'])} in all)")
+    print("Settings:")
+    known = options()
+    width = max(map(len, known))
+    for name, value in facts["config"].items():
+        print(f"  {name:{width}}  {value!s:>8}  {known[name].label}")
+    return 0
+
+
+def model_facts(model: SegmentationModel) -> dict[str, Any]:
+    """What there is to say about a model, as plain values."""
+    return {
+        "n_channels": model.n_channels,
+        "n_weights": sum(weights.numel() for weights in model.network.parameters()),
+        "labels": sorted(set(model.class_labels)),
+        "config": model.config.to_dict(),
+    }
+
+
+def _ranges(labels: list[int]) -> str:
+    """[1, 2, 3, 7] -> '1-3, 7'."""
+    groups: list[list[int]] = []
+    for label in labels:
+        if groups and label == groups[-1][-1] + 1:
+            groups[-1].append(label)
+        else:
+            groups.append([label])
+    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}" for group in groups)

@@ -1,0 +1,70 @@
+"""A run in the terminal: the progress bar, and Ctrl-C as a wish to stop."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tqdm import tqdm
+
+from napari_ufseg.engine.results import Segmentation, Snapshot
+from napari_ufseg.engine.session import TrainingSession
+
+_BAR = "epoch {n_fmt}/{total_fmt} |{bar:20}| {desc}"
+
+
+class CtrlC:
+    """Whether Ctrl-C was pressed."""
+
+    pressed = False
+
+
+@contextmanager
+def stops_on_ctrl_c(session: TrainingSession) -> Iterator[CtrlC]:
+    """Within the block the first Ctrl-C lets the session end after its present step; a second one aborts."""
+    state = CtrlC()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may have a handler
+        yield state
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        state.pressed = True
+        session.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield state
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
+    """Drain ``session.run()`` with a progress bar on stderr, if that is a terminal and `quiet` is not set."""
+    visible = not quiet and sys.stderr.isatty()
+    run = session.run(every=0.2 if visible else float("inf"))
+    # terminals that do not know their size say 0; tqdm would then show nothing
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80 if visible else None
+    with tqdm(
+        total=session.config.epochs, disable=not visible, file=sys.stderr, bar_format=_BAR, ncols=width, nrows=20
+    ) as bar:
+        while True:
+            try:
+                snapshot = next(run)
+            except StopIteration as end:
+                segmentation: Segmentation = end.value
+                return segmentation
+            bar.set_description_str(_words(snapshot), refresh=False)
+            bar.update(snapshot.epoch - bar.n)
+            bar.refresh()
+
+
+def _words(snapshot: Snapshot) -> str:
+    words = [f"{snapshot.n_classes} classes", f"loss {snapshot.losses['total']:.4f}"]
+    if snapshot.seconds_left:
+        words.append(f"at most {tqdm.format_interval(snapshot.seconds_left)} left")
+    return ", ".join(words)

@@ -1,0 +1,129 @@
+"""Every flag of ``ufseg segment``: accepted in both spellings, and with an effect."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_ufseg.cli.parser import parse
+from napari_ufseg.engine.config import SegmentationConfig, options
+from napari_ufseg.engine.device import DEVICES
+from napari_ufseg.engine.labels import class_areas
+from napari_ufseg.io import read_labels
+
+from .conftest import QUICK, Done
+
+#: option -> (a value that must change the result, flags that the comparison needs)
+EFFECTS: dict[str, tuple[Any, str]] = {
+    "n_features": (6, ""),
+    "n_convolutions": (1, ""),
+    "n_classes": (5, ""),
+    "seed": (1, ""),
+    "batch_size": (1, ""),
+    "learning_rate": (0.3, ""),
+    "momentum": (0.9, ""),
+    "scaling": ("percentile", ""),
+    "mu": (0.2, ""),
+    "nu": (9.0, ""),
+    "nu_x": (9.0, ""),
+    "nu_y": (9.0, ""),
+    "M": (30.0, ""),
+    "m": (30.0, ""),
+    "scribble_weight": (4.0, "--scribbles {images}/scribbles.tiff --scribbles -"),
+    "epochs": (3, ""),
+    "min_classes": (7, ""),
+    "settle_fraction": (1.0, ""),
+    "settle_epochs": (2, "--settle_fraction 1"),
+}
+STOPS = {"epochs": "epochs", "min_classes": "min_classes", "settle_fraction": "settled", "settle_epochs": "settled"}
+
+
+class Runs:
+    """Runs on two images of equal size; those that were made already are kept."""
+
+    def __init__(self, images: Path, folder: Path) -> None:
+        self.images, self.folder = images, folder
+        self.kept: dict[tuple[str, ...], tuple[Any, list[Any]]] = {}
+
+    def __call__(self, ufseg: Callable[..., Done], *words: str) -> tuple[Any, list[Any]]:
+        if words not in self.kept:
+            out = self.folder / str(len(self.kept))
+            files = [self.images / "grey.png", self.images / "grey2.png"]
+            every = ["--preset", "generalised", *QUICK, "--report", f"{out}.json", "-o", f"{out}/"]
+            done = ufseg("segment", *files, *every, *words)
+            assert done.status == 0, done.err
+            labels = [read_labels(out / f"{file.stem}_labels.tif") for file in files]
+            self.kept[words] = json.loads(Path(f"{out}.json").read_text()), labels
+        return self.kept[words]
+
+
+@pytest.fixture(scope="module")
+def runs(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(images, tmp_path_factory.mktemp("runs"))
+
+
+def test_the_table_of_effects_is_complete() -> None:
+    assert list(EFFECTS) == list(options())
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_option_changes_the_result(name: str, runs: Runs, ufseg: Callable[..., Done]) -> None:
+    value, needs = EFFECTS[name]
+    needed = needs.format(images=runs.images).split()
+    before, labels_before = runs(ufseg, *needed)
+    after, labels_after = runs(ufseg, *needed, f"--{name}", str(value))
+    assert after["config"] == {**before["config"], name: value}
+    if name in STOPS:
+        assert after["stop_reason"] == STOPS[name]
+        assert after["epochs_run"] < before["epochs_run"]
+    else:
+        assert any((a != b).any() for a, b in zip(labels_after, labels_before, strict=True))
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_both_spellings_mean_the_same(name: str) -> None:
+    value = str(EFFECTS[name][0])
+    known, hyphens = (parse(["segment", "x", f"--{flag}", value]) for flag in (name, name.replace("_", "-")))
+    assert known == hyphens
+    assert getattr(known, name) == EFFECTS[name][0]
+
+
+@pytest.mark.parametrize("flag", ["n_channels", "channel_axis", "path", "model_path"])
+def test_the_other_flags_have_both_spellings_too(flag: str) -> None:
+    assert parse(["segment", f"--{flag}", "1"]) == parse(["segment", f"--{flag.replace('_', '-')}", "1"])
+
+
+def test_smoothness_along_x_is_not_that_along_y(runs: Runs, ufseg: Callable[..., Done]) -> None:
+    _, along_x = runs(ufseg, "--nu_x", "9.0")
+    _, along_y = runs(ufseg, "--nu_y", "9.0")
+    steps_x = [sum(int((np.diff(item, axis=1) != 0).sum()) for item in labels) for labels in (along_x, along_y)]
+    assert steps_x[0] < steps_x[1]  # smooth along x: fewer changes of class from one column to the next
+
+
+def test_larger_M_makes_the_largest_class_smaller(runs: Runs, ufseg: Callable[..., Done]) -> None:
+    areas = [class_areas(runs(ufseg, *words)[1]) for words in ((), ("--M", "30.0"))]
+    assert max(areas[1].values()) < max(areas[0].values())
+
+
+def test_presets_differ_and_given_flags_override_them(ufseg: Callable[..., Done], images: Path, tmp_path: Path) -> None:
+    for preset in ("fast", "generalised", "paper"):
+        given = ["--n_features", "4", "--epochs", "2", "--report", tmp_path / "r.json", "-o", tmp_path / "l.tif"]
+        assert ufseg("segment", images / "grey.png", "--preset", preset, *given).status == 0
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert report["preset"] == preset
+        assert report["config"] == SegmentationConfig.preset(preset, n_features=4, epochs=2).to_dict()
+
+
+def test_help_lists_range_and_every_device(ufseg: Callable[..., Done]) -> None:
+    done = ufseg("segment", "--help")
+    text = " ".join(done.out.split())
+    assert done.status == 0
+    for name, option in options().items():
+        assert f"--{name}" in text
+        assert f"--{name.replace('_', '-')}" in text
+        assert option.allowed in text
+    for word in DEVICES:
+        assert word in text

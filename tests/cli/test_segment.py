@@ -1,0 +1,201 @@
+"""``ufseg segment``, ``predict`` and ``info``: which files come out, and what is in them."""
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_ufseg import __version__, load_model
+from napari_ufseg.cli.chart import colours_of
+from napari_ufseg.io import read_labels
+
+from .conftest import QUICK, Done, blobs
+
+Ufseg = Callable[..., Done]
+
+
+def test_one_image_gives_the_file_that_was_named(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new folder" / "labels.tif"
+    done = ufseg("segment", images / "grey.png", "-o", out, *QUICK)
+    assert (done.status, done.out, done.err) == (0, f"{out}\n", "")
+    labels = tifffile.imread(out)
+    assert (labels.shape, labels.dtype) == ((48, 64), np.uint16)
+    assert len(np.unique(labels)) > 1
+    assert labels.min() >= 1
+
+
+def test_one_image_into_a_folder(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    assert ufseg("segment", images / "grey.png", "-o", tmp_path, *QUICK).out == f"{tmp_path / 'grey_labels.tif'}\n"
+    done = ufseg("segment", images / "grey.png", "-o", f"{tmp_path}/new/", *QUICK)
+    assert done.out == f"{tmp_path / 'new' / 'grey_labels.tif'}\n"
+
+
+def test_a_folder_is_trained_jointly(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    with_input = ufseg("segment", images / "pair", "-o", tmp_path / "1", "--report", tmp_path / "r.json", *QUICK)
+    with_path = ufseg("segment", "--path", images / "pair", "-o", tmp_path / "2", *QUICK)
+    assert (with_input.status, with_path.status) == (0, 0)
+    assert sorted(file.name for file in (tmp_path / "1").iterdir()) == ["a_labels.tif", "b_labels.tif"]
+    for name, shape in (("a_labels.tif", (48, 64)), ("b_labels.tif", (40, 56))):  # sizes differ
+        labels = read_labels(tmp_path / "1" / name)
+        assert labels.shape == shape
+        assert (labels == read_labels(tmp_path / "2" / name)).all()
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [Path(item["path"]).name for item in report["inputs"]] == ["a.png", "b.png"]
+    ufseg("segment", images / "grey.png", "-o", tmp_path / "alone.tif", *QUICK)  # the same as pair/a.png
+    assert (read_labels(tmp_path / "alone.tif") != read_labels(tmp_path / "1" / "a_labels.tif")).any()
+
+
+def test_equal_stems_do_not_overwrite_each_other(ufseg: Ufseg, tmp_path: Path) -> None:
+    for name in ("a.png", "a.tif", "b.png", "x/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        iio.imwrite(tmp_path / name, blobs())
+    files = [tmp_path / name for name in ("a.png", "a.tif", "b.png", "x/b.png")]
+    ufseg("segment", *files, "-o", tmp_path / "out", *QUICK)
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {"a.png_labels.tif", "a.tif_labels.tif", "b.png_labels.tif", "b.png_2_labels.tif"}
+
+
+def test_flags_may_stand_between_inputs(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    done = ufseg("segment", images / "grey.png", "-o", tmp_path / "out", *QUICK, images / "grey2.png")
+    assert [Path(line).name for line in done.out.splitlines()] == ["grey_labels.tif", "grey2_labels.tif"]
+
+
+def test_report_says_all_there_is_to_say(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    out, file = tmp_path / "l.tif", tmp_path / "r.json"
+    done = ufseg("segment", images / "colour.png", "-o", out, "--report", file, "--seed", "5", *QUICK)
+    assert done.out == f"{out}\n{file}\n"
+    report = json.loads(file.read_text())
+    assert report["inputs"] == [
+        {"path": str((images / "colour.png").resolve()), "shape": [48, 64, 3], "dtype": "uint8"}
+    ]
+    assert (report["seed"], report["config"]["seed"], report["config"]["n_features"]) == (5, 5, 4)
+    assert (report["device"], report["stop_reason"], report["epochs_run"]) == ("cpu", "epochs", 8)
+    assert report["versions"]["torch"] == torch.__version__
+    assert report["versions"]["napari-ufseg"] == __version__
+    assert report["versions"]["python"] == platform.python_version()
+    assert {"numpy", "scikit-image"} <= set(report["versions"])
+    labels, counts = np.unique(tifffile.imread(out), return_counts=True)
+    pixels = {str(label): int(count) for label, count in zip(labels, counts, strict=True)}
+    assert report["classes"] == {"number": len(labels), "pixels": pixels, "merged": None}
+    for key in ("losses_per_epoch", "seconds_per_epoch", "classes_per_epoch", "changed_per_epoch"):
+        assert len(report[key]) == 8
+    assert {"total", "similarity", "continuity"} <= set(report["losses_per_epoch"][0])
+    assert report["total_seconds"] >= sum(report["seconds_per_epoch"]) > 0
+    assert report["peak_memory_bytes"]["process"] > 2**20
+    assert report["outputs"] == [str(out.resolve()), str(file.resolve())]
+    assert report["interrupted"] is False
+
+
+def test_model_reproduces_the_labels_it_was_trained_to(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    model, planar = tmp_path / "model.safetensors", images / "planar.tif"
+    done = ufseg(
+        "segment",
+        planar,
+        "-o",
+        tmp_path / "l.tif",
+        "--channel-axis",
+        "0",
+        "--model_path",
+        model,
+        "--force",
+        "3",
+        *QUICK,
+    )
+    assert (done.status, done.err) == (0, "")
+    again = ufseg("predict", model, planar, planar, "-o", tmp_path / "p.tif", "--channel_axis", "0", "--device", "cpu")
+    assert (again.status, again.out) == (0, f"{tmp_path / 'p.tif'}\n")
+    labels = read_labels(tmp_path / "l.tif")
+    assert (labels == read_labels(tmp_path / "p.tif")).mean() >= 0.999
+    assert len(np.unique(labels)) == 3
+
+
+def test_force_merges_the_most_similar_classes(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    free, forced, report = tmp_path / "free.tif", tmp_path / "forced.tif", tmp_path / "r.json"
+    ufseg("segment", images / "grey.png", "-o", free, *QUICK)
+    done = ufseg("segment", images / "grey.png", "-o", forced, "--force", "2", "--report", report, *QUICK)
+    assert done.status == 0
+    before, after = read_labels(free), read_labels(forced)
+    assert len(np.unique(before)) > 2
+    assert len(np.unique(after)) == 2
+    merged = json.loads(report.read_text())["classes"]["merged"]
+    assert all((after[before == int(old)] == new).all() for old, new in merged.items())
+
+
+def test_force_with_more_than_there_are_changes_nothing(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    ufseg("segment", images / "grey.png", "-o", tmp_path / "a.tif", *QUICK)
+    done = ufseg("segment", images / "grey.png", "-o", tmp_path / "b.tif", "--force", "50", *QUICK)
+    assert done.status == 0
+    assert (read_labels(tmp_path / "a.tif") == read_labels(tmp_path / "b.tif")).all()
+
+
+def test_n_channels_turns_colour_into_grey_and_back(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    for n_channels, name in (("1", "colour.png"), ("3", "grey.png"), ("1", "grey.png"), ("3", "colour.png")):
+        model = tmp_path / "m"
+        flags = ["--n_channels", n_channels, "--model_path", model, "-o", tmp_path / f"{n_channels}{name}.tif"]
+        assert ufseg("segment", images / name, *flags, *QUICK).status == 0
+        assert load_model(model).n_channels == int(n_channels)
+    grey = read_labels(tmp_path / "1colour.png.tif")
+    assert (grey != read_labels(tmp_path / "3colour.png.tif")).any()
+    both = ufseg(
+        "segment", images / "colour.png", images / "grey.png", "--n-channels", "1", "-o", tmp_path / "both", *QUICK
+    )
+    assert both.status == 0
+    assert ufseg("predict", model, images / "grey.png", "--n_channels", "3", "-o", tmp_path / "p.tif").status == 0
+
+
+def test_scribbles_train_the_label_they_show(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    file = images / "scribbles.tiff"
+    flags = ["--scribbles", file, "--scribble_weight", "5", "--epochs", "30", "--n_features", "12"]
+    assert ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", *QUICK, *flags).status == 0
+    labels, scribbles = read_labels(tmp_path / "l.tif"), read_labels(file)
+    assert (labels[scribbles > 0] == scribbles[scribbles > 0]).mean() > 0.9
+
+
+def test_pie_is_a_chart_of_the_areas(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    pie = tmp_path / "pie.png"
+    done = ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", "--pie", pie, "--force", "2", *QUICK)
+    assert done.out.splitlines()[-1] == str(pie)
+    labels, counts = np.unique(read_labels(tmp_path / "l.tif"), return_counts=True)
+    chart = iio.imread(pie)[:, :360].reshape(-1, 3)
+    drawn = [int((chart == colour).all(axis=1).sum()) for colour in colours_of(labels.tolist()).values()]
+    assert np.allclose(np.array(drawn) / sum(drawn), counts / counts.sum(), atol=0.02)
+
+
+def test_many_classes_get_different_colours() -> None:
+    assert len(set(colours_of(range(1, 101)).values())) == 100
+
+
+def test_quiet_prints_nothing(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    assert ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", "--quiet", *QUICK) == Done(0, "", "")
+
+
+def test_constant_image_is_a_warning_that_names_the_file(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    done = ufseg("segment", images / "grey.png", images / "flat.png", "-o", tmp_path, "--force", "2", *QUICK)
+    assert done.status == 0
+    assert done.err == f"ufseg: warning: {images / 'flat.png'} is constant: all of it is one class.\n"
+
+
+def test_info_describes_the_model(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    ufseg("segment", images / "colour.png", "-o", tmp_path / "l.tif", "--model_path", model, *QUICK)
+    done = ufseg("info", model)
+    assert done.status == 0
+    assert "Channels:  3" in done.out
+    assert "1-8 (8 in all)" in done.out
+    assert "n_features" in done.out
+    facts = json.loads(ufseg("info", model, "--json").out)
+    assert facts["config"]["n_classes"] == 8
+    assert facts["labels"] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["predict", "--help"], ["demo", "--help"]])
+def test_help_and_version(words: list[str], ufseg: Ufseg) -> None:
+    done = ufseg(*words)
+    assert done.status == 0
+    assert (__version__ if words == ["--version"] else "usage: ufseg") in done.out
