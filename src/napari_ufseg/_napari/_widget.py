@@ -319,6 +319,6 @@ class SegmentationWidget(QWidget):
 
 
 def _import_heavy_parts() -> None:
-    import pandas  # noqa: F401, ICN001 (napari loads it with the first Labels layer)
+    import pandas  # noqa: F401 (napari loads it with the first Labels layer)
 
     import napari_ufseg.engine.session  # noqa: F401
