@@ -15,6 +15,23 @@ from qtpy.QtCore import QThreadPool
 
 from napari_ufseg.samples import nuclei
 
+LARGEST_TEXTURE = 4096
+
+
+@pytest.fixture(scope="session", autouse=True)
+def canvas_without_opengl() -> Iterator[None]:
+    """Answer vispy's questions about OpenGL where there is none, as there is without a display.
+
+    Nothing is drawn then, but layers and dock are the real ones; tests/window draws.
+    """
+    from OpenGL import GL
+
+    text, number = GL.glGetString, GL.glGetIntegerv
+    GL.glGetString = lambda name: text(name) or b""
+    GL.glGetIntegerv = lambda name: number(name) or LARGEST_TEXTURE
+    yield
+    GL.glGetString, GL.glGetIntegerv = text, number
+
 
 @pytest.fixture
 def picture() -> np.ndarray:

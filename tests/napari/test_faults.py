@@ -140,8 +140,7 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["first step", "third step"])
-@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize(("name", "late"), [*((name, False) for name in ERRORS), ("torch out of memory", True)])
 def test_an_engine_error_is_one_readable_notification(dock, notices, monkeypatch, name, late):
     error, words = ERRORS[name]
     real_step = TrainingSession.step
