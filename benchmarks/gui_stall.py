@@ -1,7 +1,8 @@
 """How long does the window stand still while an image trains?
 
 A heart beats in the main thread every 5 ms; a stall is the time between two
-beats. The same run is made with the thread limit of the plugin and with all
+beats. The first picture also makes napari build a Labels layer with its
+controls, once; that is told apart. The same run is made with the thread limit of the plugin and with all
 threads, side by side, in turn. Needs a display (on a bare machine: xvfb-run).
 
     python benchmarks/gui_stall.py --size 1024 --seconds 20 --repeats 3
@@ -51,13 +52,15 @@ def measure(size: int, seconds: float, threads: int) -> dict[str, float]:
     while not ended:
         QTest.qWait(10)
     gaps = np.diff(beats)
+    later = gaps[np.array(beats[1:]) > pictures[0] + 1]
     epochs = len(ended[0].history)  # type: ignore[attr-defined]
     viewer.close()
     QTest.qWait(200)
     return {
-        "longest stall, ms": 1e3 * max(gaps),
+        "longest stall, ms": 1e3 * max(later),
+        "making the Labels layer, ms": 1e3 * max(gaps),
         "longest stall when idle, ms": 1e3 * idle,
-        "stalls over 50 ms per s": float((gaps > 0.05).sum() / seconds),
+        "stalls over 50 ms per s": float((later > 0.05).sum() / seconds),
         "first picture after, s": pictures[0] - start,
         "pictures per s": len(pictures) / seconds,
         "epochs per s": epochs / seconds,
