@@ -1,10 +1,8 @@
 import re
 import warnings
 
-import dask.array
 import numpy as np
 import pytest
-import zarr
 
 from napari_ufseg.engine.api import segment
 from napari_ufseg.engine.errors import ConfigError, ImageError, MemoryShortageError, UfsegWarning
@@ -142,12 +140,13 @@ def test_the_input_is_never_written(quick):
 
 def test_lazy_arrays_are_read(tmp_path):
     expected = prepare(GREY).data
+    dask_array, zarr = pytest.importorskip("dask.array"), pytest.importorskip("zarr")  # they come with napari
     stored = zarr.open_array(str(tmp_path / "a.zarr"), mode="w", shape=GREY.shape, chunks=(5, 5), dtype="f8")
     stored[:] = GREY
-    assert np.array_equal(prepare(dask.array.from_array(GREY, chunks=5)).data, expected)
+    assert np.array_equal(prepare(dask_array.from_array(GREY, chunks=5)).data, expected)
     assert np.array_equal(prepare(stored).data, expected)
     assert np.array_equal(prepare(GREY.tolist()).data, expected)
-    assert prepare(dask.array.from_array(COLOUR, chunks=5)).n_channels == 3
+    assert prepare(dask_array.from_array(COLOUR, chunks=5)).n_channels == 3
 
 
 def with_value(value, dtype=np.float64):
