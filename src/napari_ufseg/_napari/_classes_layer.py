@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels
+from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_ufseg._napari._layers import Plane, geometry_of
+from napari_ufseg.colours import class_colours
 
 METADATA_KEY = "napari_ufseg"
 
@@ -60,7 +62,9 @@ class ClassesLayer:
 
     def _new_layer(self) -> Labels:
         data = np.zeros(self._shape, np.uint16)
-        layer: Labels = self._viewer.add_labels(data, name=self._name, opacity=0.5, **self._geometry)
+        layer: Labels = self._viewer.add_labels(
+            data, name=self._name, opacity=0.5, colormap=_colormap(), **self._geometry
+        )
         return layer
 
     def _untouched_layer(self) -> Labels | None:
@@ -77,6 +81,11 @@ class ClassesLayer:
                     setattr(layer, name, value)
                 return layer
         return None
+
+
+def _colormap() -> CyclicLabelColormap:
+    """Colours that depend on the label alone; the first entry is the background."""
+    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 3)), class_colours()]))
 
 
 def _digest(data: npt.NDArray[Any]) -> str:

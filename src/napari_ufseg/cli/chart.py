@@ -1,6 +1,5 @@
 """Pictures for people: the area chart, and image, classes and outlines side by side."""
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,29 +9,20 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import mark_boundaries
 
+from napari_ufseg.colours import class_colours
 from napari_ufseg.engine.files import written_whole
 
 Colour = tuple[int, int, int]
 
-# Tol's "bright" scheme, which most people can tell apart, and three more
-_FIRST: tuple[Colour, ...] = (
-    (68, 119, 170), (238, 102, 119), (34, 136, 51), (204, 187, 68), (102, 204, 238),
-    (170, 51, 119), (230, 126, 34), (51, 34, 136), (187, 187, 187), (120, 80, 50),
-)  # fmt: skip
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 _SMOOTH = 4  # drawn so much larger, then shrunk, since Pillow draws without smoothing
 _LEGEND_ROWS = 20
 
 
 def colours_of(labels: Sequence[int]) -> dict[int, Colour]:
-    """A colour for each label; the same labels always get the same colours."""
-    return {label: _FIRST[rank] if rank < len(_FIRST) else _golden(rank) for rank, label in enumerate(sorted(labels))}
-
-
-def _golden(rank: int) -> Colour:
-    hue = (rank * 0.618034) % 1
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.45 + 0.5 * (rank % 3) / 2, 0.95 - 0.35 * (rank % 2))
-    return round(255 * red), round(255 * green), round(255 * blue)
+    """The colour of each label, as in the Labels layer of napari."""
+    palette = np.round(255 * class_colours()).astype(int)
+    return {label: tuple(palette[(label - 1) % len(palette)].tolist()) for label in labels}
 
 
 def write_chart(path: Path, areas: Mapping[int, int]) -> None:
