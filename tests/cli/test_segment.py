@@ -46,7 +46,7 @@ def test_a_folder_is_trained_jointly(ufseg: Ufseg, images: Path, tmp_path: Path)
         assert labels.shape == shape
         assert (labels == read_labels(tmp_path / "2" / name)).all()
     report = json.loads((tmp_path / "r.json").read_text())
-    assert [Path(item["path"]).name for item in report["inputs"]] == ["a.png", "b.png"]
+    assert [Path(item["path"]).name for item in report["input"]] == ["a.png", "b.png"]
     ufseg("segment", images / "grey.png", "-o", tmp_path / "alone.tif", *QUICK)  # the same as pair/a.png
     assert (read_labels(tmp_path / "alone.tif") != read_labels(tmp_path / "1" / "a_labels.tif")).any()
 
@@ -71,9 +71,7 @@ def test_report_says_all_there_is_to_say(ufseg: Ufseg, images: Path, tmp_path: P
     done = ufseg("segment", images / "colour.png", "-o", out, "--report", file, "--seed", "5", *QUICK)
     assert done.out == f"{out}\n{file}\n"
     report = json.loads(file.read_text())
-    assert report["inputs"] == [
-        {"path": str((images / "colour.png").resolve()), "shape": [48, 64, 3], "dtype": "uint8"}
-    ]
+    assert report["input"] == [{"path": str((images / "colour.png").resolve()), "shape": [48, 64, 3], "dtype": "uint8"}]
     assert (report["seed"], report["config"]["seed"], report["config"]["n_features"]) == (5, 5, 4)
     assert (report["device"], report["stop_reason"], report["epochs_run"]) == ("cpu", "epochs", 8)
     assert report["versions"]["torch"] == torch.__version__

@@ -1,21 +1,19 @@
 """The report of a run: everything that is needed to understand it and to repeat it."""
 
 import json
-import platform
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from napari_ufseg._version import __version__
 from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.engine.device import peak_memory_bytes
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.labels import class_areas
+from napari_ufseg.engine.provenance import versions
 from napari_ufseg.engine.results import Segmentation
 
 
@@ -52,7 +50,7 @@ def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs
     result = outcome.segmentation
     areas = class_areas(outcome.labels)
     return {
-        "inputs": [
+        "input": [
             {"path": str(image.path.resolve()), "shape": list(image.shape), "dtype": image.dtype}
             for image in inputs.images
         ],
@@ -80,12 +78,6 @@ def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs
         "peak_memory_bytes": peak_memory_bytes(torch.device(result.device)),
         "outputs": [str(path.resolve()) for path in outputs],
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of those that decide about the numbers."""
-    packages = {name: version(name) for name in ("torch", "numpy", "scikit-image")}
-    return {"napari-ufseg": __version__, "python": platform.python_version(), **packages}
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
