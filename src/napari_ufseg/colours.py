@@ -5,12 +5,12 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-N_COLOURS = 48
+N_COLOURS = 100
 
 
 @lru_cache(maxsize=1)
 def class_colours() -> npt.NDArray[np.float64]:
-    """(48, 3) RGB in [0, 1]: label k has colour ``(k - 1) % 48``, whatever other labels there are.
+    """(100, 3) RGB in [0, 1]: label k has colour ``(k - 1) % 100``, whatever other labels there are.
 
     Each colour is the one that lies farthest, in CIELAB, from all before it,
     so that the first ones are the easiest to tell apart.

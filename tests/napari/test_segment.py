@@ -200,12 +200,12 @@ def test_a_second_run_never_overwrites_what_the_user_painted(dock, change):
 
 def test_class_colours_never_jump_and_are_all_different(dock):
     layer = dock.start_endless()
-    colours = {label: tuple(layer.get_color(label)) for label in range(1, 49)}
+    colours = {label: tuple(layer.get_color(label)) for label in range(1, 101)}
     np.testing.assert_allclose([colour[:3] for colour in colours.values()], class_colours(), atol=0.01)
-    assert len(set(colours.values())) == 48
+    assert len(set(colours.values())) == 100
     assert layer.get_color(0) is None or layer.get_color(0)[3] == 0
     dock.stop()
-    assert {label: tuple(layer.get_color(label)) for label in range(1, 49)} == colours
+    assert {label: tuple(layer.get_color(label)) for label in range(1, 101)} == colours
 
 
 def test_the_image_list_follows_the_active_layer_and_the_layer_list(dock, picture):
