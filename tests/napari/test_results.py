@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from driver import WAIT
 from napari.layers import Labels
+from qtpy.QtCore import QThreadPool
 
 from napari_ufseg import load_model, predict
 
@@ -92,6 +93,18 @@ def test_apply_never_overwrites_what_the_user_painted(dock):
     apply_model(dock, "cells")
     np.testing.assert_array_equal(mine.data, painted)
     assert sum(isinstance(layer, Labels) for layer in dock.viewer.layers) == 2
+
+
+@pytest.mark.parametrize("how", ["window", "dock"])
+def test_closing_while_a_model_is_applied_is_harmless(dock, how):
+    dock.segment_to_end()
+    dock.click("apply_model")
+    if how == "window":
+        dock.viewer.close()
+    else:
+        dock.viewer.window.remove_dock_widget(dock.dock)
+    dock.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+    dock.qtbot.wait(50)  # what the worker had to say arrives; an exception would fail the test
 
 
 def test_a_model_for_other_channels_is_told(dock, notices, picture):

@@ -1,5 +1,6 @@
 """What can be done with a result: save labels, save and load the model, apply it to another image."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ class ResultsPanel(QWidget):
         self._viewer = viewer
         self._chosen_plane = chosen_plane
         self._worker: Any = None
+        self._gone = threading.Event()
+        self.destroyed.connect(self._gone.set)
         self.labels_layer: Labels | None = None
         self._model: SegmentationModel | None = None
         grid = QGridLayout(self)
@@ -122,6 +125,7 @@ class ResultsPanel(QWidget):
             show_warning(str(error))
             return
         target = ClassesLayer(self._viewer, image, plane)
+        gone = self._gone
 
         def work() -> Any:
             try:
@@ -131,6 +135,8 @@ class ResultsPanel(QWidget):
                 return str(error)
 
         def done(labels: Any) -> None:
+            if gone.is_set():  # the window was closed in the meantime
+                return
             self._worker = None
             self._apply_model.setEnabled(True)
             if isinstance(labels, str):
