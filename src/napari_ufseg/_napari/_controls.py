@@ -7,7 +7,8 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from napari_ufseg.engine.config import Option, SegmentationConfig, options
+from napari_ufseg.engine.config import SegmentationConfig, options
+from napari_ufseg.engine.option import Option
 
 BASIC = ("min_classes", "nu")
 

@@ -15,7 +15,7 @@ from napari_ufseg._napari._layers import Plane, current_plane
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
-from napari_ufseg._napari._worker import RunPlan, RunState, TrainingRun
+from napari_ufseg._napari._worker import Lifeline, RunPlan, RunState, TrainingRun
 from napari_ufseg.engine.config import PRESETS, SegmentationConfig
 from napari_ufseg.engine.errors import ImageError, UfsegError
 from napari_ufseg.engine.labels import class_areas
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
-
-
-class _Lifeline:
-    """Ends the run when the dock goes; outlives the widget, whose own methods Qt no longer calls then."""
-
-    def __init__(self) -> None:
-        self.run: TrainingRun | None = None
-
-    def cut(self, *_: object) -> None:
-        """Drop the run and wait until its thread has let go."""
-        run, self.run = self.run, None
-        if run is not None:
-            run.abandon()
-            run.wait()
 
 
 class SegmentationWidget(QWidget):
@@ -63,7 +49,7 @@ class SegmentationWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._defaults = user_defaults()
-        self._lifeline = _Lifeline()
+        self._lifeline = Lifeline()
         self._layers: list[ClassesLayer] = []
         self._build()
         self._connect()

@@ -215,6 +215,20 @@ class TrainingRun(QObject):
             self.state_changed.emit(state)
 
 
+class Lifeline:
+    """Ends the run when the dock goes; outlives the widget, whose own methods Qt no longer calls then."""
+
+    def __init__(self) -> None:
+        self.run: TrainingRun | None = None
+
+    def cut(self, *_: object) -> None:
+        """Drop the run and wait until its thread has let go."""
+        run, self.run = self.run, None
+        if run is not None:
+            run.abandon()
+            run.wait()
+
+
 def _train(plan: RunPlan, box: _Mailbox) -> Generator[None, None, _Outcome]:
     """The work of the thread; every error comes back as a value."""
     try:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from napari_ufseg._version import __version__
-from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, options
+from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, options
 from napari_ufseg.engine.errors import UfsegError
+from napari_ufseg.engine.option import Option
 
 _EPILOG = "Exit status: 0; 2 with one sentence on stderr if something can be mended; 130 after Ctrl-C."
 

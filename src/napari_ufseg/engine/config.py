@@ -1,62 +1,11 @@
 """SegmentationConfig: every option of the method, with its range and its help in plain words."""
 
 import difflib
-from dataclasses import asdict, dataclass, field, fields, replace
-from numbers import Integral, Real
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-import numpy as np
-
 from napari_ufseg.engine.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Option:
-    """What command line, widget and validation need to know about one field.
-
-    Parameters
-    ----------
-    label : str
-        Short name for people.
-    help : str
-        One line: what a larger value does to the picture.
-    group : str
-        Heading under which the option is shown.
-    minimum, maximum, step : float, optional
-        Allowed range, both ends included, and the step of a spin box.
-    choices : tuple of str
-        The allowed words of a text option.
-    """
-
-    label: str
-    help: str
-    group: str
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def allowed(self) -> str:
-        """The allowed values in words."""
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        return f"from {_plain(self.minimum)} to {_plain(self.maximum)}"
-
-
-def _plain(bound: float | None) -> str:
-    """A bound as people write it: whole numbers with every digit."""
-    return "any" if bound is None else str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
-
-
-def _option(default: Any, label: str, group: str, span: tuple[float, float, float], help: str) -> Any:
-    low, high, step = span
-    return field(default=default, metadata={"option": Option(label, help, group, low, high, step)})
-
-
-def _choice(default: str, label: str, group: str, choices: tuple[str, ...], help: str) -> Any:
-    return field(default=default, metadata={"option": Option(label, help, group, choices=choices)})
-
+from napari_ufseg.engine.option import Option, as_number, choice_option, number_option
 
 _NETWORK, _TRAINING, _LOSS, _STOP = "Network", "Training", "Loss weights", "Stopping"
 
@@ -75,133 +24,133 @@ class SegmentationConfig:
         If an option is unknown, of the wrong type or out of range.
     """
 
-    n_features: int = _option(
+    n_features: int = number_option(
         100,
         "Features",
         _NETWORK,
         (1, 1024, 8),
         "Channels of each convolution; more tell finer textures apart, but are slower and need more memory.",
     )
-    n_convolutions: int = _option(
+    n_convolutions: int = number_option(
         2,
         "Convolutions",
         _NETWORK,
         (1, 10, 1),
         "Number of 3x3 convolutions; more look at a wider neighbourhood and give smoother, blurrier borders.",
     )
-    n_classes: int = _option(
+    n_classes: int = number_option(
         100,
         "Classes to begin with",
         _NETWORK,
         (2, 1000, 1),
         "How many classes the first picture may have; more keep finer differences and take longer to settle.",
     )
-    seed: int = _option(
+    seed: int = number_option(
         0,
         "Seed",
         _TRAINING,
         (0, 2**31 - 1, 1),
         "Start of the random numbers; the same seed gives the same labels on the CPU, another one another start.",
     )
-    batch_size: int = _option(
+    batch_size: int = number_option(
         16,
         "Batch size",
         _TRAINING,
         (1, 1024, 1),
         "Images of equal size that are trained in one step; more give steadier training and need more memory.",
     )
-    learning_rate: float = _option(
+    learning_rate: float = number_option(
         0.1,
         "Learning rate",
         _TRAINING,
         (1e-5, 10.0, 0.01),
         "Size of a training step; larger merges classes faster, too large makes them collapse into one.",
     )
-    momentum: float = _option(
+    momentum: float = number_option(
         0.4,
         "Momentum",
         _TRAINING,
         (0.0, 0.999, 0.05),
         "How much of the last step is kept in the next; larger is faster and less steady.",
     )
-    scaling: str = _choice(
+    scaling: str = choice_option(
         "minmax",
         "Brightness scaling",
         _TRAINING,
         ("minmax", "percentile"),
         "minmax spans darkest to brightest pixel; percentile ignores the extreme 0.1 % at either end (hot pixels).",
     )
-    mu: float = _option(
+    mu: float = number_option(
         2.0,
         "Similarity (mu)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight of feature similarity; larger makes classes follow brightness and colour more strictly.",
     )
-    nu: float = _option(
+    nu: float = number_option(
         2.0,
         "Smoothness (nu)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight of continuity; larger gives fewer, smoother and larger regions, too large merges everything.",
     )
-    nu_x: float = _option(
+    nu_x: float = number_option(
         1.0,
         "Smoothness along x (nu_x)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Share of the smoothness along rows; larger makes regions stretch horizontally.",
     )
-    nu_y: float = _option(
+    nu_y: float = number_option(
         1.0,
         "Smoothness along y (nu_y)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Share of the smoothness along columns; larger makes regions stretch vertically.",
     )
-    M: float = _option(
+    M: float = number_option(
         1.0,
         "Limit on the largest class (M)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight on the area of the largest class; larger keeps one class from taking over the picture.",
     )
-    m: float = _option(
+    m: float = number_option(
         1.0,
         "Push on the smallest class (m)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight on the area of the smallest class; larger makes tiny classes grow or disappear.",
     )
-    scribble_weight: float = _option(
+    scribble_weight: float = number_option(
         1.0,
         "Scribbles",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight of your painted labels; larger makes the picture follow them more strictly.",
     )
-    epochs: int = _option(
+    epochs: int = number_option(
         50,
         "Epochs",
         _STOP,
         (1, 100_000, 10),
         "Passes over all images before training ends; more merge further and take longer.",
     )
-    min_classes: int = _option(
+    min_classes: int = number_option(
         3,
         "Target number of classes",
         _STOP,
         (1, 1000, 1),
         "Training stops when only so many classes are left; larger stops earlier with more classes.",
     )
-    settle_fraction: float = _option(
+    settle_fraction: float = number_option(
         0.0,
         "Settled below",
         _STOP,
         (0.0, 1.0, 0.001),
         "Stop when less than this share of the pixels changes per epoch; larger stops earlier, 0 never does.",
     )
-    settle_epochs: int = _option(
+    settle_epochs: int = number_option(
         5,
         "Settled for",
         _STOP,
@@ -290,21 +239,9 @@ def _checked(name: str, value: Any) -> Any:
             raise ConfigError(f"{name} is {value!r}, but must be {option.allowed}.")
         return value
     words = "a whole number" if isinstance(default, int) else "a number"
-    number = _as_number(value, whole=isinstance(default, int))
+    number = as_number(value, whole=isinstance(default, int))
     if number is None:
         raise ConfigError(f"{name} is {value!r}, but must be {words} {option.allowed}.")
     if option.minimum is None or option.maximum is None or not option.minimum <= number <= option.maximum:
         raise ConfigError(f"{name} is {value!r}, but must be {option.allowed}.")
     return number
-
-
-def _as_number(value: Any, *, whole: bool) -> float | None:
-    """The value as a plain int or float, or None if it is not a finite number of that kind (bool is not one)."""
-    if isinstance(value, bool | np.bool_):
-        return None
-    if whole:
-        return int(value) if isinstance(value, Integral) else None
-    try:
-        return float(value) if isinstance(value, Real) and np.isfinite(float(value)) else None
-    except OverflowError:  # a whole number too large for a float
-        return None
