@@ -31,6 +31,8 @@ def main() -> None:
     viewer.window.resize(1400, 900)
     viewer.open_sample("napari-ufseg", "nuclei")
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+    QTest.qWait(200)
+    viewer.reset_view()
     widget.config = SegmentationConfig.preset("fast", seed=2)
     results: list[object] = []
     widget.run_finished.connect(results.append)

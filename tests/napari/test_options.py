@@ -123,3 +123,15 @@ def test_the_command_segments_the_active_image(make_napari_viewer_proxy, qtbot, 
     assert widget.is_running
     with qtbot.waitSignal(widget.run_finished, timeout=WAIT):
         widget.stop()
+
+
+def test_segment_pause_and_stop_have_keys_and_keep_them(dock):
+    """Keys that napari leaves free: it takes Alt with a letter for menus and screenshots."""
+    keys = {"segment": "F5", "pause": "F6", "stop": "F7"}
+    assert {name: dock.part(name).shortcut().toString() for name in keys} == keys
+    assert all(f"({key})" in dock.part(name).toolTip() for name, key in keys.items())
+    dock.start_endless()
+    dock.click("pause")
+    dock.qtbot.waitUntil(lambda: dock.part("pause").text() == "Resume", timeout=WAIT)
+    assert dock.part("pause").shortcut().toString() == "F6"
+    dock.stop()

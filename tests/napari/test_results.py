@@ -44,7 +44,7 @@ def test_saving_asks_for_a_name_and_cancel_writes_nothing(dock, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "chosen"), ""))
     dock.click("save_model")
-    assert load_model(tmp_path / "chosen").n_channels == 1
+    assert load_model(tmp_path / "chosen.safetensors").n_channels == 1
 
 
 @pytest.mark.parametrize("method", ["save_labels", "save_model"])

@@ -44,3 +44,9 @@ def test_a_user_clicks_through_a_run_and_corrects_it(tmp_path):
     assert seen["painted_pixels"] > 100
     assert seen["colours_in_window"] > 50
     assert "stopped by you" in seen["status"]
+
+
+def test_the_image_can_be_deleted_during_a_second_run(tmp_path):
+    done = in_window(str(Path(__file__).with_name("delete_image.py")), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"layers": ["nuclei classes"], "blocked": True, "free": True}

@@ -36,7 +36,16 @@ class ClassesLayer:
         self._shape = plane.labels_shape
         self._geometry = geometry_of(source, plane.index)
         self._about = {"source": source.name, "plane": list(plane.index)}
+        self._another_layer_went = False
         self.layer: Labels | None = None
+
+    def notice_removal(self) -> None:
+        """To be called when another layer leaves the viewer.
+
+        After that, napari 0.9.2 can crash in OpenGL when a Labels layer is
+        merely refreshed; assigning its data, though slower, is safe.
+        """
+        self._another_layer_went = True
 
     def show(self, label_image: npt.NDArray[np.uint16]) -> None:
         """Put a (Y, X) label image into the layer."""
@@ -47,7 +56,8 @@ class ClassesLayer:
         if self.layer.editable:
             self.layer.editable = False  # blocks painting and clears the undo history
         self.layer.data[...] = label_image
-        self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self._redraw(self.layer, thumbnail=False, highlight=False)
+        self.layer.editable = False  # an assignment in there has allowed it
 
     def release(self, about: dict[str, Any]) -> None:
         """Hand the layer to the user: paintable, with a clean history, and with the record of the run."""
@@ -58,7 +68,13 @@ class ClassesLayer:
             METADATA_KEY: {**self._about, **about, "digest": _digest(self.layer.data)},
         }
         self.layer.editable = True
-        self.layer.refresh(extent=False)
+        self._redraw(self.layer)
+
+    def _redraw(self, layer: Labels, **what: bool) -> None:
+        if self._another_layer_went:
+            layer.data = layer.data
+        else:
+            layer.refresh(extent=False, **what)
 
     def _new_layer(self) -> Labels:
         data = np.zeros(self._shape, np.uint16)

@@ -2,7 +2,7 @@
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 _LOSS, _CLASSES = "#e8a33d", "#4fa3e0"
 
@@ -44,6 +44,10 @@ class CurvesPlot(QWidget):
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(False, False)
         plot.hideButtons()
+        plot.setStyleSheet("background: transparent; border: none")  # or it keeps the theme that it was made in
+        plot.setMinimumSize(0, 0)
+        plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # its own wish is 640 x 480
+        plot.setToolTip(f"{title} over epochs")
         plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         plot.getAxis("left").setWidth(46)
         plot.setAccessibleName(f"Curve of {title} over epochs")

@@ -84,7 +84,7 @@ class ResultsPanel(QWidget):
         if layer is None:
             show_warning("There are no labels to save yet: press Segment, or select a Labels layer.")
             return
-        chosen = path or self._ask_to_save("Save labels", f"{layer.name}.tif", _LABEL_FILES)
+        chosen = path or self._ask_to_save("Save labels", f"{layer.name}.tif", _LABEL_FILES, ".tif")
         if chosen:
             self._reported(lambda: self._write_labels(layer, Path(chosen)), f"Saved {chosen}")
 
@@ -96,7 +96,7 @@ class ResultsPanel(QWidget):
         if model is None:
             show_warning("There is no model to save yet: press Segment first.")
             return
-        chosen = path or self._ask_to_save("Save model", "model.safetensors", _MODEL_FILES)
+        chosen = path or self._ask_to_save("Save model", "model.safetensors", _MODEL_FILES, ".safetensors")
         if chosen:
             self._reported(lambda: save_model(model, chosen), f"Saved {chosen}")
 
@@ -165,8 +165,10 @@ class ResultsPanel(QWidget):
             return active
         return self.labels_layer if self.labels_layer in self._viewer.layers else None
 
-    def _ask_to_save(self, title: str, name: str, kinds: str) -> str:
-        return str(QFileDialog.getSaveFileName(self, title, name, kinds)[0])
+    def _ask_to_save(self, title: str, name: str, kinds: str, suffix: str) -> str:
+        """The file name that the user gives, with the suffix if it has none; empty after Cancel."""
+        chosen = str(QFileDialog.getSaveFileName(self, title, name, kinds)[0])
+        return chosen + suffix if chosen and not Path(chosen).suffix else chosen
 
     def _reported(self, action: Callable[[], None], success: str) -> None:
         try:

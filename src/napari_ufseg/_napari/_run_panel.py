@@ -23,7 +23,7 @@ _ENDED = {
 
 
 class RunPanel(QWidget):
-    """Segment, Pause, Stop, and the state of the run in words, bar and curves.
+    """Segment, Pause, Stop, and the state of the run in words and bar; `curves` is laid out by its owner.
 
     Signals
     -------
@@ -37,14 +37,12 @@ class RunPanel(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column.setContentsMargins(9, 0, 9, 9)
         row = QHBoxLayout()
         column.addLayout(row)
-        self.segment = _button(
-            "Segment", "ufseg.segment", "Alt+S", "Train on the chosen image and show its classes live."
-        )
-        self.pause = _button("Pause", "ufseg.pause", "Alt+P", "Hold the run after the present step, or let it go on.")
-        self.stop = _button("Stop", "ufseg.stop", "Alt+X", "End the run and keep the labels that are shown.")
+        self.segment = _button("Segment", "ufseg.segment", "F5", "Train on the chosen image and show its classes live.")
+        self.pause = _button("Pause", "ufseg.pause", "F6", "Hold the run after the present step, or let it go on.")
+        self.stop = _button("Stop", "ufseg.stop", "F7", "End the run and keep the labels that are shown.")
         for button, signal in (
             (self.segment, self.segment_clicked),
             (self.pause, self.pause_clicked),
@@ -61,12 +59,11 @@ class RunPanel(QWidget):
         self.status.setObjectName("ufseg.status")
         self.status.setWordWrap(True)
         column.addWidget(self.status)
-        fold = QCollapsible("Curves", expandedIcon="▼", collapsedIcon="▶")
-        fold.setDuration(0)
+        self.curves = QCollapsible("Curves", expandedIcon="▼", collapsedIcon="▶")
+        self.curves.setDuration(0)
         self.plot = CurvesPlot()
-        fold.addWidget(self.plot)
-        fold.expand()
-        column.addWidget(fold)
+        self.curves.addWidget(self.plot)
+        self.curves.expand()
         self.follow(None)
 
     def begin(self, name: str) -> None:
@@ -85,7 +82,7 @@ class RunPanel(QWidget):
         paused = state is RunState.PAUSED
         if self.pause.text() != ("Resume" if paused else "Pause"):
             self.pause.setText("Resume" if paused else "Pause")
-            self.pause.setShortcut(QKeySequence("Alt+P"))  # a new text clears it
+            self.pause.setShortcut(QKeySequence("F6"))  # a new text clears it
         if state is RunState.STOPPING:
             self.status.setText("Stopping after the present step")
         if paused:
@@ -100,7 +97,7 @@ class RunPanel(QWidget):
         left = tqdm.format_interval(snapshot.seconds_left)
         self.progress.setFormat(f"epoch {snapshot.epoch} of {snapshot.epochs}, at most {left} left")
         loss = snapshot.losses["total"]
-        self.status.setText(f"{snapshot.n_classes} classes, loss {loss:.3f}, on {device}")
+        self.status.setText(f"{_count(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}")
         self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
 
     def end(self, segmentation: "Segmentation", n_classes: int, device: str) -> None:
@@ -108,13 +105,22 @@ class RunPanel(QWidget):
         epochs = len(segmentation.history)
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
         why = _ENDED[segmentation.stop_reason]
-        self.progress.setFormat(f"{epochs} epochs in {seconds}")
-        self.status.setText(f"Done: {n_classes} classes after {epochs} epochs on {device} ({why}).")
+        if segmentation.stop_reason in ("epochs", "settled"):
+            why += f", {segmentation.config.min_classes} classes not reached"
+        self.progress.setRange(0, epochs)
+        self.progress.setValue(epochs)
+        self.progress.setFormat(f"{_count(epochs, 'epoch')} in {seconds}")
+        self.status.setText(f"Done: {_count(n_classes, 'class')} after {_count(epochs, 'epoch')} on {device} ({why}).")
 
     def fail(self, message: str) -> None:
         """Show why a run ended without a result."""
         self.progress.setFormat("no result")
         self.status.setText(message)
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def _button(text: str, name: str, shortcut: str, tip: str) -> QPushButton:

@@ -1,12 +1,13 @@
 """SegmentationWidget: assembles the parts, forwards clicks, mirrors the state of the run."""
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.qt.threading import FunctionWorker
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_ufseg._napari._classes_layer import ClassesLayer
@@ -55,8 +56,7 @@ class SegmentationWidget(QWidget):
         self._connect()
         self.reset_choices()
         self._follow_active_layer()
-        self._warm_up = FunctionWorker(_import_heavy_parts)  # so that the first click needn't wait for them
-        self._warm_up.start()
+        threading.Thread(target=_import_heavy_parts).start()  # so that the first click needn't wait for them
 
     # -- for scripts and for the command line ----------------------------------------------------
 
@@ -134,7 +134,7 @@ class SegmentationWidget(QWidget):
             threads=self._defaults.thread_limit,
             every=1 / self._defaults.pictures_per_second,
         )
-        self._start(plan, ", ".join(layer.name for layer in layers))
+        self._start(plan, ", ".join(_title(layer, plane) for layer, plane in zip(layers, planes, strict=True)))
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
@@ -186,16 +186,19 @@ class SegmentationWidget(QWidget):
         column = QVBoxLayout(content)
         for layout in (form, self._controls.basic, device_form):
             column.addLayout(layout)
-        for part in (self._controls.advanced, self._run_panel, self.results):
+        for part in (self._controls.advanced, self._run_panel.curves, self.results):
             column.addWidget(part)
         column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidget(content)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll = scroll
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        outer.addWidget(scroll, 1)
+        outer.addWidget(self._run_panel)  # below what scrolls, so that it is always in sight
 
     def _connect(self) -> None:
         self._preset.changed.connect(self._reset_to_preset)
@@ -206,6 +209,7 @@ class SegmentationWidget(QWidget):
         self._run_panel.stop_clicked.connect(self.stop)
         self._viewer.layers.selection.events.active.connect(self._follow_active_layer)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._controls.advanced.toggled.connect(self._fit_width)
         self.destroyed.connect(self._lifeline.cut)
         self._mark_changes()
 
@@ -213,7 +217,15 @@ class SegmentationWidget(QWidget):
         """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None and self.is_running:
             self._close_run("the dock was closed")
+        elif event is not None and event.type() == QEvent.Type.Show:
+            self._fit_width()
         return bool(super().event(event))
+
+    def _fit_width(self, *_: object) -> None:
+        """Be as wide as what is unfolded needs, so that nothing must be scrolled sideways."""
+        content, bar = self._scroll.widget(), self._scroll.verticalScrollBar()
+        if content is not None and bar is not None:
+            self._scroll.setMinimumWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
 
     # -- options -----------------------------------------------------------------------------------
 
@@ -282,8 +294,12 @@ class SegmentationWidget(QWidget):
         self.run_failed.emit(message)
 
     def _on_layer_removed(self, event: Any) -> None:
-        if self.is_running and any(layer.layer == event.value for layer in self._layers):
+        if not self.is_running:
+            return
+        if any(layer.layer == event.value for layer in self._layers):
             self._close_run("its Labels layer was removed", wait=False)
+        for layer in self._layers:
+            layer.notice_removal()
 
     def _close_run(self, why: str, *, wait: bool = True) -> None:
         run = self._lifeline.run
@@ -304,7 +320,14 @@ class SegmentationWidget(QWidget):
             layer.release({**record, **about})
 
 
-def _import_heavy_parts() -> None:
-    import pandas  # noqa: F401 (napari loads it with the first Labels layer)
+def _title(layer: Image, plane: Plane) -> str:
+    """The name of the layer, and in a stack which plane of it."""
+    return f"{layer.name}, plane {', '.join(map(str, plane.index))}" if plane.index else str(layer.name)
 
-    import napari_ufseg.engine.session  # noqa: F401
+
+def _import_heavy_parts() -> None:
+    """Load torch, and what napari needs for its first Labels layer; if it fails, the run will say why."""
+    with suppress(Exception):
+        import pandas  # noqa: F401
+
+        import napari_ufseg.engine.session  # noqa: F401

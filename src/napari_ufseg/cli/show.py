@@ -114,6 +114,8 @@ def show_run(
     viewer = napari.Viewer(title="napari-ufseg")
     layers = [_add_layer(viewer, array, name, channel_axis) for array, name in zip(arrays, names, strict=True)]
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+    viewer.window.resize(1400, 900)
+    viewer.reset_view()  # the dock has taken room from the canvas
     widget.config = config
     widget.device = device
     widget.run_finished.connect(finish)

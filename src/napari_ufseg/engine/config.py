@@ -96,28 +96,28 @@ class SegmentationConfig:
     )
     nu_x: float = number_option(
         1.0,
-        "Smoothness along x (nu_x)",
+        "Smoothness in x (nu_x)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Share of the smoothness along rows; larger makes regions stretch horizontally.",
     )
     nu_y: float = number_option(
         1.0,
-        "Smoothness along y (nu_y)",
+        "Smoothness in y (nu_y)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Share of the smoothness along columns; larger makes regions stretch vertically.",
     )
     M: float = number_option(
         1.0,
-        "Limit on the largest class (M)",
+        "Largest class (M)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight on the area of the largest class; larger keeps one class from taking over the picture.",
     )
     m: float = number_option(
         1.0,
-        "Push on the smallest class (m)",
+        "Smallest class (m)",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight on the area of the smallest class; larger makes tiny classes grow or disappear.",
@@ -127,7 +127,7 @@ class SegmentationConfig:
         "Scribbles",
         _LOSS,
         (0.0, 100.0, 0.1),
-        "Weight of your painted labels; larger makes the picture follow them more strictly.",
+        "Weight of scribbles, labels painted beforehand (command line, Python); larger follows them more strictly.",
     )
     epochs: int = number_option(
         50,
@@ -145,14 +145,14 @@ class SegmentationConfig:
     )
     settle_fraction: float = number_option(
         0.0,
-        "Settled below",
+        "Settled below (share)",
         _STOP,
         (0.0, 1.0, 0.001),
         "Stop when less than this share of the pixels changes per epoch; larger stops earlier, 0 never does.",
     )
     settle_epochs: int = number_option(
         5,
-        "Settled for",
+        "Settled for (epochs)",
         _STOP,
         (1, 1000, 1),
         "For how many epochs in a row the picture must be settled before training stops; larger waits longer.",
