@@ -136,9 +136,9 @@ def test_the_range_is_written_with_every_digit():
 )
 def test_unknown_names_and_bad_values_are_refused_everywhere(make, request):
     call = make if request.node.callspec.id != "from_dict" else (lambda **kw: make(kw))
-    with pytest.raises(ConfigError, match=r"no option 'n_feature': did you mean 'n_features'\?"):
+    with pytest.raises(ConfigError, match=r"no option 'n_feature' \(given as 3\): did you mean 'n_features'\?"):
         call(n_feature=3)
-    with pytest.raises(ConfigError, match=r"no option 'xyzzy': the options are n_features, "):
+    with pytest.raises(ConfigError, match=r"no option 'xyzzy' \(given as 3\): the options are n_features, "):
         call(xyzzy=3)
     with pytest.raises(ConfigError, match=r"^n_classes is 1, but must be from 2 to 1000\.$"):
         call(n_classes=1)

@@ -68,6 +68,11 @@ def current_plane(layer: Image, point: tuple[float, ...]) -> Plane:
     return Plane(data, None, index)
 
 
+def title_of(layer: Layer, plane: Plane) -> str:
+    """The name of the layer, and in a stack which plane of it."""
+    return f"{layer.name}, plane {', '.join(map(str, plane.index))}" if plane.index else str(layer.name)
+
+
 def geometry_of(layer: Layer, index: tuple[int, ...]) -> dict[str, Any]:
     """The arguments that put a Labels layer exactly over one plane of an Image layer.
 

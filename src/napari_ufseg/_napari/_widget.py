@@ -1,8 +1,6 @@
 """SegmentationWidget: assembles the parts, forwards clicks, mirrors the state of the run."""
 
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -12,11 +10,11 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QScrol
 
 from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._controls import ConfigControls, labelled_choice
-from napari_ufseg._napari._layers import Plane, current_plane
+from napari_ufseg._napari._layers import Plane, current_plane, title_of
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
-from napari_ufseg._napari._worker import Lifeline, RunPlan, RunState, TrainingRun
+from napari_ufseg._napari._worker import Lifeline, RunPlan, RunState, TrainingRun, load_heavy_parts
 from napari_ufseg.engine.config import PRESETS, SegmentationConfig
 from napari_ufseg.engine.errors import ImageError, UfsegError
 from napari_ufseg.engine.labels import class_areas
@@ -56,7 +54,7 @@ class SegmentationWidget(QWidget):
         self._connect()
         self.reset_choices()
         self._follow_active_layer()
-        threading.Thread(target=_import_heavy_parts).start()  # so that the first click needn't wait for them
+        load_heavy_parts()
 
     # -- for scripts and for the command line ----------------------------------------------------
 
@@ -134,7 +132,7 @@ class SegmentationWidget(QWidget):
             threads=self._defaults.thread_limit,
             every=1 / self._defaults.pictures_per_second,
         )
-        self._start(plan, ", ".join(_title(layer, plane) for layer, plane in zip(layers, planes, strict=True)))
+        self._start(plan, ", ".join(title_of(layer, plane) for layer, plane in zip(layers, planes, strict=True)))
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
@@ -318,16 +316,3 @@ class SegmentationWidget(QWidget):
         record = {"config": config.to_dict(), "preset": self._preset.value, "seed": config.seed, "versions": versions()}
         for layer in self._layers:
             layer.release({**record, **about})
-
-
-def _title(layer: Image, plane: Plane) -> str:
-    """The name of the layer, and in a stack which plane of it."""
-    return f"{layer.name}, plane {', '.join(map(str, plane.index))}" if plane.index else str(layer.name)
-
-
-def _import_heavy_parts() -> None:
-    """Load torch, and what napari needs for its first Labels layer; if it fails, the run will say why."""
-    with suppress(Exception):
-        import pandas  # noqa: F401
-
-        import napari_ufseg.engine.session  # noqa: F401

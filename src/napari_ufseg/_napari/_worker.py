@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -281,3 +282,19 @@ def _describe(device: Any, threads: int) -> str:
 
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+
+
+def load_heavy_parts() -> None:
+    """Load torch, and what napari needs for its first Labels layer, so that the first click needn't wait for them.
+
+    It begins a moment later, in a thread of its own that ends by itself, so
+    that the dock opens first. If it fails, the run will say why.
+    """
+    threading.Timer(0.5, _load).start()
+
+
+def _load() -> None:
+    with suppress(Exception):
+        import pandas  # noqa: F401
+
+        import napari_ufseg.engine.session  # noqa: F401

@@ -52,13 +52,16 @@ def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
     with tqdm(
         total=session.config.epochs, disable=not visible, file=sys.stderr, bar_format=_BAR, ncols=width, nrows=20
     ) as bar:
+        words = ""
         while True:
             try:
                 snapshot = next(run)
             except StopIteration as end:
                 segmentation: Segmentation = end.value
+                bar.set_description_str(f"{words}, end: {segmentation.stop_reason}")
                 return segmentation
-            bar.set_description_str(_words(snapshot), refresh=False)
+            words = _words(snapshot)
+            bar.set_description_str(words, refresh=False)
             bar.update(snapshot.epoch - bar.n)
             bar.refresh()
 

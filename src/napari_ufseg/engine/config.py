@@ -159,8 +159,8 @@ class SegmentationConfig:
     )
 
     def __new__(cls, **options: Any) -> Self:  # noqa: D102 (only turns unknown names into ConfigError)
-        for name in options:
-            option_of(name)
+        for name, value in options.items():
+            option_of(name, value)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -199,8 +199,8 @@ class SegmentationConfig:
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some options changed; raises ConfigError as the constructor does."""
-        for name in changes:
-            option_of(name)
+        for name, value in changes.items():
+            option_of(name, value)
         return replace(self, **changes)
 
 
@@ -220,13 +220,14 @@ def options() -> dict[str, Option]:
     return {item.name: item.metadata["option"] for item in fields(SegmentationConfig)}
 
 
-def option_of(name: str) -> Option:
-    """The `Option` of one field; ConfigError with the nearest name if there is none."""
+def option_of(name: str, value: Any = None) -> Option:
+    """The `Option` of one field; ConfigError with the nearest name, and the value that was meant, if there is none."""
     known = options()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(known)}."
-        raise ConfigError(f"There is no option {name!r}: {hint}")
+        given = "" if value is None else f" (given as {value!r})"
+        raise ConfigError(f"There is no option {name!r}{given}: {hint}")
     return known[name]
 
 
