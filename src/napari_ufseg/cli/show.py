@@ -99,6 +99,8 @@ def show_run(
     on_finished: Callable[[Segmentation], Any] = lambda segmentation: None,
 ) -> ShownRun:
     """Open napari, train in its window, and return when the window is closed."""
+    from qtpy.QtCore import QTimer
+
     import napari
 
     run = ShownRun()
@@ -115,7 +117,7 @@ def show_run(
     layers = [_add_layer(viewer, array, name, channel_axis) for array, name in zip(arrays, names, strict=True)]
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
     viewer.window.resize(1400, 900)
-    viewer.reset_view()  # the dock has taken room from the canvas
+    QTimer.singleShot(500, viewer.reset_view)  # once the dock has taken its room from the canvas
     widget.config = config
     widget.device = device
     widget.run_finished.connect(finish)
