@@ -18,11 +18,10 @@ from napari_ufseg._napari._worker import Lifeline, RunPlan, RunState, TrainingRu
 from napari_ufseg.engine.config import PRESETS, SegmentationConfig
 from napari_ufseg.engine.errors import ImageError, UfsegError
 from napari_ufseg.engine.labels import class_areas
+from napari_ufseg.engine.threads import DEVICES
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation, Snapshot
-
-DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 
 
 class SegmentationWidget(QWidget):
@@ -162,7 +161,7 @@ class SegmentationWidget(QWidget):
         )
         self._preset = labelled_choice("Preset", "ufseg.preset", value=preset, choices=tuple(PRESETS),
                                tip="Starting point for all options.")  # fmt: skip
-        self._device = labelled_choice("Device", "ufseg.device", value=self._defaults.device, choices=DEVICE_CHOICES,
+        self._device = labelled_choice("Device", "ufseg.device", value=self._defaults.device, choices=DEVICES,
                                tip="Where to compute; auto takes a GPU if there is one.")  # fmt: skip
         self._reset = QPushButton("Reset to preset")
         self._reset.setObjectName("ufseg.reset")
@@ -294,10 +293,10 @@ class SegmentationWidget(QWidget):
     def _on_layer_removed(self, event: Any) -> None:
         if not self.is_running:
             return
-        if any(layer.layer == event.value for layer in self._layers):
-            self._close_run("its Labels layer was removed", wait=False)
         for layer in self._layers:
             layer.notice_removal()
+        if any(layer.layer == event.value for layer in self._layers):
+            self._close_run("its Labels layer was removed", wait=False)
 
     def _close_run(self, why: str, *, wait: bool = True) -> None:
         run = self._lifeline.run

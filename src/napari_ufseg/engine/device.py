@@ -6,8 +6,7 @@ import psutil
 import torch
 
 from napari_ufseg.engine.errors import DeviceError
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+from napari_ufseg.engine.threads import DEVICES
 
 
 def resolve_device(name: str = "auto") -> torch.device:

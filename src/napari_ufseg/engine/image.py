@@ -53,11 +53,7 @@ def prepare_images(
     images: Sequence[Any], *, channel_axis: int | None = None, scaling: str = "minmax"
 ) -> list[PreparedImage]:
     """Prepare images that are trained together; ImageError if their channels differ in number."""
-    several = len(images) > 1
-    prepared = [
-        prepare(image, channel_axis=channel_axis, scaling=scaling, name=f"Image {i}" if several else "The image")
-        for i, image in enumerate(images, start=1)
-    ]
+    prepared = prepare_each(images, channel_axis=channel_axis, scaling=scaling)
     for i, item in enumerate(prepared, start=1):
         if item.n_channels != prepared[0].n_channels:
             raise ImageError(
@@ -65,6 +61,17 @@ def prepare_images(
                 "images that are trained together need the same channels."
             )
     return prepared
+
+
+def prepare_each(
+    images: Sequence[Any], *, channel_axis: int | None = None, scaling: str = "minmax"
+) -> list[PreparedImage]:
+    """Prepare images by themselves; messages number them if there are several."""
+    several = len(images) > 1
+    return [
+        prepare(image, channel_axis=channel_axis, scaling=scaling, name=f"Image {i}" if several else "The image")
+        for i, image in enumerate(images, start=1)
+    ]
 
 
 def prepare(

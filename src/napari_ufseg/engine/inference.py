@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, engine_errors
-from napari_ufseg.engine.image import PreparedImage, as_list, prepare
+from napari_ufseg.engine.image import PreparedImage, as_list, prepare_each
 from napari_ufseg.engine.network import FeatureNet
 
 LabelImage = npt.NDArray[np.uint16]
@@ -86,15 +86,7 @@ def predict(
     images, single = as_list(image)
     place = resolve_device(device)
     with engine_errors("Preparing the image"):
-        prepared = [
-            prepare(
-                item,
-                channel_axis=channel_axis,
-                scaling=model.config.scaling,
-                name=f"Image {i}" if len(images) > 1 else "The image",
-            )
-            for i, item in enumerate(images, start=1)
-        ]
+        prepared = prepare_each(images, channel_axis=channel_axis, scaling=model.config.scaling)
     for item in prepared:
         if item.n_channels != model.n_channels:
             raise ImageError(

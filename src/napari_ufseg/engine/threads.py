@@ -1,6 +1,8 @@
-"""Manners towards other users of the processor; to be called before torch is loaded."""
+"""The processors: which there may be, and manners towards their other users; needs no torch."""
 
 import os
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def share_the_processor() -> None:
