@@ -1,0 +1,29 @@
+"""Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, TIFF, OME-TIFF and OME-Zarr labels out."""
+
+from napari_ufseg.io.find import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, find_images
+from napari_ufseg.io.folders import ZARR_SUFFIX, check_replaceable, folder_written_whole, is_zarr
+from napari_ufseg.io.image_file import ImageFile, LazyArray
+from napari_ufseg.io.label_zarr import create_label_array, create_label_zarr, finish_label_zarr
+from napari_ufseg.io.labels_out import write_labels
+from napari_ufseg.io.reading import open_image, read_image, read_labels, readable
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LABELS_ENDING",
+    "TIFF_SUFFIXES",
+    "ZARR_SUFFIX",
+    "ImageFile",
+    "LazyArray",
+    "check_replaceable",
+    "create_label_array",
+    "create_label_zarr",
+    "find_images",
+    "finish_label_zarr",
+    "folder_written_whole",
+    "is_zarr",
+    "open_image",
+    "read_image",
+    "read_labels",
+    "readable",
+    "write_labels",
+]

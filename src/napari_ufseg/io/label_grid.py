@@ -1,0 +1,84 @@
+"""The shape, axes and scale of a label image that is to be written."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import isfinite
+from pathlib import Path
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.units import length_unit
+
+_AXES = ("YX", "ZYX", "TYX", "TZYX")
+
+
+@dataclass(frozen=True)
+class LabelGrid:
+    """Where the pixels of a label image lie.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Length of each axis.
+    axes : str
+        ``"YX"``, ``"ZYX"``, ``"TYX"`` or ``"TZYX"``.
+    scale : tuple of float, optional
+        Size of a step along each axis, all above 0: in `unit` along Z, Y and
+        X, in seconds along T. None if it is not known.
+    unit : str, optional
+        Symbol of the unit of space, as ``"µm"``; None for pixels.
+    """
+
+    shape: tuple[int, ...]
+    axes: str
+    scale: tuple[float, ...] | None = None
+    unit: str | None = None
+
+    @property
+    def steps(self) -> dict[str, float]:
+        """Size of a step by the letter of its axis; empty if the scale is not known."""
+        return dict(zip(self.axes, self.scale, strict=True)) if self.scale else {}
+
+
+def label_grid(
+    path: Path, shape: tuple[int, ...], axes: str | None, scale: Sequence[float] | None, unit: str | None
+) -> LabelGrid:
+    """The grid of a label image, checked.
+
+    Parameters
+    ----------
+    path : Path
+        For the messages.
+    shape : tuple of int
+        Of the label image.
+    axes : str, optional
+        As in `LabelGrid`; by default as many of the last ones of TZYX as there are.
+    scale : sequence of float, optional
+        For each axis, or for the last ones, such as (Y, X). A scale that is
+        not above 0 everywhere counts as not known.
+    unit : str, optional
+        By any name.
+
+    Raises
+    ------
+    FileError
+        If the axes are others, or do not belong to the shape.
+    """
+    axes = axes or "TZYX"[-len(shape) :]
+    if axes not in _AXES or len(axes) != len(shape):
+        raise FileError(f"Cannot write {path}: labels of shape {shape} and axes {axes} are none of {', '.join(_AXES)}.")
+    if scale is None or not all(isfinite(step) and step > 0 for step in scale):
+        return LabelGrid(shape, axes, None, length_unit(unit))
+    if len(scale) > len(axes):
+        raise FileError(f"Cannot write {path}: a scale of {len(scale)} numbers does not fit the axes {axes}.")
+    steps = (1.0,) * (len(axes) - len(scale)) + tuple(map(float, scale))
+    return LabelGrid(shape, axes, steps, length_unit(unit))
+
+
+def blocks(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """The regions of at most `size` that together make up an array of `shape`, each once."""
+    starts = (range(0, length, step) for length, step in zip(shape, size, strict=True))
+    for corner in product(*starts):
+        yield tuple(
+            slice(begin, min(begin + step, length)) for begin, step, length in zip(corner, size, shape, strict=True)
+        )

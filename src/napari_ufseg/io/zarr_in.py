@@ -1,0 +1,113 @@
+"""Zarr folders: OME-Zarr images and plain arrays.
+
+The metadata are read with tolerance, not checked against the rules: those that
+other programs break most often (order of the axes, versions) do not matter here.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.folders import is_marked
+from napari_ufseg.io.image_file import ImageFile
+from napari_ufseg.io.units import length_ratio, length_unit, seconds
+
+if TYPE_CHECKING:
+    import zarr
+
+_LETTERS = {"time": "T", "channel": "C"}
+
+
+def open_zarr(folder: Path, level: int) -> ImageFile:
+    """An image in a Zarr folder; of its levels, `level`, or the full one if there is no such level.
+
+    Raises
+    ------
+    FileError
+        If the folder is no Zarr, or a Zarr without an image.
+    """
+    import zarr
+
+    if not is_marked(folder):
+        raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
+    node = zarr.open(folder, mode="r")
+    if isinstance(node, zarr.Array):
+        return _plain(folder, node)
+    group, metadata = _first_image(folder, node)
+    datasets = metadata["datasets"]
+    level = level if 0 <= level < len(datasets) else 0
+    array = group[datasets[level]["path"]]
+    if not isinstance(array, zarr.Array):
+        raise FileError(f"{folder} is damaged: its level {datasets[level]['path']} is no array.")
+    described = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in metadata.get("axes", [])]
+    if len(described) != array.ndim:  # as in OME-Zarr 0.1 and 0.2, which had no axes
+        described = [{"name": name} for name in ("tczyx" if array.ndim == 5 else "?" * (array.ndim - 2) + "yx")]
+    factors = _factors(metadata, array.ndim) * _factors(datasets[level], array.ndim)
+    axes = "".join(map(_letter, described))
+    scale, unit = _scale(axes, described, factors.tolist())
+    return ImageFile(folder, array, axes, scale, unit, len(datasets))
+
+
+def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
+    if array.ndim < 2:
+        raise FileError(f"{folder} is no image: it has shape {array.shape}, without (Y, X).")
+    return ImageFile(folder, array, "?" * (array.ndim - 2) + "YX", (1.0,) * array.ndim)
+
+
+def _first_image(folder: Path, group: "zarr.Group") -> tuple["zarr.Group", Mapping[str, Any]]:
+    """The group that holds the (first) image, and its multiscales metadata."""
+    import zarr
+
+    metadata = _ome(group)
+    if "plate" in metadata or "well" in metadata:
+        raise FileError(f"{folder} holds the images of a plate: name one of them, such as {folder / 'A' / '1' / '0'}.")
+    if not metadata.get("multiscales") and isinstance(first := group.get("0"), zarr.Group):
+        group, metadata = first, _ome(first)
+    if not metadata.get("multiscales"):
+        raise FileError(f"{folder} is a Zarr group, but holds no OME-Zarr image (no multiscales).")
+    return group, metadata["multiscales"][0]
+
+
+def _ome(group: "zarr.Group") -> Mapping[str, Any]:
+    """The metadata of OME-Zarr: under "ome" since 0.5, at the top before."""
+    attributes = group.attrs.asdict()
+    metadata: Any = attributes.get("ome", attributes)
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _letter(axis: Mapping[str, Any]) -> str:
+    """The letter of an axis by its type or, for the axes of space and those without a type, its name."""
+    name = str(axis.get("name", "")).upper()
+    kind = axis.get("type")
+    if kind in _LETTERS:
+        return _LETTERS[kind]
+    known = "ZYX" if kind == "space" else "TCZYX" if kind is None else ""
+    return name if len(name) == 1 and name in known else "?"
+
+
+def _factors(metadata: Mapping[str, Any], ndim: int) -> npt.NDArray[np.float64]:
+    """(ndim,) product of the scales among some coordinate transformations."""
+    scales = [step["scale"] for step in metadata.get("coordinateTransformations") or [] if step.get("type") == "scale"]
+    product: npt.NDArray[np.float64] = np.prod([np.ones(ndim), *(np.asarray(scale, float) for scale in scales)], axis=0)
+    return product
+
+
+def _scale(
+    axes: str, described: Sequence[Mapping[str, Any]], factors: Sequence[float]
+) -> tuple[tuple[float, ...], str | None]:
+    """Size of a step per axis, lengths in the unit of the last axis of space, times in seconds; and that unit."""
+    units = [axis.get("unit") for axis in described]
+    lengths = [length_unit(unit) for axis, unit in zip(axes, units, strict=True) if axis in "ZYX"]
+    unit = lengths[-1] if lengths else None
+    scale = []
+    for axis, name, factor in zip(axes, units, factors, strict=True):
+        if axis == "T":
+            factor *= seconds(name)
+        elif axis in "ZYX":
+            factor *= length_ratio(length_unit(name), unit)
+        scale.append(float(factor))
+    return tuple(scale), unit

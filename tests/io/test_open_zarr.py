@@ -1,0 +1,124 @@
+"""Zarr folders, opened without reading their pixels."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io import open_image, read_image
+
+IMAGE = np.arange(2 * 3 * 64 * 48, dtype=np.uint16).reshape(2, 3, 64, 48)
+AXES = [
+    {"name": "time", "type": "time", "unit": "minute"},
+    {"name": "stain", "type": "channel"},
+    {"name": "y", "type": "space", "unit": "nanometer"},
+    {"name": "x", "type": "space", "unit": "micrometer"},
+]
+
+
+def write_ome_zarr(folder: Path, zarr_format: Any = 2, **changes: Any) -> None:
+    """An OME-Zarr image of two levels, as other programs write it."""
+    group = zarr.create_group(folder, zarr_format=zarr_format)
+    for level in (0, 1):
+        data = np.ascontiguousarray(IMAGE[..., :: level + 1, :: level + 1])
+        group.create_array(f"s{level}", data=data, chunks=(1, 1, 16, 16))
+    datasets = [
+        {"path": f"s{i}", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 2**i, 2**i]}]} for i in (0, 1)
+    ]
+    whole = [{"type": "scale", "scale": [0.5, 1, 250, 0.25]}, {"type": "translation", "translation": [0, 0, 9, 9]}]
+    multiscales = [{"axes": AXES, "datasets": datasets, "coordinateTransformations": whole, **changes}]
+    ome = {"multiscales": multiscales}
+    group.attrs.put({"ome": {"version": "0.5", **ome}} if zarr_format == 3 else ome)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_axes_scale_and_levels(zarr_format: int, tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "x.zarr", zarr_format)
+    image = open_image(tmp_path / "x.zarr")
+    assert (image.axes, image.unit, image.n_levels) == ("TCYX", "µm", 2)
+    assert image.scale == pytest.approx((30, 1, 0.25, 0.25))  # seconds and micrometres
+    np.testing.assert_array_equal(image.data[1, :, 10:20], IMAGE[1, :, 10:20])
+    half = open_image(tmp_path / "x.zarr", level=1)
+    assert half.scale == pytest.approx((30, 1, 0.5, 0.5))
+    np.testing.assert_array_equal(half.data[...], IMAGE[..., ::2, ::2])
+    np.testing.assert_array_equal(read_image(tmp_path / "x.zarr"), IMAGE)
+    with pytest.raises(FileError, match="no resolution level 2: its levels are 0 to 1"):
+        open_image(tmp_path / "x.zarr", level=2)
+
+
+def test_only_the_chunks_of_a_region_are_decoded(tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "x.zarr")
+    for chunk in (tmp_path / "x.zarr" / "s0").glob("[0-9]*"):
+        if chunk.name != "1.2.0.1":
+            chunk.write_bytes(b"no chunk")
+    np.testing.assert_array_equal(open_image(tmp_path / "x.zarr").data[1, 2, 3:15, 16:32], IMAGE[1, 2, 3:15, 16:32])
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_first_series_of_several(zarr_format: Any, tmp_path: Path) -> None:
+    layout = {"bioformats2raw.layout": 3}
+    attributes = {"ome": {"version": "0.5", **layout}} if zarr_format == 3 else layout
+    zarr.create_group(tmp_path / "x.zarr", zarr_format=zarr_format, attributes=attributes)
+    write_ome_zarr(tmp_path / "x.zarr" / "0", zarr_format)
+    for path in (tmp_path / "x.zarr", tmp_path / "x.zarr" / "0"):
+        image = open_image(path)
+        assert (image.path, image.axes, image.data.shape) == (path, "TCYX", IMAGE.shape)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_plain_array(zarr_format: Any, tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", data=IMAGE, zarr_format=zarr_format)
+    image = open_image(tmp_path / "x.zarr")
+    assert (image.axes, image.scale, image.unit, image.n_levels) == ("??YX", (1, 1, 1, 1), None, 1)
+    np.testing.assert_array_equal(image.data[0, 0], IMAGE[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("axes", "letters"),
+    [
+        (["t", "c", "y", "x"], "TCYX"),  # OME-Zarr 0.3
+        ([], "??YX"),  # 0.1
+        ([{"name": "angle"}, {"name": "z", "type": "space"}, *AXES[2:]], "?ZYX"),
+        ([{"name": "c", "type": "lifetime"}, {"name": "c"}, *AXES[2:]], "?CYX"),
+    ],
+)
+def test_axes_by_type_or_name(axes: Any, letters: str, tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "x.zarr", axes=axes)
+    assert open_image(tmp_path / "x.zarr").axes == letters
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("empty", "neither an OME-Zarr image nor a Zarr array"),
+        ("group", "is a Zarr group, but holds no OME-Zarr image"),
+        ("plate", "images of a plate: name one of them"),
+        ("line", "without \\(Y, X\\)"),
+        ("bad json", "is not an image that can be read, or it is damaged"),
+        ("lost level", "is not an image that can be read, or it is damaged"),
+        ("level is a group", "is damaged: its level s0 is no array"),
+    ],
+)
+def test_what_is_no_image_is_one_sentence(kind: str, sentence: str, tmp_path: Path) -> None:
+    folder = tmp_path / "x.zarr"
+    if kind == "empty":
+        folder.mkdir()
+    elif kind == "line":
+        zarr.create_array(folder, data=IMAGE[0, 0, 0])
+    elif kind in ("group", "plate"):
+        zarr.create_group(folder, zarr_format=2, attributes={"plate": {}} if kind == "plate" else {})
+    else:
+        write_ome_zarr(folder, 3)
+        spoilt = {"bad json": "zarr.json", "lost level": "s0/zarr.json", "level is a group": "s0/zarr.json"}[kind]
+        node = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
+        (folder / spoilt).write_text("{" if kind == "bad json" else node)
+        if kind == "lost level":
+            (folder / spoilt).unlink()
+    with pytest.raises(FileError, match=sentence) as caught:
+        open_image(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
