@@ -12,15 +12,20 @@ from napari_ufseg.cli.parser import parse
 from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.device import DEVICES
 from napari_ufseg.engine.labels import class_areas
-from napari_ufseg.io import read_labels
+from napari_ufseg.io import read_image
 
 from .conftest import QUICK, Done
+
+#: stands for: a stack instead of the two images
+STACK = "@stack"
 
 #: option -> (a value that must change the result, flags that the comparison needs)
 EFFECTS: dict[str, tuple[Any, str]] = {
     "n_features": (6, ""),
     "n_convolutions": (1, ""),
     "n_classes": (5, ""),
+    "spatial_dims": (3, STACK),
+    "anisotropy": (4.0, f"{STACK} --spatial_dims 3"),
     "seed": (1, ""),
     "batch_size": (1, ""),
     "learning_rate": (0.3, ""),
@@ -30,6 +35,7 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "nu": (9.0, ""),
     "nu_x": (9.0, ""),
     "nu_y": (9.0, ""),
+    "nu_z": (9.0, f"{STACK} --spatial_dims 3"),
     "M": (30.0, ""),
     "m": (30.0, ""),
     "scribble_weight": (4.0, "--scribbles {images}/scribbles.tiff --scribbles -"),
@@ -51,11 +57,12 @@ class Runs:
     def __call__(self, ufseg: Callable[..., Done], *words: str) -> tuple[Any, list[Any]]:
         if words not in self.kept:
             out = self.folder / str(len(self.kept))
-            files = [self.images / "grey.png", self.images / "grey2.png"]
+            names = ["stack.tif"] if STACK in words else ["grey.png", "grey2.png"]
+            files = [self.images / name for name in names]
             every = ["--preset", "generalised", *QUICK, "--report", f"{out}.json", "-o", f"{out}/"]
-            done = ufseg("segment", *files, *every, *words)
+            done = ufseg("segment", *files, *every, *(word for word in words if word != STACK))
             assert done.status == 0, done.err
-            labels = [read_labels(out / f"{file.stem}_labels.tif") for file in files]
+            labels = [read_image(out / f"{file.stem}_labels.tif") for file in files]
             self.kept[words] = json.loads(Path(f"{out}.json").read_text()), labels
         return self.kept[words]
 
@@ -91,7 +98,7 @@ def test_both_spellings_mean_the_same(name: str) -> None:
     assert getattr(known, name) == EFFECTS[name][0]
 
 
-@pytest.mark.parametrize("flag", ["n_channels", "channel_axis", "path", "model_path"])
+@pytest.mark.parametrize("flag", ["n_channels", "channel_axis", "path", "model_path", "memory_budget"])
 def test_the_other_flags_have_both_spellings_too(flag: str) -> None:
     assert parse(["segment", f"--{flag}", "1"]) == parse(["segment", f"--{flag.replace('_', '-')}", "1"])
 

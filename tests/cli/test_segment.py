@@ -71,7 +71,10 @@ def test_report_says_all_there_is_to_say(ufseg: Ufseg, images: Path, tmp_path: P
     done = ufseg("segment", images / "colour.png", "-o", out, "--report", file, "--seed", "5", *QUICK)
     assert done.out == f"{out}\n{file}\n"
     report = json.loads(file.read_text())
-    assert report["input"] == [{"path": str((images / "colour.png").resolve()), "shape": [48, 64, 3], "dtype": "uint8"}]
+    path = str((images / "colour.png").resolve())
+    assert report["input"] == [
+        {"path": path, "shape": [48, 64, 3], "dtype": "uint8", "axes": "YXC", "what": "48 x 64, 3 channels"}
+    ]
     assert (report["seed"], report["config"]["seed"], report["config"]["n_features"]) == (5, 5, 4)
     assert (report["device"], report["stop_reason"], report["epochs_run"]) == ("cpu", "epochs", 8)
     assert report["versions"]["torch"] == torch.__version__
@@ -176,7 +179,7 @@ def test_quiet_prints_nothing(ufseg: Ufseg, images: Path, tmp_path: Path) -> Non
 def test_constant_image_is_a_warning_that_names_the_file(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
     done = ufseg("segment", images / "grey.png", images / "flat.png", "-o", tmp_path, "--force", "2", *QUICK)
     assert done.status == 0
-    assert done.err == f"ufseg: warning: {images / 'flat.png'} is constant: all of it is one class.\n"
+    assert done.err == f"ufseg: warning: The image {images / 'flat.png'} is constant: all of it is one class.\n"
 
 
 def test_info_describes_the_model(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:

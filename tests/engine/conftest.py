@@ -7,7 +7,10 @@ import pytest
 import torch
 from skimage import data
 
+from napari_ufseg.engine import memory, training_set
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.inference import SegmentationModel
+from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
 
 torch.set_num_threads(1)  # the images are tiny: more threads only wait for each other
 
@@ -74,3 +77,54 @@ def drained():
 def agreement():
     """A function: share of equal pixels of two label images."""
     return lambda a, b: float(np.mean(np.asarray(a) == np.asarray(b)))
+
+
+@pytest.fixture
+def model_of():
+    """A function: a model that was never trained, of a small config with changes of your own; its labels are varied."""
+
+    def build(n_channels=1, **changes):
+        small = {"n_features": 4, "n_classes": 4, "n_convolutions": 1}
+        config = SegmentationConfig(**{**small, **changes})
+        network = FeatureNet.of_config(config, n_channels)
+        shape = (n_channels, *(12,) * config.spatial_dims)
+        recompute_batchnorm(network, [torch.rand(shape, generator=torch.Generator().manual_seed(1))])
+        return SegmentationModel(network, config, n_channels)
+
+    return build
+
+
+class CountedArray:
+    """An array that is only read by slicing, and counts how often each value is read and how much at once."""
+
+    def __init__(self, values):
+        self._values = values
+        self.shape, self.dtype = values.shape, values.dtype
+        self.reads = np.zeros(values.shape, int)
+        self.largest = 0
+
+    def __getitem__(self, index):
+        piece = self._values[index]
+        self.reads[index] += 1
+        self.largest = max(self.largest, piece.size)
+        return piece
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("the whole array was asked for")
+
+
+@pytest.fixture
+def counted():
+    return CountedArray
+
+
+@pytest.fixture
+def budget_for(monkeypatch):
+    """A function: the memory budget that has room for training on so many pixels at once, and little else."""
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 0)
+
+    def budget(config, pixels, n_channels=1):
+        kept = 8 * n_channels * training_set.SAMPLED_PIXELS
+        return memory.step_bytes(config, n_channels, pixels) + kept
+
+    return budget

@@ -59,11 +59,12 @@ def test_a_scribble_of_id_s_trains_the_class_shown_as_label_s(coins, quick):
 def test_signatures_are_those_that_were_promised():
     assert str(inspect.signature(segment)).startswith(
         "(image: Any, config: napari_ufseg.engine.config.SegmentationConfig | None = None, *, "
-        "channel_axis: int | None = None, scribbles: Any = None, device: str = 'auto')"
+        "axes: str | None = None, channel_axis: int | None = None, scribbles: Any = None, device: str = 'auto', "
+        "memory_budget: int | None = None, out: Any = None)"
     )
     names = list(inspect.signature(predict).parameters.values())
-    assert [p.name for p in names] == ["model", "image", "channel_axis", "device"]
-    assert [p.kind.name for p in names] == ["POSITIONAL_OR_KEYWORD"] * 2 + ["KEYWORD_ONLY"] * 2
+    assert [p.name for p in names] == ["model", "image", "axes", "channel_axis", "device", "out"]
+    assert [p.kind.name for p in names] == ["POSITIONAL_OR_KEYWORD"] * 2 + ["KEYWORD_ONLY"] * 4
     assert inspect.signature(iter_segment).parameters["every"].default == 0.1
 
 

@@ -44,7 +44,7 @@ def test_every_field_says_what_it_is():
     for name in WHOLE + REAL:
         option = option_of(name)
         assert option.minimum <= FIELDS[name] <= option.maximum
-        assert 0 < option.step < option.maximum - option.minimum
+        assert 0 < option.step <= option.maximum - option.minimum
         assert not option.choices
         assert all(word in option.allowed for word in ("from", "to"))
     for name in WORDS:

@@ -6,7 +6,7 @@ import pytest
 
 from napari_ufseg.engine.api import segment
 from napari_ufseg.engine.errors import ConfigError, ImageError, MemoryShortageError, UfsegWarning
-from napari_ufseg.engine.image import as_list, prepare, prepare_images, prepare_scribbles
+from napari_ufseg.engine.image import as_list, check_scribbles, open_sources, prepare, require_same_channels
 
 RNG = np.random.default_rng(0)
 GREY = RNG.random((12, 16))
@@ -185,9 +185,9 @@ def with_value(value, dtype=np.float64):
         (COLOUR, {"channel_axis": -4}, "channel_axis is -4"),
         (COLOUR, {"channel_axis": 1.5}, "channel_axis is 1.5"),
         (COLOUR, {"channel_axis": "last"}, "channel_axis is 'last'"),
-        (np.zeros((7, 8, 9)), {}, "not clear which axis"),
-        (np.zeros((3, 8, 9)), {}, "not clear which axis"),
-        (np.zeros((3, 3, 3)), {}, "not clear which axis"),
+        (np.zeros((7, 8, 9)), {}, "not clear what the axis"),
+        (np.zeros((3, 8, 9)), {}, "not clear what the axis"),
+        (np.zeros((3, 3, 3)), {}, "not clear what the axis"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_line(image, kwargs, words):
@@ -228,14 +228,14 @@ def test_lists_are_named_by_number_and_must_share_their_channels():
     with pytest.raises(ImageError, match="list of images is empty"):
         as_list([])
     with pytest.raises(ImageError, match=r"^Image 2 has 4 values that are NaN"):
-        prepare_images([GREY, np.full((2, 2), np.nan)])
+        segment([GREY, np.full((2, 2), np.nan)], device="cpu")
     with pytest.raises(ImageError, match=r"^Image 2 has 3 channels but image 1 has 1"):
-        prepare_images([GREY, COLOUR])
-    assert [item.plane_shape for item in prepare_images([GREY, GREY[:5, :6]])] == [(12, 16), (5, 6)]
+        require_same_channels(open_sources([GREY, COLOUR]))
+    assert [source.item_shape for source in open_sources([GREY, GREY[:5, :6]])] == [(12, 16), (5, 6)]
 
 
 def test_each_image_is_scaled_by_itself():
-    dark, bright = prepare_images([GREY, GREY * 1000 + 50])
+    dark, bright = prepare(GREY), prepare(GREY * 1000 + 50)
     np.testing.assert_allclose(dark.data, bright.data, atol=1e-6)
 
 
@@ -255,12 +255,10 @@ def test_scribbles_that_do_not_fit_are_refused(scribbles, kind, words, quick):
 
 
 def test_scribbles_come_one_per_image_and_may_be_missing():
-    images = prepare_images([GREY, GREY[:5]])
+    sources = open_sources([GREY, GREY[:5]])
     painted = np.full((12, 16), 2, np.uint8)
-    first, second = prepare_scribbles([painted, None], images, 6)
-    assert first.dtype == second.dtype == np.int64
+    first, second = check_scribbles([painted, None], sources, 6)
     assert (first == 2).all()
-    assert second.shape == (5, 16)
-    assert not second.any()
+    assert second is None
     with pytest.raises(ImageError, match="1 scribble images for 2 images"):
-        prepare_scribbles([painted], images, 6)
+        check_scribbles([painted], sources, 6)

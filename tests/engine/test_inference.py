@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ufseg.engine import inference
+from napari_ufseg.engine import labelling
 from napari_ufseg.engine.api import predict, segment
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import DeviceError, ImageError, MemoryShortageError, TrainingError, UfsegWarning
-from napari_ufseg.engine.image import prepare
+from napari_ufseg.engine.image import open_sources, prepare
 from napari_ufseg.engine.labels import class_areas, merge_most_similar, relabel
 from napari_ufseg.engine.session import TrainingSession
 
@@ -107,7 +107,7 @@ def test_failures_in_prediction_are_ours_and_the_model_stays_usable(coins, quick
 
     result = segment(coins, quick(), device="cpu")
     with monkeypatch.context() as patch:
-        patch.setattr(inference, "to_label_image", fail)
+        patch.setattr(labelling, "label_box", fail)
         with pytest.raises(kind, match=r"^Prediction "):
             predict(result.model, coins, device="cpu")
     assert np.array_equal(predict(result.model, coins, device="cpu"), result.labels)
@@ -150,7 +150,9 @@ def test_the_mean_response_of_every_label_and_merging_down_to_n(coins, others, q
     images = [coins, others[1]]
     result = segment(images, quick(epochs=3), device="cpu")
     prepared = [prepare(image) for image in images]
-    means = inference.mean_responses(result.model, prepared, CPU)
+    sources = open_sources(images)
+    jobs = [labelling.Job(source, labelling.scan(source, "minmax"), None) for source in sources]
+    means = labelling.mean_responses(result.model, jobs, CPU)
     with torch.no_grad():
         flat = [result.model.network(torch.from_numpy(item.data)[None])[0].flatten(1) for item in prepared]
     pooled, labels = torch.cat(flat, 1).numpy(), np.concatenate([item.ravel() for item in result.labels])

@@ -493,7 +493,7 @@ def test_failures_while_preparing_are_ours(coins, quick, monkeypatch):
     def fail(*args):
         raise RuntimeError("can't allocate memory")
 
-    monkeypatch.setattr(session_module, "FeatureNet", fail)
+    monkeypatch.setattr(session_module.FeatureNet, "of_config", fail)
     with pytest.raises(MemoryShortageError, match="Preparing the run ran out of memory"):
         TrainingSession(coins, quick(), device="cpu")
 

@@ -134,3 +134,82 @@ class Textbook:
                     v.mul_(self.momentum).add_(next(gradients))
                     w.sub_(self.learning_rate * v)
         return {"total": float(total.detach()), **{name: float(value.detach()) for name, value in terms.items()}}, c
+
+
+# -- volumes: image x (B, C, Z, Y, X), response r (B, K, Z, Y, X), labels c (B, Z, Y, X) --------
+
+
+def convolution_3d(x, kernel, bias):
+    """y[b, o, h, i, j] = bias[o] + sum over c, t, u, v of kernel[o, c, t, u, v] x[b, c, h + t - pad_z, i + u - pad, ...]."""
+    sizes = kernel.shape[2:]
+    pads = [size // 2 for size in sizes]
+    depth, height, width = x.shape[2:]
+    padded = torch.zeros(*x.shape[:2], *(n + 2 * pad for n, pad in zip(x.shape[2:], pads, strict=True)), dtype=x.dtype)
+    padded[:, :, pads[0] : pads[0] + depth, pads[1] : pads[1] + height, pads[2] : pads[2] + width] = x
+    y = bias[None, :, None, None, None].expand(len(x), -1, depth, height, width)
+    for t in range(sizes[0]):
+        for u in range(sizes[1]):
+            for v in range(sizes[2]):
+                shifted = padded[:, :, t : t + depth, u : u + height, v : v + width]
+                y = y + (kernel[None, :, :, t, u, v, None, None, None] * shifted[:, None]).sum(dim=2)
+    return y
+
+
+def batch_norm_3d(x, gain, offset):
+    """Zero mean and unit variance per channel, over all voxels of the batch."""
+    n = x.shape[0] * x.shape[2] * x.shape[3] * x.shape[4]
+    mean = x.sum(dim=(0, 2, 3, 4), keepdim=True) / n
+    variance = ((x - mean) ** 2).sum(dim=(0, 2, 3, 4), keepdim=True) / n
+    normal = (x - mean) / (variance + EPSILON) ** 0.5
+    return gain[None, :, None, None, None] * normal + offset[None, :, None, None, None]
+
+
+def response_3d(x, blocks):
+    """As `response`, with kernels (z, y, x) of any odd lengths."""
+    for depth, (kernel, bias, gain, offset) in enumerate(blocks):
+        x = convolution_3d(x, kernel, bias)
+        if depth < len(blocks) - 1:
+            x = relu(x)
+        x = batch_norm_3d(x, gain, offset)
+    return x
+
+
+def continuity_3d(r, nu_z, nu_y, nu_x, anisotropy):
+    """Differences per pixel size: neighbours along Z are `anisotropy` pixels apart."""
+    deeper = r[:, :, 1:, :, :] - r[:, :, :-1, :, :]
+    down = r[:, :, :, 1:, :] - r[:, :, :, :-1, :]
+    right = r[:, :, :, :, 1:] - r[:, :, :, :, :-1]
+    along_z = nu_z / anisotropy * deeper.abs().sum() / deeper.numel()
+    return along_z + nu_y * down.abs().sum() / down.numel() + nu_x * right.abs().sum() / right.numel()
+
+
+class TextbookOfVolumes(Textbook):
+    """The same in three dimensions; the terms that know no neighbours see the planes one below the other."""
+
+    def __init__(self, blocks, *, nu_z, anisotropy, **settings):
+        super().__init__(blocks, **settings)
+        self.nu_z, self.anisotropy = nu_z, anisotropy
+
+    def step(self, x, scribbles=None):
+        """Losses of the present weights, their labels, and then one update."""
+        r = response_3d(x.double(), self.blocks)
+        c = r.detach().argmax(dim=1)
+        flat_r, flat_c = r.flatten(2, 3), c.flatten(1, 2)
+        flat_scribbles = None if scribbles is None else scribbles.flatten(1, 2)
+        terms = {
+            "similarity": similarity(flat_r, flat_c, flat_scribbles),
+            "continuity": continuity_3d(r, self.nu_z, self.nu_y, self.nu_x, self.anisotropy),
+            "max_area": max_area(flat_r, flat_c),
+            "min_area": min_area(flat_r, flat_c),
+        }
+        if scribbles is not None:
+            terms["scribble"] = scribble(flat_r, flat_scribbles)
+        total = sum(self.weights[name] * value for name, value in terms.items())
+        total.backward()
+        with torch.no_grad():
+            for block, velocities in zip(self.blocks, self.velocity, strict=True):
+                for w, v in zip(block, velocities, strict=True):
+                    v.mul_(self.momentum).add_(w.grad)
+                    w.sub_(self.learning_rate * v)
+                    w.grad = None
+        return {"total": float(total.detach()), **{name: float(value.detach()) for name, value in terms.items()}}, c

@@ -11,6 +11,9 @@ from napari_ufseg.engine.config import PRESETS, options
 
 def test_every_option_has_a_control_with_range_and_help(dock):
     for name, option in options().items():
+        if name == "spatial_dims":  # chosen in words
+            assert "3D" in dock.part("what").toolTip()
+            continue
         control = dock.part(f"option.{name}")
         assert option.help in control.toolTip()
         if option.choices:
@@ -51,7 +54,8 @@ def test_options_cannot_change_during_a_run(dock):
     dock.start_endless()
     controls = [*dock.widget.findChildren(QAbstractSpinBox), *dock.widget.findChildren(QComboBox)]
     named = [control for control in controls if control.objectName().startswith("ufseg.option.")]
-    assert len(named) == len(options())
+    assert len(named) == len(options()) - 1  # but for spatial_dims
+    named.append(dock.part("what"))
     assert not any(control.isEnabled() for control in named)
     dock.stop()
     assert all(control.isEnabled() for control in named)

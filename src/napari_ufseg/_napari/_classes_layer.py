@@ -1,42 +1,58 @@
 """Snapshot -> Labels layer, without ever touching what a user has painted."""
 
+import atexit
 import hashlib
+import shutil
+import tempfile
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
-from napari_ufseg._napari._layers import Plane, geometry_of
+from napari_ufseg._napari._layers import Part
 from napari_ufseg.colours import class_colours
 
 METADATA_KEY = "napari_ufseg"
+_IN_MEMORY = 2**28  # labels; more of them are kept in a Zarr on disk
+_DIGESTED = 2**25
 
 
 class ClassesLayer:
     """The Labels layer ``<image> classes`` of one run.
 
     It is made, or an untouched one of an earlier run is taken over, with the
-    first labels. Painting is blocked until `release`.
+    first labels. Painting is blocked until `release`. The labels of lazy and of
+    very large images are kept in a Zarr on disk.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Where the layer lives.
-    source : napari.layers.Image
-        The image; only its name and geometry are used, and only now.
-    plane : Plane
+    part : Part
         What is segmented.
+
+    Attributes
+    ----------
+    out : array-like of uint16
+        Takes the labels; its shape is ``part.source.labels_shape``.
+    folder : Path or None
+        Where the labels are kept, if they are not in memory.
     """
 
-    def __init__(self, viewer: Any, source: Image, plane: Plane) -> None:
+    def __init__(self, viewer: Any, part: Part) -> None:
         self._viewer = viewer
-        self._name = f"{source.name} classes"
-        self._shape = plane.labels_shape
-        self._geometry = geometry_of(source, plane.index)
-        self._about = {"source": source.name, "plane": list(plane.index)}
+        self._name = f"{part.layer.name} classes"
+        self._geometry = part.geometry
+        self._n_edit_dimensions = part.source.spatial_dims
+        self._about = {"source": part.layer.name, "plane": list(part.index), "axes": _axes_of_labels(part)}
         self._another_layer_went = False
+        self.folder: Path | None = None
+        self._data = self._new_data(part)
+        self.out = part.target(self._data)
         self.layer: Labels | None = None
 
     def notice_removal(self) -> None:
@@ -47,15 +63,18 @@ class ClassesLayer:
         """
         self._another_layer_went = True
 
-    def show(self, label_image: npt.NDArray[np.uint16]) -> None:
-        """Put a (Y, X) label image into the layer."""
+    def show(self, label_image: npt.NDArray[np.uint16] | None = None, index: tuple[Any, ...] = ()) -> None:
+        """Put labels into the layer at an index of `out`, or show what stands there already."""
+        if label_image is not None:
+            self.out[index] = label_image
         if self.layer is None:
             self.layer = self._untouched_layer()
-        if self.layer is None or self.layer.data.shape != self._shape:  # a script may have put other data in
+        if self.layer is None or self.layer.data.shape != self._data.shape:  # a script may have put other data in
             self.layer = self._new_layer()
+        if self.layer.data is not self._data:  # a layer that is taken over
+            self.layer.data = self._data
         if self.layer.editable:
             self.layer.editable = False  # blocks painting and clears the undo history
-        self.layer.data[...] = label_image
         self._redraw(self.layer, thumbnail=False, highlight=False)
         self.layer.editable = False  # an assignment in there has allowed it
 
@@ -63,9 +82,10 @@ class ClassesLayer:
         """Hand the layer to the user: paintable, with a clean history, and with the record of the run."""
         if self.layer is None:
             return
+        kept = {} if self.folder is None else {"kept_in": str(self.folder)}
         self.layer.metadata = {
             **self.layer.metadata,
-            METADATA_KEY: {**self._about, **about, "digest": _digest(self.layer.data)},
+            METADATA_KEY: {**self._about, **about, **kept, "digest": _digest(self.layer.data)},
         }
         self.layer.editable = True
         self._redraw(self.layer)
@@ -76,11 +96,24 @@ class ClassesLayer:
         else:
             layer.refresh(extent=False, **what)
 
+    def _new_data(self, part: Part) -> Any:
+        if not (part.is_lazy and part.source.series_shape) and prod(part.labels_shape) <= _IN_MEMORY:
+            return np.zeros(part.labels_shape, np.uint16)
+        from napari_ufseg.engine.tiling import label_chunks
+        from napari_ufseg.io import create_label_array
+
+        self.folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        chunks = label_chunks(part.source.item_shape, part.source.chunks, len(part.source.labels_shape))
+        for axis in part.singles:
+            chunks = (*chunks[:axis], 1, *chunks[axis:])
+        return create_label_array(self.folder / "labels.zarr", part.labels_shape, chunks)
+
     def _new_layer(self) -> Labels:
-        data = np.zeros(self._shape, np.uint16)
         layer: Labels = self._viewer.add_labels(
-            data, name=self._name, opacity=0.5, colormap=_colormap(), **self._geometry
+            self._data, name=self._name, opacity=0.5, colormap=_colormap(), multiscale=False, **self._geometry
         )
+        layer.n_edit_dimensions = self._n_edit_dimensions
         return layer
 
     def _untouched_layer(self) -> Labels | None:
@@ -89,8 +122,10 @@ class ClassesLayer:
             about = layer.metadata.get(METADATA_KEY, {})
             if (
                 isinstance(layer, Labels)
-                and layer.data.shape == self._shape
+                and isinstance(layer.data, np.ndarray)
+                and layer.data.shape == self._data.shape
                 and {key: about.get(key) for key in self._about} == self._about
+                and about.get("digest") is not None
                 and about.get("digest") == _digest(layer.data)
             ):
                 for name, value in self._geometry.items():
@@ -99,10 +134,21 @@ class ClassesLayer:
         return None
 
 
+def _axes_of_labels(part: Part) -> str:
+    """A letter for each axis of the Labels layer."""
+    letters = list(part.source.labels_axes)
+    for axis in part.singles:
+        letters.insert(axis, "Q")
+    return "".join(letters)
+
+
 def _colormap() -> CyclicLabelColormap:
     """Colours that depend on the label alone; the first entry is the background."""
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 3)), class_colours()]))
 
 
-def _digest(data: npt.NDArray[Any]) -> str:
+def _digest(data: Any) -> str | None:
+    """A fingerprint of labels in memory; None where taking it would last."""
+    if not isinstance(data, np.ndarray) or data.size > _DIGESTED:
+        return None
     return hashlib.blake2b(data.tobytes(), digest_size=16).hexdigest()

@@ -11,6 +11,7 @@ from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.option import Option
 
 BASIC = ("min_classes", "nu")
+ELSEWHERE = ("spatial_dims",)  # chosen in words, with what is segmented
 
 
 class ConfigControls(QObject):
@@ -30,7 +31,9 @@ class ConfigControls(QObject):
         super().__init__(parent)
         self._config = config
         values = config.to_dict()
-        self._controls = {name: _control(name, option, values[name]) for name, option in options().items()}
+        self._controls = {
+            name: _control(name, option, values[name]) for name, option in options().items() if name not in ELSEWHERE
+        }
         self.basic = QFormLayout()
         for name in BASIC:
             self._add(self.basic, name)
@@ -40,7 +43,7 @@ class ConfigControls(QObject):
         content = QWidget()
         column = QVBoxLayout(content)
         for name, option in options().items():
-            if name in BASIC:
+            if name in BASIC + ELSEWHERE:
                 continue
             if option.group not in groups:
                 heading = QLabel(f"<b>{option.group}</b>")
@@ -60,9 +63,9 @@ class ConfigControls(QObject):
     @config.setter
     def config(self, config: SegmentationConfig) -> None:
         self._config = config
-        for name, value in config.to_dict().items():
-            with self._controls[name].changed.blocked():
-                self._controls[name].value = value
+        for name, control in self._controls.items():
+            with control.changed.blocked():
+                control.value = getattr(config, name)
         self.changed.emit()
 
     def set_enabled(self, enabled: bool) -> None:

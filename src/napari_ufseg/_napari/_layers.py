@@ -1,91 +1,258 @@
-"""An Image layer -> the plane to segment and where it lies in the world."""
+"""An Image layer -> what of it is segmented, and where that lies in the world."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Layer
+from napari.layers import Image
 from napari.utils.transforms import Affine
 
+from napari_ufseg.engine.axes import UNKNOWN, describe
 from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.source import ImageSource, open_source
+
+_LETTERS = {
+    "t": "T", "time": "T", "frame": "T", "z": "Z", "depth": "Z", "plane": "Z", "slice": "Z",
+    "c": "C", "ch": "C", "channel": "C", "channels": "C", "y": "Y", "row": "Y", "x": "X", "column": "X",
+    "q": "Q", "other": "Q",
+}  # fmt: skip
+
+
+class What(StrEnum):
+    """What of a layer is segmented."""
+
+    PLANE = "Current plane"
+    PLANES = "All planes"
+    VOLUME = "Volume (3D)"
+
+    @property
+    def spatial_dims(self) -> int:
+        """Dimensions of the network."""
+        return 3 if self is What.VOLUME else 2
 
 
 @dataclass(frozen=True)
-class Plane:
-    """The plane of an Image layer that the user looks at.
-
-    Parameters
-    ----------
-    data : (Y, X) or (Y, X, C) array
-        Its pixels, and nothing else of the layer, are in memory.
-    channel_axis : int or None
-        2 for a colour layer.
-    index : tuple of int
-        Position of the plane along the leading axes (T, Z, ...) of the layer.
-    """
-
-    data: npt.NDArray[Any]
-    channel_axis: int | None
-    index: tuple[int, ...]
-
-    @property
-    def labels_shape(self) -> tuple[int, ...]:
-        """(1, ..., 1, Y, X): as many axes as the layer has."""
-        return (1,) * len(self.index) + self.data.shape[:2]
-
-    @property
-    def channels_last(self) -> npt.NDArray[Any]:
-        """(Y, X, C), also for one channel: grey and colour are told apart by number, never by guess."""
-        return self.data if self.channel_axis is not None else self.data[..., np.newaxis]
-
-
-def current_plane(layer: Image, point: tuple[float, ...]) -> Plane:
-    """Read the plane of a layer that is shown at a world position.
+class Part:
+    """The part of an Image layer that is segmented, and the Labels layer that goes with it.
 
     Parameters
     ----------
     layer : napari.layers.Image
-        Lazy and multiscale layers are read at full resolution, one plane only.
-    point : tuple of float
-        ``viewer.dims.point``.
+        The image.
+    source : ImageSource
+        Its pixels; none is read before they are needed.
+    index : tuple of int
+        Position of the plane along the axes of the layer before Y and X; empty if all planes are meant.
+    singles : tuple of int
+        Axes of the Labels layer that have length 1 there and are not in the labels of `source`.
+    geometry : dict
+        The arguments that put the Labels layer exactly over the image.
+    """
+
+    layer: Image
+    source: ImageSource
+    index: tuple[int, ...]
+    singles: tuple[int, ...]
+    geometry: dict[str, Any]
+
+    @property
+    def labels_shape(self) -> tuple[int, ...]:
+        """Shape of the Labels layer."""
+        shape = list(self.source.labels_shape)
+        for axis in self.singles:
+            shape.insert(axis, 1)
+        return tuple(shape)
+
+    @property
+    def title(self) -> str:
+        """The name of the layer, and in a stack which plane of it."""
+        name = str(self.layer.name)
+        return f"{name}, plane {', '.join(map(str, self.index))}" if self.index else name
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the pixels are not in memory."""
+        data = self.layer.data[0] if self.layer.multiscale else self.layer.data
+        return not isinstance(data, np.ndarray)
+
+    def target(self, labels: Any) -> Any:
+        """The data of the Labels layer as an array of the shape of the labels of `source`."""
+        if isinstance(labels, np.ndarray):
+            return labels.reshape(self.source.labels_shape)
+        return _WithoutSingles(labels, self.singles) if self.singles else labels
+
+    def view(self, point: Sequence[float], centre: Sequence[float]) -> tuple[int, tuple[float, ...]]:
+        """The item that is shown at a world position, and the pixel at the centre of the canvas."""
+        middle = [*point[: len(point) - 2], *centre[-2:]]
+        pixel = self.layer.world_to_data(middle[-self.layer.ndim :])
+        if self.index:
+            return 0, (float(pixel[-2]), float(pixel[-1]))
+        sizes = zip(self.source.series_axes, self.source.series_shape, strict=True)
+        item = self.source.item_at([int(np.clip(round(pixel[axis]), 0, n - 1)) for axis, n in sizes])
+        of_letter = dict(zip(self.source.axes, pixel, strict=False))
+        return item, tuple(float(of_letter[letter]) for letter in "ZYX" if letter in self.source.spatial)
+
+
+@dataclass(frozen=True)
+class _WithoutSingles:
+    """An array that is indexed as if it had not got some axes of length 1."""
+
+    data: Any
+    singles: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(n for i, n in enumerate(self.data.shape) if i not in self.singles)
+
+    def _index(self, index: Any) -> tuple[Any, ...]:
+        full = list(index)
+        for axis in self.singles:
+            full.insert(axis, 0)
+        return tuple(full)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.data[self._index(index)]
+
+    def __setitem__(self, index: Any, values: npt.NDArray[Any]) -> None:
+        self.data[self._index(index)] = values
+
+
+def axes_of(layer: Image) -> str:
+    """A letter for each axis of the data of a layer, ``?`` for those that nothing is known of.
+
+    Known are the colour axis (`layer.rgb`), axes that the layer's axis labels
+    name, and the last two, which napari shows as rows and columns.
+    """
+    names = [str(name).lower() for name in layer.axis_labels]
+    letters = [_LETTERS.get(name, UNKNOWN) for name in names]
+    if letters[-2:] == [UNKNOWN, UNKNOWN]:
+        letters[-2:] = ["Y", "X"]
+    full = _data_of(layer)
+    letters = ["Q" if letter == UNKNOWN and n == 1 else letter for letter, n in zip(letters, full.shape, strict=False)]
+    return "".join(letters) + ("C" if layer.rgb else "")
+
+
+def words_of(layer: Image, axes: str, what: What) -> str:
+    """The layer in words, for example ``48 time points of 130 x 130, 1 channel``."""
+    shape = list(_data_of(layer).shape)
+    if layer.rgb:
+        shape[-1] = 3
+    return describe(shape, axes, what.spatial_dims)
+
+
+def part_of(layer: Image, axes: str, what: What, point: Sequence[float]) -> Part:
+    """What of a layer is to be segmented.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Lazy and multiscale ones are taken at full resolution.
+    axes : str
+        A letter for each axis of its data; ``?`` is allowed for the current plane.
+    what : What
+        One plane, every plane, or volumes.
+    point : sequence of float
+        ``viewer.dims.point``; says which plane is the current one.
 
     Raises
     ------
     ImageError
-        If its data can't be read.
+        If an axis is not known, or the layer can't be used.
     """
-    full = layer.data[0] if layer.multiscale else layer.data
-    leading = layer.ndim - 2
-    position = np.round(layer.world_to_data(point[-layer.ndim :])).astype(int)[:leading]
-    index = tuple(int(i) for i in np.clip(position, 0, np.array(full.shape[:leading], int) - 1))
-    try:
-        data = np.array(full[index])
-    except (OSError, ValueError, TypeError, IndexError) as error:
-        raise ImageError(f"The data of the layer {layer.name!r} can't be read: {error}.") from error
-    if layer.rgb:
-        return Plane(data[..., :3], 2, index)  # the fourth channel is opacity
-    return Plane(data, None, index)
+    data = _data_of(layer)
+    if layer.rgb and data.shape[-1] > 3:
+        data = sliced(data, (..., slice(0, 3)))  # the fourth is opacity
+    name = f"The layer {str(layer.name)!r}"
+    index: tuple[int, ...] = ()
+    letters = axes
+    if what is What.PLANE:
+        position = np.clip(_position(layer, point), 0, np.array(data.shape[: layer.ndim]) - 1)
+        series = [i for i, letter in enumerate(axes) if letter not in "CYX"]
+        index = tuple(int(position[i]) for i in series)
+        data = sliced(data, tuple(int(position[i]) if i in series else slice(None) for i in range(data.ndim)))
+        letters = "".join(letter for letter in axes if letter in "CYX")
+    elif UNKNOWN in axes:
+        size = data.shape[axes.index(UNKNOWN)]
+        raise ImageError(
+            f"{name} has an axis of length {size} and it is not known what it is: choose it under Axes, or segment "
+            "the current plane."
+        )
+    source = open_source(data, axes=letters, spatial_dims=what.spatial_dims, name=name)
+    kept, stretched = _label_axes(axes, layer.ndim)
+    singles = tuple(
+        place for place, axis in enumerate(kept) if axis == stretched or (what is What.PLANE and axes[axis] not in "YX")
+    )
+    return Part(layer, source, index, singles, _geometry(layer, kept, stretched, data_index(axes, layer.ndim, index)))
 
 
-def title_of(layer: Layer, plane: Plane) -> str:
-    """The name of the layer, and in a stack which plane of it."""
-    return f"{layer.name}, plane {', '.join(map(str, plane.index))}" if plane.index else str(layer.name)
+def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:
+    """The pixel, along every axis of a layer, where the labels begin."""
+    steps = iter(index)
+    return [float(next(steps, 0)) if axes[i] not in "CYX" else 0.0 for i in range(ndim)]
 
 
-def geometry_of(layer: Layer, index: tuple[int, ...]) -> dict[str, Any]:
-    """The arguments that put a Labels layer exactly over one plane of an Image layer.
+def anisotropy_of(layer: Image, axes: str) -> float:
+    """Step along Z divided by the size of a pixel; 1 without a Z axis."""
+    if "Z" not in axes:
+        return 1.0
+    scale = np.abs(layer.scale)
+    return float(scale[axes.index("Z")] / np.sqrt(scale[axes.index("Y")] * scale[axes.index("X")]))
 
-    Scale, rotation, shear, affine, units and axis labels are the image's; the
-    translation leads to the plane.
+
+def _data_of(layer: Image) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _position(layer: Image, point: Sequence[float]) -> npt.NDArray[np.int64]:
+    pixel = np.asarray(layer.world_to_data(tuple(point)[-layer.ndim :]))
+    return np.round(pixel).astype(np.int64)
+
+
+def sliced(data: Any, index: tuple[Any, ...]) -> Any:
+    """A part of an array; of a lazy one nothing is read."""
+    if isinstance(data, np.ndarray) or hasattr(data, "dask"):
+        return data[index]
+    import dask.array as da
+
+    lazy: Any = da.from_array(data, chunks=getattr(data, "chunks", None) or "auto")  # type: ignore[no-untyped-call]
+    return lazy[index]
+
+
+def _label_axes(axes: str, ndim: int) -> tuple[list[int], int | None]:
+    """The axes of a layer that its Labels layer has, and which of them is that of the channels.
+
+    A channel axis at the front is left out, since napari lines layers up at
+    the last axis. One further back stays, with one entry as long as all channels.
     """
+    channel = axes[:ndim].find("C")
+    if channel < 0:
+        return list(range(ndim)), None
+    return ([i for i in range(ndim) if i != 0], None) if channel == 0 else (list(range(ndim)), channel)
+
+
+def _geometry(layer: Image, kept: list[int], stretched: int | None, start: list[float]) -> dict[str, Any]:
     placed = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate)
+    scale = np.array(layer.scale, float)
+    if stretched is not None:
+        n = _data_of(layer).shape[stretched]
+        start = [(n - 1) / 2 if axis == stretched else at for axis, at in enumerate(start)]
+        scale[stretched] *= n
+    corner = np.asarray(placed(start))[kept]
+    affine = layer.affine.affine_matrix
+    if len(kept) < layer.ndim:
+        inner = Affine(linear_matrix=placed.linear_matrix[np.ix_(kept, kept)], translate=corner)
+        rows = [*kept, layer.ndim]
+        turn: dict[str, Any] = {"scale": inner.scale, "rotate": inner.rotate, "shear": inner.shear}
+        affine = affine[np.ix_(rows, rows)]
+    else:
+        turn = {"scale": scale, "rotate": layer.rotate, "shear": layer.shear}
     return {
-        "scale": layer.scale,
-        "translate": placed((*index, 0, 0)),
-        "rotate": layer.rotate,
-        "shear": layer.shear,
-        "affine": layer.affine.affine_matrix,
-        "units": layer.units,
-        "axis_labels": layer.axis_labels,
+        **turn,
+        "translate": corner,
+        "affine": affine,
+        "units": tuple(layer.units[i] for i in kept),
+        "axis_labels": tuple(layer.axis_labels[i] for i in kept),
     }

@@ -1,24 +1,25 @@
 """What can be done with a result: save labels, save and load the model, apply it to another image."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from napari.qt.threading import FunctionWorker
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
 
-from napari_ufseg._napari._classes_layer import ClassesLayer
-from napari_ufseg._napari._layers import Plane
-from napari_ufseg.engine.errors import UfsegError, engine_errors
+from napari_ufseg._napari._classes_layer import METADATA_KEY, ClassesLayer
+from napari_ufseg._napari._layers import Part, sliced
+from napari_ufseg._napari._source_panel import SourcePanel
+from napari_ufseg.engine.errors import ImageError, UfsegError, engine_errors
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.inference import SegmentationModel
 
-_LABEL_FILES = "TIFF (*.tif *.tiff)"
+_LABEL_FILES = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
+_SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
 _MODEL_FILES = "napari-ufseg model (*.safetensors)"
 
 
@@ -28,8 +29,8 @@ class ResultsPanel(QWidget):
     Parameters
     ----------
     viewer : napari.Viewer
-    chosen_plane : callable
-        Gives the chosen Image layer and its current plane, or raises UfsegError.
+    source : SourcePanel
+        Says what the model is applied to.
 
     Attributes
     ----------
@@ -39,10 +40,10 @@ class ResultsPanel(QWidget):
         From the last run, or loaded.
     """
 
-    def __init__(self, viewer: Any, chosen_plane: Callable[[], tuple[Image, Plane]], parent: QWidget) -> None:
+    def __init__(self, viewer: Any, source: SourcePanel, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._chosen_plane = chosen_plane
+        self._source = source
         self._worker: Any = None
         self._gone = threading.Event()
         self.destroyed.connect(self._gone.set)
@@ -113,51 +114,55 @@ class ResultsPanel(QWidget):
             self._reported(load, f"Loaded {chosen}")
 
     def apply_model(self) -> None:
-        """Label the current plane of the chosen image with the model, in the background."""
-        from napari_ufseg.engine.inference import predict
-
+        """Label what is chosen (plane, planes or volume) with the model, in the background."""
         model = self.model
         if model is None or self._worker is not None:
             return
         try:
-            image, plane = self._chosen_plane()
+            dims = self._source.what.spatial_dims
+            if dims != model.config.spatial_dims:
+                raise ImageError(f"The model was trained with {model.config.spatial_dims} dimensions: {_SWITCH[dims]}.")
+            parts = self._source.parts()
+            for part in parts:
+                model.require_channels(part.source)
+            targets = [ClassesLayer(self._viewer, part) for part in parts]
         except UfsegError as error:
             show_warning(str(error))
             return
-        target = ClassesLayer(self._viewer, image, plane)
-        gone = self._gone
 
-        def work() -> Any:
-            try:
-                with engine_errors("Prediction"):
-                    return predict(model, plane.data, channel_axis=plane.channel_axis)
-            except UfsegError as error:
-                return str(error)
-
-        def done(labels: Any) -> None:
-            if gone.is_set():  # the window was closed in the meantime
+        def done(outcome: str) -> None:
+            if self._gone.is_set():  # the window was closed in the meantime
                 return
             self._worker = None
+            self._apply_model.setText("Apply model")
             self._apply_model.setEnabled(True)
-            if isinstance(labels, str):
-                show_error(labels)
+            if outcome:
+                show_error(outcome)
                 return
-            target.show(labels)
-            target.release({"model": model.config.to_dict()})
-            self.labels_layer = target.layer
+            for target in targets:
+                target.show()
+                target.release({"model": model.config.to_dict()})
+            self.labels_layer = targets[0].layer
 
         self._apply_model.setEnabled(False)
-        self._worker = FunctionWorker(work)
+        self._apply_model.setText("Applying...")
+        self._worker = FunctionWorker(_apply, model, parts, [target.out for target in targets], self._gone)
         self._worker.returned.connect(done)
         self._worker.start()
 
     def _write_labels(self, layer: Labels, path: Path) -> None:
         from napari_ufseg.io import write_labels
 
-        data = np.asarray(layer.data)
-        data = data.reshape(data.shape[next((i for i, n in enumerate(data.shape[:-2]) if n > 1), data.ndim - 2) :])
-        unit = str(layer.units[-1])
-        write_labels(path, data, scale=tuple(layer.scale[-2:]), unit=unit)
+        known = str(layer.metadata.get(METADATA_KEY, {}).get("axes", ""))
+        letters = known if len(known) == layer.ndim else "TZYX"[-layer.ndim :]
+        kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
+        axes = "".join(letters[i] for i in kept)
+        for free in "ZT":
+            axes = axes if free in axes else axes.replace("Q", free, 1)
+        index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
+        data = sliced(layer.data, index)
+        scale = [float(layer.scale[i]) for i in kept]
+        write_labels(path, data, axes=axes, scale=scale, unit=str(layer.units[-1]))
 
     def _layer_to_save(self) -> Labels | None:
         active = self._viewer.layers.selection.active
@@ -185,3 +190,21 @@ class ResultsPanel(QWidget):
         button.setToolTip(tip)
         button.clicked.connect(lambda: getattr(self, method)())
         return button
+
+
+def _apply(model: "SegmentationModel", parts: Sequence[Part], outs: Sequence[Any], gone: threading.Event) -> str:
+    """The work of the thread; an error comes back as its sentence."""
+    from napari_ufseg.engine.device import resolve_device
+    from napari_ufseg.engine.labelling import Job, label_images, scan
+
+    try:
+        with engine_errors("Prediction"):
+            sources = [part.source for part in parts]
+            jobs = [
+                Job(source, scan(source, model.config.scaling), out) for source, out in zip(sources, outs, strict=True)
+            ]
+            for _ in label_images(model, jobs, resolve_device("auto"), stopped=gone.is_set):
+                pass
+    except UfsegError as error:
+        return str(error)
+    return ""

@@ -77,12 +77,14 @@ class RunPanel(QWidget):
         """Enable the buttons that make sense in a state; None before the first run."""
         active = state is not None and not state.is_final
         self.segment.setEnabled(not active)
-        self.pause.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
+        self.pause.setEnabled(state in (RunState.RUNNING, RunState.LABELLING, RunState.PAUSED))
         self.stop.setEnabled(active and state is not RunState.STOPPING)
         paused = state is RunState.PAUSED
         if self.pause.text() != ("Resume" if paused else "Pause"):
             self.pause.setText("Resume" if paused else "Pause")
             self.pause.setShortcut(QKeySequence("F6"))  # a new text clears it
+        if state is RunState.LABELLING:
+            self.status.setText("Trained; now every pixel gets its label (Stop leaves the rest empty)")
         if state is RunState.STOPPING:
             self.status.setText("Stopping after the present step")
         if paused:
@@ -92,10 +94,15 @@ class RunPanel(QWidget):
 
     def update_from(self, snapshot: "Snapshot", device: str) -> None:
         """Show the numbers of a snapshot."""
-        self.progress.setRange(0, snapshot.epochs)
-        self.progress.setValue(snapshot.epoch)
         left = tqdm.format_interval(snapshot.seconds_left)
-        self.progress.setFormat(f"epoch {snapshot.epoch} of {snapshot.epochs}, at most {left} left")
+        if snapshot.labelled is None:
+            self.progress.setRange(0, snapshot.epochs)
+            self.progress.setValue(snapshot.epoch)
+            self.progress.setFormat(f"epoch {snapshot.epoch} of {snapshot.epochs}, at most {left} left")
+        else:
+            self.progress.setRange(0, 1000)
+            self.progress.setValue(int(1000 * snapshot.labelled))
+            self.progress.setFormat(f"labels {snapshot.labelled:.0%}, about {left} left")
         loss = snapshot.losses["total"]
         self.status.setText(f"{_count(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}")
         self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
@@ -110,6 +117,8 @@ class RunPanel(QWidget):
         self.progress.setRange(0, epochs)
         self.progress.setValue(epochs)
         self.progress.setFormat(f"{_count(epochs, 'epoch')} in {seconds}")
+        if not segmentation.is_complete:
+            why += ", the rest of the labels left out"
         self.status.setText(f"Done: {_count(n_classes, 'class')} after {_count(epochs, 'epoch')} on {device} ({why}).")
 
     def fail(self, message: str) -> None:

@@ -10,14 +10,15 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QScrol
 
 from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._controls import ConfigControls, labelled_choice
-from napari_ufseg._napari._layers import Plane, current_plane, title_of
+from napari_ufseg._napari._layers import Part, What
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
+from napari_ufseg._napari._source_panel import SourcePanel
 from napari_ufseg._napari._worker import Lifeline, RunPlan, RunState, TrainingRun, load_heavy_parts
-from napari_ufseg.engine.config import PRESETS, SegmentationConfig
-from napari_ufseg.engine.errors import ImageError, UfsegError
-from napari_ufseg.engine.labels import class_areas
+from napari_ufseg.engine.config import PRESETS, SegmentationConfig, option_of
+from napari_ufseg.engine.errors import UfsegError
+from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.threads import DEVICES
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class SegmentationWidget(QWidget):
         self._defaults = user_defaults()
         self._lifeline = Lifeline()
         self._layers: list[ClassesLayer] = []
+        self._parts: list[Part] = []
         self._build()
         self._connect()
         self.reset_choices()
@@ -59,12 +61,21 @@ class SegmentationWidget(QWidget):
 
     @property
     def config(self) -> SegmentationConfig:
-        """All options, as the controls show them."""
-        return self._controls.config
+        """All options, as the controls show them; for a volume the anisotropy is the image's unless it was set."""
+        config = self._controls.config.replace(spatial_dims=self._source.what.spatial_dims)
+        if config.spatial_dims == 3 and config.anisotropy == 1:
+            option = option_of("anisotropy")
+            assert option.minimum is not None
+            assert option.maximum is not None
+            measured = min(max(round(self._source.anisotropy(), 3), option.minimum), option.maximum)
+            config = config.replace(anisotropy=measured)
+        return config
 
     @config.setter
     def config(self, config: SegmentationConfig) -> None:
         self._controls.config = config
+        if config.spatial_dims != self._source.what.spatial_dims:
+            self._source.what = What.VOLUME if config.spatial_dims == 3 else What.PLANES
 
     @property
     def device(self) -> str:
@@ -81,20 +92,32 @@ class SegmentationWidget(QWidget):
         run = self._lifeline.run
         return run is not None and not run.state.is_final
 
+    @property
+    def what(self) -> str:
+        """What of the image is segmented: ``"Current plane"``, ``"All planes"`` or ``"Volume (3D)"``."""
+        return str(self._source.what)
+
+    @what.setter
+    def what(self, what: str) -> None:
+        self._source.what = What(what)
+
+    def tell_axes(self, layer: Image, axes: str) -> None:
+        """Say what the axes of an image are, one letter for each, for example ``"TZYX"``."""
+        self._source.tell_axes(layer, axes)
+
     def segment(self) -> None:
-        """Start a run on the current plane of the chosen image, as the button does."""
-        image = self._image.value
-        if image is None:
+        """Start a run on what is chosen, as the button does."""
+        layers = self._source.layers
+        if not layers:
             show_warning("There is no image to segment: open one first (File > Open Sample has some).")
             return
-        self.segment_layers([image])
+        self.segment_layers(layers)
 
     def segment_layers(
         self,
         layers: Sequence[Image],
         *,
-        images: Sequence[Any] | None = None,
-        channel_axis: int | None = None,
+        sources: Sequence[ImageSource] | None = None,
         scribbles: Sequence[Any] | None = None,
     ) -> None:
         """Start one run on several Image layers jointly.
@@ -103,35 +126,35 @@ class SegmentationWidget(QWidget):
         ----------
         layers : sequence of napari.layers.Image
             Each gets a Labels layer ``<name> classes``.
-        images : sequence of arrays, optional
-            The pixels to train on, one per layer; default: the current plane of each layer.
-        channel_axis : int, optional
-            Which axis of `images` holds the channels.
-        scribbles : sequence of (Y, X) integer arrays, optional
+        sources : sequence of ImageSource, optional
+            Their pixels and axes, if they are known better than the layers say.
+        scribbles : sequence of integer arrays, optional
             0 for none, s trains the class that is shown as label s.
         """
         if self.is_running:
             show_info("A run is under way: stop it before you start another one.")
             return
         try:
-            planes = [current_plane(layer, tuple(self._viewer.dims.point)) for layer in layers]
-            config = self._controls.config
+            for layer, source in zip(layers, sources or (), strict=False):
+                self._source.tell_axes(layer, source.axes)
+                if source.series_shape:
+                    self._source.what = What.PLANES
+            parts = self._source.parts(layers)
+            self._parts, self._layers = parts, [ClassesLayer(self._viewer, part) for part in parts]
+            config = self.config
         except UfsegError as error:
             self._report_failure(str(error))
             return
-        self._layers = [ClassesLayer(self._viewer, layer, plane) for layer, plane in zip(layers, planes, strict=True)]
-        if images is None:
-            images, channel_axis = [plane.channels_last for plane in planes], 2
         plan = RunPlan(
-            images=images,
+            sources=[part.source for part in parts],
             config=config,
-            channel_axis=channel_axis,
+            outs=[layer.out for layer in self._layers],
             scribbles=scribbles,
             device=self.device,
             threads=self._defaults.thread_limit,
             every=1 / self._defaults.pictures_per_second,
         )
-        self._start(plan, ", ".join(title_of(layer, plane) for layer, plane in zip(layers, planes, strict=True)))
+        self._start(plan, ", ".join(part.title for part in parts))
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
@@ -150,15 +173,13 @@ class SegmentationWidget(QWidget):
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
-        self._image.reset_choices(event)
+        self._source.image.reset_choices(event)
 
     # -- assembly ----------------------------------------------------------------------------------
 
     def _build(self) -> None:
         preset = self._defaults.preset
-        self._image = labelled_choice(
-            "Image", "ufseg.image", annotation=Image, tip="The image to segment; follows the active layer."
-        )
+        self._source = SourcePanel(self._viewer, self)
         self._preset = labelled_choice("Preset", "ufseg.preset", value=preset, choices=tuple(PRESETS),
                                tip="Starting point for all options.")  # fmt: skip
         self._device = labelled_choice("Device", "ufseg.device", value=self._defaults.device, choices=DEVICES,
@@ -168,10 +189,9 @@ class SegmentationWidget(QWidget):
         self._reset.setToolTip("Undo your changes to the options.")
         self._controls = ConfigControls(SegmentationConfig.preset(preset), self)
         self._run_panel = RunPanel(self)
-        self.results = ResultsPanel(self._viewer, self._chosen_plane, self)
+        self.results = ResultsPanel(self._viewer, self._source, self)
 
         form = QFormLayout()
-        form.addRow("Image", self._image.native)
         preset_row = QHBoxLayout()
         preset_row.addWidget(self._preset.native, 1)
         preset_row.addWidget(self._reset)
@@ -181,6 +201,7 @@ class SegmentationWidget(QWidget):
 
         content = QWidget()
         column = QVBoxLayout(content)
+        column.addWidget(self._source)
         for layout in (form, self._controls.basic, device_form):
             column.addLayout(layout)
         for part in (self._controls.advanced, self._run_panel.curves, self.results):
@@ -206,6 +227,8 @@ class SegmentationWidget(QWidget):
         self._run_panel.stop_clicked.connect(self.stop)
         self._viewer.layers.selection.events.active.connect(self._follow_active_layer)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._viewer.dims.events.current_step.connect(self._follow_view)
+        self._viewer.camera.events.center.connect(self._follow_view)
         self._controls.advanced.toggled.connect(self._fit_width)
         self.destroyed.connect(self._lifeline.cut)
         self._mark_changes()
@@ -230,18 +253,24 @@ class SegmentationWidget(QWidget):
         self._controls.config = SegmentationConfig.preset(self._preset.value)
 
     def _mark_changes(self) -> None:
-        self._reset.setEnabled(self._controls.config != SegmentationConfig.preset(self._preset.value))
+        dims = self._controls.config.spatial_dims
+        self._reset.setEnabled(
+            self._controls.config != SegmentationConfig.preset(self._preset.value, spatial_dims=dims)
+        )
 
     def _follow_active_layer(self, _: Any = None) -> None:
         active = self._viewer.layers.selection.active
-        if isinstance(active, Image) and active in self._image.choices:
-            self._image.value = active
+        if isinstance(active, Image) and active in self._source.image.choices:
+            self._source.image.value = active
 
-    def _chosen_plane(self) -> tuple[Image, Plane]:
-        image = self._image.value
-        if image is None:
-            raise ImageError("There is no image to work on: open one first.")
-        return image, current_plane(image, tuple(self._viewer.dims.point))
+    def _follow_view(self, _: Any = None) -> None:
+        """Let the run show the plane that the user looks at."""
+        run = self._lifeline.run
+        if run is None or run.state.is_final:
+            return
+        point, centre = tuple(self._viewer.dims.point), tuple(self._viewer.camera.center)
+        for number, part in enumerate(self._parts):
+            run.look_at(number, *part.view(point, centre))
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -254,29 +283,37 @@ class SegmentationWidget(QWidget):
         run.warned.connect(show_warning)
         self._run_panel.begin(name)
         self._run_panel.follow(run.state)
-        self._controls.set_enabled(False)
+        self._set_enabled(False)
+        self._follow_view()
         run.start()
 
     def _on_state(self, state: RunState) -> None:
         self._run_panel.follow(state)
         if state.is_final:
-            self._controls.set_enabled(True)
+            self._set_enabled(True)
+
+    def _set_enabled(self, enabled: bool) -> None:
+        self._controls.set_enabled(enabled)
+        self._source.set_enabled(enabled)
 
     def _on_snapshot(self, snapshot: "Snapshot") -> None:
-        for layer, labels in zip(self._layers, snapshot.labels, strict=True):
-            layer.show(labels)
+        for layer, labels, index in zip(self._layers, snapshot.labels, snapshot.index, strict=True):
+            if snapshot.labelled is None:
+                layer.show(labels, index)
+            else:  # they stand in the layer's array already
+                layer.show()
         assert self._lifeline.run is not None
         self._run_panel.update_from(snapshot, self._lifeline.run.device)
 
     def _on_finished(self, segmentation: "Segmentation") -> None:
-        for layer, labels in zip(self._layers, segmentation.labels, strict=True):
-            layer.show(labels)
+        for layer in self._layers:
+            layer.show()
         self._release(
             stop_reason=str(segmentation.stop_reason), epochs=len(segmentation.history), device=segmentation.device
         )
         self.results.model = segmentation.model
         self.results.labels_layer = self._layers[0].layer
-        n_classes = len(class_areas(list(segmentation.labels)))
+        n_classes = len(segmentation.areas)
         assert self._lifeline.run is not None
         self._run_panel.end(segmentation, n_classes, self._lifeline.run.device)
         self.run_finished.emit(segmentation)

@@ -30,6 +30,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     STOPPING = "stopping"
+    LABELLING = "labelling"
     FINISHED = "finished"
     FAILED = "failed"
     ABANDONED = "abandoned"
@@ -46,14 +47,14 @@ class RunPlan:
 
     Parameters
     ----------
-    images : sequence of arrays
+    sources : sequence of ImageSource
         Trained together.
     config : SegmentationConfig
         The method.
-    channel_axis : int or None
-        Which axis of the images holds the channels.
-    scribbles : sequence of arrays or None
-        One (Y, X) label image per image.
+    outs : sequence of arrays, optional
+        Take the labels at the end, one per source.
+    scribbles : sequence of arrays, optional
+        One label image per source.
     device : str
         As in `napari_ufseg.segment`.
     threads : int
@@ -62,9 +63,9 @@ class RunPlan:
         Seconds between pictures, at least.
     """
 
-    images: Sequence[Any]
+    sources: Sequence[Any]
     config: SegmentationConfig
-    channel_axis: int | None = None
+    outs: Sequence[Any] | None = None
     scribbles: Sequence[Any] | None = None
     device: str = "auto"
     threads: int = 1
@@ -88,6 +89,8 @@ class _Mailbox:
     device: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
     abandon: threading.Event = field(default_factory=threading.Event)
+    handed_over: threading.Event = field(default_factory=threading.Event)
+    views: dict[int, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
 
 
 class TrainingRun(QObject):
@@ -144,6 +147,13 @@ class TrainingRun(QObject):
         """Go on after `pause`."""
         self._want_pause(False)
 
+    def look_at(self, number: int, item: int, centre: tuple[float, ...]) -> None:
+        """Show that plane of that image from the next picture on."""
+        self._box.views[number] = item, centre
+        session = self._box.session
+        if session is not None:
+            session.look_at(number, item, centre)
+
     def stop(self) -> None:
         """End the training after the present step and keep its labels."""
         if self.state.is_final:
@@ -159,6 +169,7 @@ class TrainingRun(QObject):
         if self.state.is_final:
             return
         self._box.abandon.set()
+        self._box.handed_over.set()
         self._want_pause(False)
         self._set_state(RunState.ABANDONED)
 
@@ -176,7 +187,11 @@ class TrainingRun(QObject):
         snapshot, self._box.snapshot = self._box.snapshot, None
         if snapshot is None or self.state.is_final:
             return  # an older picture that a newer one has overtaken
-        if self.state is RunState.STARTING:
+        if snapshot.labelled is not None:
+            self._box.handed_over.set()
+        if snapshot.labelled is not None and snapshot.labelled < 1:
+            self._set_state(RunState.LABELLING)
+        elif self.state is RunState.STARTING:
             self._set_state(RunState.RUNNING)
         self.updated.emit(snapshot)
 
@@ -251,22 +266,28 @@ def _train_session(plan: RunPlan, box: _Mailbox) -> Generator[None, None, _Outco
     device = resolve_device(plan.device)
     box.device = _describe(device, torch.get_num_threads())
     try:
-        box.session = TrainingSession(
-            list(plan.images),
+        session = TrainingSession(
+            list(plan.sources),
             plan.config,
-            channel_axis=plan.channel_axis,
             scribbles=None if plan.scribbles is None else list(plan.scribbles),
             device=plan.device,
+            out=None if plan.outs is None else list(plan.outs),
         )
+        box.session = session
+        for number, view in list(box.views.items()):
+            session.look_at(number, *view)
         if box.stop.is_set():  # asked for before there was a session
-            box.session.stop()
-        pictures = box.session.run(plan.every)
+            session.stop()
+        pictures = session.run(plan.every)
         while not box.abandon.is_set():
             try:
                 box.snapshot = next(pictures)
             except StopIteration as end:
                 return _Outcome(segmentation=end.value)
+            labelling = box.snapshot.labelled is not None
             yield
+            if labelling:  # no picture may be drawn into the labels any more
+                box.handed_over.wait()
         pictures.close()
         return _Outcome()
     finally:

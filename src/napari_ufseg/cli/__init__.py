@@ -75,7 +75,5 @@ def _one_line_warnings(debug: bool) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("default" if debug else "ignore")
         warnings.simplefilter("always", UfsegWarning)
-        # said by the command line itself, with the name of the file
-        warnings.filterwarnings("ignore", r"(The image|Image \d+) is constant", UfsegWarning)
         warnings.showwarning = show
         yield

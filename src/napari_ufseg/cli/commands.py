@@ -3,24 +3,27 @@
 import json
 import sys
 import time
+import warnings
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from napari_ufseg.cli.inputs import channel_arguments, input_paths, load_image, load_inputs
-from napari_ufseg.cli.outputs import plan_outputs
+from napari_ufseg.cli.inputs import check_channel_arguments, input_paths, load_image, load_inputs
+from napari_ufseg.cli.outputs import label_arrays, plan_outputs
 from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.cli.progress import stops_on_ctrl_c, train
+from napari_ufseg.cli.progress import follow_labelling, stops_on_ctrl_c, train
 from napari_ufseg.cli.report import Outcome
 from napari_ufseg.cli.results import write_results
 from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.inference import SegmentationModel, predict
+from napari_ufseg.engine.errors import ImageError, UfsegWarning, engine_errors
+from napari_ufseg.engine.inference import SegmentationModel
+from napari_ufseg.engine.labelling import Job, label_images, scan
 from napari_ufseg.engine.model_file import load_model
 from napari_ufseg.engine.session import TrainingSession
-from napari_ufseg.io import write_labels
+
+SMALLEST_BUDGET = 5 * 10**8
 
 
 def run(arguments: Namespace) -> int:
@@ -36,25 +39,49 @@ def run_segment(arguments: Namespace) -> int:
     """``ufseg segment``: everything that can be wrong is found before the training begins."""
     config = config_of(arguments)
     resolve_device(arguments.device)
+    budget = memory_budget_of(arguments)
     files = input_paths(arguments)
     paths = plan_outputs(arguments, files)
-    inputs = load_inputs(arguments, files)
+    inputs = load_inputs(arguments, files, config.spatial_dims)
     if arguments.show:
         from napari_ufseg.cli.show import show_segment
 
         return show_segment(arguments, config, inputs, paths)
-    session = TrainingSession(
-        inputs.arrays, config, channel_axis=inputs.channel_axis, scribbles=inputs.scribbles, device=arguments.device
-    )
-    with stops_on_ctrl_c(session) as ctrl_c:
-        start = time.perf_counter()
-        segmentation = train(session, quiet=arguments.quiet)
-        outcome = Outcome(segmentation, time.perf_counter() - start, ctrl_c.pressed)
-        print_written(write_results(arguments, inputs, outcome, paths), arguments)
+    with label_arrays(paths.labels, inputs.images) as arrays:
+        session = TrainingSession(
+            inputs.sources,
+            config,
+            scribbles=inputs.scribbles,
+            device=arguments.device,
+            memory_budget=budget,
+            out=arrays,
+        )
+        with stops_on_ctrl_c(session) as ctrl_c:
+            start = time.perf_counter()
+            segmentation = train(session, quiet=arguments.quiet)
+            outcome = Outcome(segmentation, time.perf_counter() - start, ctrl_c.pressed)
+            write_results(arguments, inputs, outcome, paths)
+    print_written(paths.all, arguments)
     if ctrl_c.pressed:
         print(f"ufseg: stopped by Ctrl-C after {session.epoch} epochs; what there was is written.", file=sys.stderr)
         return 130
     return 0
+
+
+def memory_budget_of(arguments: Namespace) -> int | None:
+    """--memory_budget in bytes; UsageError if it is no amount of memory."""
+    text = arguments.memory_budget
+    if text is None:
+        return None
+    from dask.utils import parse_bytes
+
+    try:
+        budget = int(parse_bytes(text))
+    except (ValueError, AttributeError):
+        budget = 0
+    if budget < SMALLEST_BUDGET:
+        raise UsageError(f"memory_budget is {text!r}, but must be an amount of at least 0.5GB, such as 2GB or 1500MiB.")
+    return budget
 
 
 def config_of(arguments: Namespace) -> SegmentationConfig:
@@ -75,20 +102,26 @@ def print_written(paths: Iterable[Path], arguments: Namespace) -> None:
 
 def run_predict(arguments: Namespace) -> int:
     """``ufseg predict``: one image after the other, so that any number of them fits into memory."""
-    n_channels, axis = channel_arguments(arguments)
-    resolve_device(arguments.device)
+    check_channel_arguments(arguments)
+    place = resolve_device(arguments.device)
     model = load_model(arguments.model)
     files = input_paths(arguments)
     paths = plan_outputs(arguments, files)
     for file, path in zip(files, paths.labels, strict=True):
-        image = load_image(file, n_channels, axis)
-        if image.n_channels != model.n_channels:
+        image = load_image(arguments, file, model.config.spatial_dims)
+        if image.source.n_channels != model.n_channels:
             raise ImageError(
-                f"{file} has {image.n_channels} channel(s), but the model was trained on {model.n_channels}: "
+                f"{file} has {image.source.n_channels} channel(s), but the model was trained on {model.n_channels}: "
                 "choose an image with the same channels (--n_channels 1 or 3 converts colour and grey)."
             )
-        labels = predict(model, image.array, channel_axis=axis if n_channels is None else 2, device=arguments.device)
-        write_labels(path, labels)
+        with label_arrays([path], [image]) as arrays:
+            assert arrays is not None
+            with engine_errors("Preparing the image"):
+                job = Job(image.source, scan(image.source, model.config.scaling), arrays[0])
+            if job.brightness.is_constant:
+                warnings.warn(f"{image.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
+            with engine_errors("Prediction"):
+                follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.quiet)
         print_written([path], arguments)
     return 0
 

@@ -12,6 +12,7 @@ from napari_ufseg.cli.show import display_problem, show_run
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.source import open_source
 from napari_ufseg.io import write_labels
 from napari_ufseg.samples import nuclei
 
@@ -22,7 +23,7 @@ def run_demo(arguments: Namespace) -> int:
     config = SegmentationConfig.preset()
     problem = "--headless was given" if arguments.headless else display_problem()
     if problem is None:
-        run = show_run([nuclei()], ["nuclei"], config, arguments.device)
+        run = show_run([open_source(nuclei())], ["nuclei"], config, arguments.device)
         return 2 if run.failures and not run.finished else 0
     folder = Path(arguments.output)
     paths = [folder / "nuclei_labels.tif", folder / "nuclei.png"]

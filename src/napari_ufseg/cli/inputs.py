@@ -1,6 +1,5 @@
-"""What goes in: image files, their channels, and scribbles."""
+"""What goes in: image files, their axes and channels, and scribbles."""
 
-import warnings
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,36 +11,40 @@ import numpy.typing as npt
 from skimage.color import rgb2gray
 
 from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.engine.errors import ImageError, UfsegWarning
-from napari_ufseg.engine.image import prepare
-from napari_ufseg.io import find_images, read_image, read_labels
+from napari_ufseg.engine.axes import UNKNOWN
+from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.image import without_singles
+from napari_ufseg.engine.source import ImageSource, open_source
+from napari_ufseg.io import ImageFile, find_images, open_image, read_image
 
 
 @dataclass(frozen=True)
 class InputImage:
-    """One image file.
+    """One image file, open but not read.
 
     Parameters
     ----------
-    path : Path
-        As it was given.
-    array : array
-        What is trained on; channels along the job's channel axis.
-    shape, dtype : tuple of int and str
-        Of the file, before `array` was made from it.
-    n_channels, plane_shape : int and (int, int)
-        Channels of `array`, and its (Y, X).
-    is_constant : bool
-        True if every value is the same.
+    file : ImageFile
+        As it is on disk.
+    source : ImageSource
+        What is trained on or labelled.
     """
 
-    path: Path
-    array: npt.NDArray[Any]
-    shape: tuple[int, ...]
-    dtype: str
-    n_channels: int
-    plane_shape: tuple[int, int]
-    is_constant: bool
+    file: ImageFile
+    source: ImageSource
+
+    @property
+    def path(self) -> Path:
+        """As it was given."""
+        return self.file.path
+
+    @property
+    def labels_scale(self) -> tuple[float, ...] | None:
+        """Size of a step along each axis of the label image; None if the file does not say."""
+        if self.file.unit is None and all(step == 1 for step in self.file.scale):
+            return None
+        steps = dict(zip(self.file.axes, self.file.scale, strict=True))
+        return tuple(steps.get(letter, 1.0) for letter in self.source.labels_axes)
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,13 @@ class Inputs:
     """All that one training gets."""
 
     images: list[InputImage]
-    channel_axis: int | None
     scribbles: list[npt.NDArray[Any] | None] | None
     scribble_paths: list[str] | None
 
     @property
-    def arrays(self) -> list[npt.NDArray[Any]]:
-        """The images as arrays."""
-        return [image.array for image in self.images]
+    def sources(self) -> list[ImageSource]:
+        """The images as the engine takes them."""
+        return [image.source for image in self.images]
 
 
 def input_paths(arguments: Namespace) -> list[Path]:
@@ -66,62 +68,79 @@ def input_paths(arguments: Namespace) -> list[Path]:
         raise UsageError("Give the images either as INPUT or with --path, not both.")
     given = [folder] if folder else arguments.inputs
     if not given:
-        raise UsageError("Give at least one image: TIFF, PNG or JPEG files, or folders of them.")
+        raise UsageError("Give at least one image: TIFF, PNG, JPEG or OME-Zarr, or folders of them.")
     return find_images(given)
 
 
-def load_inputs(arguments: Namespace, paths: Sequence[Path]) -> Inputs:
-    """Read the images and scribbles of ``ufseg segment``; a UfsegError names the file at fault."""
-    n_channels, axis = channel_arguments(arguments)
-    images = [load_image(path, n_channels, axis) for path in paths]
+def load_inputs(arguments: Namespace, paths: Sequence[Path], spatial_dims: int) -> Inputs:
+    """Open the images and read the scribbles of ``ufseg segment``; a UfsegError names the file at fault."""
+    images = [load_image(arguments, path, spatial_dims) for path in paths]
     for image in images:
-        if image.n_channels != images[0].n_channels:
+        if image.source.n_channels != images[0].source.n_channels:
             raise ImageError(
-                f"{image.path} has {image.n_channels} channel(s) but {images[0].path} has {images[0].n_channels}: "
-                "images that are trained together need the same (--n_channels 1 or 3 converts colour and grey)."
+                f"{image.path} has {image.source.n_channels} channel(s) but {images[0].path} has "
+                f"{images[0].source.n_channels}: images that are trained together need the same "
+                "(--n_channels 1 or 3 converts colour and grey)."
             )
     scribbles = _load_scribbles(arguments.scribbles, images) if arguments.scribbles else None
-    return Inputs(images, axis if n_channels is None else 2, scribbles, arguments.scribbles)
+    return Inputs(images, scribbles, arguments.scribbles)
 
 
-def channel_arguments(arguments: Namespace) -> tuple[int | None, int | None]:
-    """--n_channels and --channel_axis, checked."""
+def check_channel_arguments(arguments: Namespace) -> None:
+    """UsageError if --n_channels or --channel_axis is no such number."""
     n_channels, axis = arguments.n_channels, arguments.channel_axis
     if n_channels is not None and not (isinstance(n_channels, int) and n_channels >= 1):
         raise UsageError(f"n_channels is {n_channels!r}, but must be a whole number of at least 1.")
     if axis is not None and not isinstance(axis, int):
         raise UsageError(f"channel_axis is {axis!r}, but must be a whole number such as 0 or -1.")
-    return n_channels, axis
 
 
-def load_image(path: Path, n_channels: int | None = None, channel_axis: int | None = None) -> InputImage:
-    """Read and check one image; with `n_channels` it becomes (Y, X, n_channels)."""
-    array = read_image(path)
-    checked = prepare(array, channel_axis=channel_axis, name=f"The image {path}")
-    if checked.is_constant:
-        warnings.warn(f"{path} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
-    shape, dtype = array.shape, str(array.dtype)
-    if n_channels is not None:
-        axis = channel_axis if channel_axis is not None else 2
-        planes = np.moveaxis(array, axis, 2) if array.ndim == 3 else array[..., np.newaxis]
-        array = _with_channels(planes, n_channels, path)
-    count = n_channels or checked.n_channels
-    return InputImage(path, array, shape, dtype, count, checked.plane_shape, checked.is_constant)
-
-
-def _with_channels(planes: npt.NDArray[Any], n_channels: int, path: Path) -> npt.NDArray[Any]:
-    """(Y, X, C) -> (Y, X, n_channels)."""
-    there = planes.shape[2]
-    if there == n_channels:
-        return planes
-    if there == 3 and n_channels == 1:
-        grey: npt.NDArray[Any] = rgb2gray(planes)[..., np.newaxis]
-        return grey
-    if there == 1 and n_channels == 3:
-        return np.repeat(planes, 3, axis=2)
-    raise ImageError(
-        f"{path} has {there} channel(s), not {n_channels}: only colour (3) to grey (1) and grey to colour are converted."
+def load_image(arguments: Namespace, path: Path, spatial_dims: int) -> InputImage:
+    """Open and check one image; with --n_channels it is converted, and for that read."""
+    check_channel_arguments(arguments)
+    file = open_image(path)
+    axes = _axes_of(file, arguments.axes)
+    source = open_source(
+        file.data,
+        axes=axes,
+        channel_axis=arguments.channel_axis,
+        spatial_dims=spatial_dims,
+        name=f"The image {path}",
+        squeezed=True,
     )
+    if arguments.n_channels not in (None, source.n_channels):
+        source = _with_channels(source, arguments.n_channels, path)
+    return InputImage(file, source)
+
+
+def _axes_of(file: ImageFile, told: str | None) -> str | None:
+    """What --axes or the file says, one letter for every axis; None if nothing is said of any but Y and X."""
+    shape = file.data.shape
+    if told is None:
+        return None if set(file.axes[:-2]) <= {UNKNOWN} and file.axes[-2:] == "YX" else file.axes
+    n_singles = sum(n == 1 for n in shape)
+    if len(told) == len(shape) - n_singles and len(told) != len(shape):
+        letters = iter(told)
+        return "".join("Q" if n == 1 else next(letters) for n in shape)
+    return told
+
+
+def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSource:
+    """The whole image in memory, as grey or as colour."""
+    there = source.n_channels
+    values = np.asarray(source.data[...])
+    letters = source.axes.replace("C", "") + "C"
+    if there == 3 and n_channels == 1:
+        values = rgb2gray(np.moveaxis(values, source.axes.index("C"), -1))[..., np.newaxis]
+    elif there == 1 and n_channels == 3:
+        grey = values[..., np.newaxis] if "C" not in source.axes else np.moveaxis(values, source.axes.index("C"), -1)
+        values = np.repeat(grey, 3, axis=-1)
+    else:
+        raise ImageError(
+            f"{path} has {there} channel(s), not {n_channels}: "
+            "only colour (3) to grey (1) and grey to colour are converted."
+        )
+    return ImageSource(values, letters, source.spatial_dims, source.name, source.squeezed)
 
 
 def _load_scribbles(files: Sequence[str], images: Sequence[InputImage]) -> list[npt.NDArray[Any] | None]:
@@ -131,10 +150,17 @@ def _load_scribbles(files: Sequence[str], images: Sequence[InputImage]) -> list[
         )
     scribbles: list[npt.NDArray[Any] | None] = []
     for file, image in zip(files, images, strict=True):
-        labels = None if file == "-" else read_labels(file)
-        if labels is not None and labels.shape != image.plane_shape:
-            raise ImageError(
-                f"The scribbles {file} are {labels.shape}, but the image {image.path} is {image.plane_shape} (Y, X)."
-            )
+        labels = None if file == "-" else read_image(file)
+        if labels is not None:
+            shape = image.source.labels_shape
+            if without_singles(labels.shape) != without_singles(shape):
+                raise ImageError(
+                    f"The scribbles {file} are {labels.shape}, but the image {image.path} is {shape} "
+                    f"({', '.join(image.source.labels_axes)})."
+                )
+            if labels.dtype.kind not in "bui":
+                raise ImageError(
+                    f"The scribbles {file} hold values of type {labels.dtype}, but labels are whole numbers."
+                )
         scribbles.append(labels)
     return scribbles

@@ -94,6 +94,13 @@ def _fill_segment(parser: _Parser) -> None:
         help=f"the settings to begin with (default: {DEFAULT_PRESET}); every flag below overrides its value in the preset",
     )
     _add_device(parser, method)
+    parser.flag(
+        method,
+        "memory_budget",
+        metavar="BYTES",
+        help="memory that the run may take, for example 2GB; what needs more is trained on random tiles "
+        "(default: half of what is free, and 2GB where tiles are needed)",
+    )
     groups: dict[str, Any] = {}
     for name, option in options().items():
         if option.group not in groups:
@@ -106,7 +113,7 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="TIFF, PNG or JPEG files, or folders of them (hidden files and *_labels.tif are left out)",
+        help="TIFF, PNG, JPEG or OME-Zarr, or folders of them (hidden files and *_labels.* are left out)",
     )
     parser.flag(
         group,
@@ -114,6 +121,13 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
         type=_value,
         metavar="N",
         help="channels to work with: 1 turns colour into grey, 3 repeats grey three times (default: as in the image)",
+    )
+    parser.flag(
+        group,
+        "axes",
+        metavar="AXES",
+        help="what each axis is, one letter for each: T time, Z depth, C channel, Y row, X column, Q other, "
+        "for example TZCYX (default: as the file says)",
     )
     parser.flag(
         group,
@@ -139,7 +153,7 @@ def _add_labels_output(group: Any) -> None:
         "-o",
         "--output",
         metavar="OUT",
-        help="where the labels go: a .tif file for one INPUT, else a folder (a name that ends in / is a folder)",
+        help="where the labels go: a .tif, .ome.tif or .ome.zarr for one INPUT, else a folder (a name that ends in / is one)",
     )
 
 

@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from tqdm import tqdm
 
+from napari_ufseg.engine.labelling import Progress
 from napari_ufseg.engine.results import Segmentation, Snapshot
 from napari_ufseg.engine.session import TrainingSession
 
@@ -45,13 +47,9 @@ def stops_on_ctrl_c(session: TrainingSession) -> Iterator[CtrlC]:
 
 def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
     """Drain ``session.run()`` with a progress bar on stderr, if that is a terminal and `quiet` is not set."""
-    visible = not quiet and sys.stderr.isatty()
+    visible = _visible(quiet)
     run = session.run(every=0.2 if visible else float("inf"))
-    # terminals that do not know their size say 0; tqdm would then show nothing
-    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80 if visible else None
-    with tqdm(
-        total=session.config.epochs, disable=not visible, file=sys.stderr, bar_format=_BAR, ncols=width, nrows=20
-    ) as bar:
+    with _bar(visible, total=session.config.epochs, bar_format=_BAR) as bar:
         words = ""
         while True:
             try:
@@ -66,8 +64,29 @@ def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
             bar.refresh()
 
 
+def follow_labelling(passes: Iterable[Progress], name: str, *, quiet: bool = False) -> None:
+    """Drain `label_images` with a progress bar as that of `train`."""
+    with _bar(
+        _visible(quiet), total=1.0, desc=name, bar_format="{desc} |{bar:20}| {percentage:3.0f} % {remaining} left"
+    ) as bar:
+        for progress in passes:
+            bar.update(progress.pixels / progress.total - bar.n)
+
+
+def _visible(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty()
+
+
+def _bar(visible: bool, **options: Any) -> Any:
+    # terminals that do not know their size say 0; tqdm would then show nothing
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80 if visible else None
+    return tqdm(disable=not visible, file=sys.stderr, ncols=width, nrows=20, **options)
+
+
 def _words(snapshot: Snapshot) -> str:
     words = [f"{snapshot.n_classes} classes", f"loss {snapshot.losses['total']:.4f}"]
+    if snapshot.labelled is not None and snapshot.labelled < 1:
+        words.append(f"labels {snapshot.labelled:.0%}")
     if snapshot.seconds_left:
         words.append(f"at most {tqdm.format_interval(snapshot.seconds_left)} left")
     return ", ".join(words)

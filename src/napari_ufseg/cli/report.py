@@ -12,7 +12,6 @@ import torch
 from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.engine.device import peak_memory_bytes
 from napari_ufseg.engine.files import written_whole
-from napari_ufseg.engine.labels import class_areas
 from napari_ufseg.engine.provenance import versions
 from napari_ufseg.engine.results import Segmentation
 
@@ -48,13 +47,19 @@ class Outcome:
 def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs: list[Path]) -> dict[str, Any]:
     """The report as plain values; docs/command-line.md explains each key."""
     result = outcome.segmentation
-    areas = class_areas(outcome.labels)
+    areas = result.areas
     return {
         "input": [
-            {"path": str(image.path.resolve()), "shape": list(image.shape), "dtype": image.dtype}
+            {
+                "path": str(image.path.resolve()),
+                "shape": list(image.file.data.shape),
+                "dtype": str(image.file.data.dtype),
+                "axes": image.source.axes,
+                "what": image.source.words,
+            }
             for image in inputs.images
         ],
-        "n_channels": inputs.images[0].n_channels,
+        "n_channels": inputs.sources[0].n_channels,
         "channel_axis": arguments.channel_axis,
         "scribbles": inputs.scribble_paths,
         "preset": arguments.preset,
@@ -65,6 +70,7 @@ def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs
         "epochs_run": len(result.history),
         "stop_reason": str(result.stop_reason),
         "interrupted": outcome.interrupted,
+        "is_complete": result.is_complete,
         "classes": {
             "number": len(areas),
             "pixels": {str(label): count for label, count in areas.items()},

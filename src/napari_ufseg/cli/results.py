@@ -1,9 +1,11 @@
-"""From a finished run to files: merging, labels, model, chart, report."""
+"""From a finished run to files: merging, model, chart, report."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from napari_ufseg.cli.chart import write_chart
@@ -11,39 +13,48 @@ from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.cli.outputs import OutputPaths
 from napari_ufseg.cli.report import Outcome, build_report, write_report
 from napari_ufseg.engine.errors import engine_errors
-from napari_ufseg.engine.image import prepare_images
-from napari_ufseg.engine.inference import mean_responses
-from napari_ufseg.engine.labels import class_areas, merge_most_similar, relabel
+from napari_ufseg.engine.labelling import Job, mean_responses, scan
+from napari_ufseg.engine.labels import merge_most_similar, relabel
 from napari_ufseg.engine.model_file import save_model
-from napari_ufseg.io import write_labels
 
 
 def merge_classes(outcome: Outcome, inputs: Inputs, n_classes: int) -> Outcome:
     """Merge the most similar classes, in the labels and in the model, until `n_classes` are left."""
     result = outcome.segmentation
-    varied = [image.array for image in inputs.images if not image.is_constant]
-    if not varied:
-        return outcome
-    prepared = prepare_images(varied, channel_axis=inputs.channel_axis, scaling=result.config.scaling)
     with engine_errors("Merging classes"):
-        responses = mean_responses(result.model, prepared, torch.device(result.device))
+        jobs = [
+            Job(source, scan(source, result.config.scaling), labels)
+            for source, labels in zip(inputs.sources, outcome.labels, strict=True)
+        ]
+        varied = [job for job in jobs if not job.brightness.is_constant]
+        if not varied:
+            return outcome
+        responses = mean_responses(result.model, varied, torch.device(result.device))
         vectors = {label: vector.numpy() for label, vector in responses.items()}
-        label_of = merge_most_similar(vectors, class_areas(outcome.labels), n_classes)
-    labels = [relabel(item, label_of) for item in outcome.labels]
-    merged = replace(result, labels=labels, model=result.model.merged(label_of))
-    return replace(outcome, segmentation=merged, merged=label_of)
+        label_of = merge_most_similar(vectors, result.areas, n_classes)
+        for labels in outcome.labels:
+            _relabel_in_place(labels, label_of)
+    areas: dict[int, int] = {}
+    for label, pixels in result.areas.items():
+        merged = label_of.get(label, label)
+        areas[merged] = areas.get(merged, 0) + pixels
+    renamed = replace(result, model=result.model.merged(label_of), areas=dict(sorted(areas.items())))
+    return replace(outcome, segmentation=renamed, merged=label_of)
 
 
-def write_results(arguments: Namespace, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> list[Path]:
-    """Write every file that was asked for and return their paths."""
+def _relabel_in_place(labels: Any, label_of: Mapping[int, int]) -> None:
+    """Plane by plane, so that labels on disk needn't fit into memory."""
+    for plane in np.ndindex(labels.shape[:-2]):
+        labels[plane] = relabel(np.asarray(labels[plane]), label_of)
+
+
+def write_results(arguments: Namespace, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> None:
+    """Write every file that was asked for beside the labels; with --force, merge classes first."""
     if arguments.force is not None:
         outcome = merge_classes(outcome, inputs, arguments.force)
-    for path, labels in zip(paths.labels, outcome.labels, strict=bool(paths.labels)):
-        write_labels(path, labels)
     if paths.model:
         save_model(outcome.segmentation.model, paths.model)
     if paths.pie:
-        write_chart(paths.pie, class_areas(outcome.labels))
+        write_chart(paths.pie, outcome.segmentation.areas)
     if paths.report:
         write_report(paths.report, build_report(arguments, inputs, outcome, paths.all))
-    return paths.all

@@ -7,7 +7,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.cli.inputs import Inputs
-from napari_ufseg.cli.outputs import OutputPaths
+from napari_ufseg.cli.outputs import OutputPaths, label_arrays
 from napari_ufseg.cli.parser import UsageError
 from napari_ufseg.cli.report import Outcome
 from napari_ufseg.cli.results import write_results
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.results import Segmentation
+from napari_ufseg.engine.source import ImageSource
 
+_AXIS_NAMES = {"T": "t", "Z": "z", "C": "c", "Y": "y", "X": "x"}
 _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
 
@@ -64,16 +66,21 @@ def show_segment(arguments: Namespace, config: SegmentationConfig, inputs: Input
 
     def write(segmentation: Segmentation) -> list[Path]:
         outcome = Outcome(segmentation, time.perf_counter() - start)
-        if [labels.shape for labels in outcome.labels] != [image.plane_shape for image in inputs.images]:
+        if [labels.shape for labels in outcome.labels] != [source.labels_shape for source in inputs.sources]:
             return []  # a later run in the same window, on another image
-        return write_results(arguments, inputs, outcome, paths)
+        with label_arrays(paths.labels, inputs.images) as arrays:
+            for array, labels in zip(arrays or [], outcome.labels, strict=bool(arrays)):
+                for plane in np.ndindex(array.shape[:-2]):
+                    array[plane] = labels[plane]
+            kept = outcome.labels if arrays is None else arrays
+            write_results(arguments, inputs, replace(outcome, segmentation=replace(segmentation, labels=kept)), paths)
+        return paths.all
 
     run = show_run(
-        inputs.arrays,
+        inputs.sources,
         [image.path.stem for image in inputs.images],
         config,
         arguments.device,
-        channel_axis=inputs.channel_axis,
         scribbles=inputs.scribbles,
         on_finished=lambda segmentation: [print(path) for path in write(segmentation) if not arguments.quiet],
     )
@@ -89,12 +96,11 @@ def show_segment(arguments: Namespace, config: SegmentationConfig, inputs: Input
 
 
 def show_run(
-    arrays: Sequence[npt.NDArray[Any]],
+    sources: Sequence[ImageSource],
     names: Sequence[str],
     config: SegmentationConfig,
     device: str,
     *,
-    channel_axis: int | None = None,
     scribbles: Sequence[npt.NDArray[Any] | None] | None = None,
     on_finished: Callable[[Segmentation], Any] = lambda segmentation: None,
 ) -> ShownRun:
@@ -114,7 +120,7 @@ def show_run(
             print(f"ufseg: {error}", file=sys.stderr)
 
     viewer = napari.Viewer(title="napari-ufseg")
-    layers = [_add_layer(viewer, array, name, channel_axis) for array, name in zip(arrays, names, strict=True)]
+    layers = [_add_layer(viewer, source, name) for source, name in zip(sources, names, strict=True)]
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
     viewer.window.resize(1400, 900)
     QTimer.singleShot(500, viewer.reset_view)  # once the dock has taken its room from the canvas
@@ -122,18 +128,13 @@ def show_run(
     widget.device = device
     widget.run_finished.connect(finish)
     widget.run_failed.connect(run.failures.append)
-    widget.segment_layers(layers, images=list(arrays), channel_axis=channel_axis, scribbles=scribbles)
+    widget.segment_layers(layers, sources=list(sources), scribbles=scribbles)
     napari.run()
     return run
 
 
-def _add_layer(viewer: Any, array: npt.NDArray[Any], name: str, channel_axis: int | None) -> Any:
+def _add_layer(viewer: Any, source: ImageSource, name: str) -> Any:
     """An image layer with colour as colour, and other channels as a stack."""
-    if array.ndim == 2:
-        return viewer.add_image(array, name=name)
-    shown = np.moveaxis(array, -1 if channel_axis is None else channel_axis, -1)
-    if shown.shape[-1] == 1:
-        return viewer.add_image(shown[..., 0], name=name)
-    if shown.shape[-1] == 3:
-        return viewer.add_image(shown, name=name, rgb=True)
-    return viewer.add_image(np.moveaxis(shown, -1, 0), name=name, rgb=False)
+    colour = source.axes.endswith("YXC") and source.n_channels == 3
+    labels = None if colour else tuple(_AXIS_NAMES.get(letter, "other") for letter in source.axes)
+    return viewer.add_image(source.data, name=name, rgb=colour, axis_labels=labels)

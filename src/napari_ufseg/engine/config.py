@@ -45,6 +45,20 @@ class SegmentationConfig:
         (2, 1000, 1),
         "How many classes the first picture may have; more keep finer differences and take longer to settle.",
     )
+    spatial_dims: int = number_option(
+        2,
+        "Dimensions",
+        _NETWORK,
+        (2, 3, 1),
+        "2 takes every plane by itself; larger, 3, looks along depth (Z) too, with 3D convolutions: slower, smoother in Z.",
+    )
+    anisotropy: float = number_option(
+        1.0,
+        "Anisotropy",
+        _NETWORK,
+        (0.01, 1000.0, 0.1),
+        "Step in Z divided by the pixel size, for 3 dimensions; larger lets fewer convolutions look along Z.",
+    )
     seed: int = number_option(
         0,
         "Seed",
@@ -107,6 +121,13 @@ class SegmentationConfig:
         _LOSS,
         (0.0, 100.0, 0.1),
         "Share of the smoothness along columns; larger makes regions stretch vertically.",
+    )
+    nu_z: float = number_option(
+        1.0,
+        "Smoothness in z (nu_z)",
+        _LOSS,
+        (0.0, 100.0, 0.1),
+        "Share of the smoothness along depth, for 3 dimensions; larger makes regions stretch through the planes.",
     )
     M: float = number_option(
         1.0,
@@ -192,6 +213,25 @@ class SegmentationConfig:
     def from_dict(cls, options: dict[str, Any]) -> Self:
         """The config that `to_dict` described; options that are missing keep their default."""
         return cls(**options)
+
+    @property
+    def n_convolutions_z(self) -> int:
+        """How many of the convolutions also look along depth.
+
+        With voxels `anisotropy` times as deep as wide, so many steps of the
+        convolutions along Z span about the same length as all their steps in
+        the plane: ``n_convolutions / anisotropy``, rounded, at least one and
+        at most all. With 2 spatial dimensions none does.
+        """
+        if self.spatial_dims == 2:
+            return 0
+        return min(self.n_convolutions, max(1, round(self.n_convolutions / self.anisotropy)))
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """How far the network sees beyond a pixel, along (Y, X) or (Z, Y, X)."""
+        plane = (self.n_convolutions,) * 2
+        return plane if self.spatial_dims == 2 else (self.n_convolutions_z, *plane)
 
     def to_dict(self) -> dict[str, Any]:
         """All options as plain Python values, ready for JSON."""

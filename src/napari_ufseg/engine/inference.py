@@ -1,9 +1,8 @@
-"""A trained network as a thing to keep, and its labels for other images."""
+"""A trained network as a thing to keep, and the labels it gives to any part of an image."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,11 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ImageError, UfsegWarning, engine_errors
-from napari_ufseg.engine.image import PreparedImage, as_list, prepare_each
+from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.scaling import Brightness
+from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.tiling import Box, block_edges, iter_tiles
 
 LabelImage = npt.NDArray[np.uint16]
 
@@ -26,7 +26,7 @@ class SegmentationModel:
     Parameters
     ----------
     network : FeatureNet
-        On the CPU; `predict` works on a copy on its device.
+        On the CPU; prediction works on a copy on its device.
     config : SegmentationConfig
         How it was trained; the scaling of images is taken from here.
     n_channels : int
@@ -54,98 +54,76 @@ class SegmentationModel:
         """
         return replace(self, class_labels=tuple(label_of.get(label, label) for label in self.class_labels))
 
+    def require_channels(self, source: ImageSource) -> None:
+        """Raise ImageError unless an image has the channels that the model was trained on."""
+        if source.n_channels != self.n_channels:
+            raise ImageError(
+                f"The model was trained on {self.n_channels} channel(s), but {source.name[0].lower()}{source.name[1:]} "
+                f"has {source.n_channels}: choose an image with the same channels, or train a new model."
+            )
 
-def predict(
-    model: SegmentationModel, image: Any, *, channel_axis: int | None = None, device: str = "auto"
-) -> LabelImage | list[LabelImage]:
-    """Label another image with the classes of a trained model.
+
+def label_box(
+    network: FeatureNet,
+    config: SegmentationConfig,
+    class_labels: Sequence[int],
+    source: ImageSource,
+    brightness: Brightness,
+    item: int,
+    box: Box,
+) -> LabelImage:
+    """The labels of a box of an item, the same bit for bit whatever box is asked for.
+
+    The box, grown by what the network sees beyond a pixel, is read once and
+    computed in the cells of a fixed grid (see `block_edges`).
 
     Parameters
     ----------
-    model : SegmentationModel
-        From `segment` or `load_model`.
-    image : array or list of arrays
-        (Y, X), (Y, X, C), or any order with `channel_axis`; as many channels as in training.
-    channel_axis : int, optional
-        Which axis holds the channels.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+    network : FeatureNet
+        In eval mode, on the device to use.
+    config, class_labels
+        As in `SegmentationModel`.
+    source : ImageSource
+        Where the pixels come from.
+    brightness : Brightness
+        Of the whole image.
+    item, box : int and Box
+        What to label.
 
     Returns
     -------
-    (Y, X) array of uint16, or a list of them for a list
-        Labels 1 to K. A constant image gives the first label everywhere, with a warning.
-
-    Raises
-    ------
-    ImageError
-        If the image cannot be used or has another number of channels.
-    DeviceError, MemoryShortageError
-        If the device is not there or too small.
+    (Y, X) or (Z, Y, X) array of uint16
+        Of the shape of `box`.
     """
-    images, single = as_list(image)
-    place = resolve_device(device)
-    with engine_errors("Preparing the image"):
-        prepared = prepare_each(images, channel_axis=channel_axis, scaling=model.config.scaling)
-    for item in prepared:
-        if item.n_channels != model.n_channels:
-            raise ImageError(
-                f"The model was trained on {model.n_channels} channel(s), but the image has {item.n_channels}: "
-                "choose an image with the same channels, or train a new model."
-            )
-    with engine_errors("Prediction"):
-        labels = predict_prepared(model, prepared, place)
-    return labels[0] if single else labels
+    if brightness.is_constant:
+        return np.full(box.shape, class_labels[0], np.uint16)
+    labels = np.empty(box.shape, np.uint16)
+    table = np.asarray(class_labels, np.uint16)
+    for cell, responses in box_responses(network, config, source, brightness, item, box):
+        labels[cell.within(box).slices] = table[responses.max(0).indices.cpu().numpy()]
+    return labels
 
 
-def predict_prepared(
-    model: SegmentationModel, images: Sequence[PreparedImage], device: torch.device
-) -> list[LabelImage]:
-    """Labels of images that are prepared already."""
-    network = model.network.to(device)
-    try:
-        return [
-            _constant_labels(item, model.class_labels[0])
-            if item.is_constant
-            else to_label_image(responses.argmax(1)[0], model.class_labels)
-            for item, responses in zip(images, _responses(network, images, device), strict=True)
-        ]
-    finally:
-        model.network.cpu()
-
-
-def mean_responses(
-    model: SegmentationModel, images: Sequence[PreparedImage], device: torch.device
-) -> dict[int, Tensor]:
-    """For every label that is present, the mean response vector (K,) over its pixels in all images."""
-    network = model.network.to(device)
-    lut = torch.tensor(model.class_labels, device=device)
-    sums: dict[int, Tensor] = {}
-    counts: dict[int, int] = {}
-    for responses in _responses(network, images, device):
-        labels = lut[responses.argmax(1)[0]]
-        for label in torch.unique(labels).tolist():
-            chosen = responses[0][:, labels == label]
-            sums[label] = sums.get(label, torch.zeros(1)) + chosen.sum(1).cpu()
-            counts[label] = counts.get(label, 0) + chosen.shape[1]
-    model.network.cpu()
-    return {label: sums[label] / counts[label] for label in sorted(sums)}
-
-
-def _responses(network: FeatureNet, images: Sequence[PreparedImage], device: torch.device) -> Any:
-    network.eval()
-    for item in images:
+def box_responses(
+    network: FeatureNet, config: SegmentationConfig, source: ImageSource, brightness: Brightness, item: int, box: Box
+) -> Iterator[tuple[Box, Tensor]]:
+    """The response (K, *cell) of the network, cell by cell of the fixed grid, cut to the box."""
+    shape = source.item_shape
+    edges = block_edges(len(shape))
+    outer = box.snapped(edges, shape)
+    seen = outer.grown(config.halo, shape)
+    values = torch.from_numpy(brightness.scaled(source.read(item, seen)))
+    device = next(network.parameters()).device
+    for block in iter_tiles(outer, edges):
+        around = block.grown(config.halo, shape)
+        inputs = values[(slice(None), *around.within(seen).slices)].contiguous()
         with torch.inference_mode():  # never around the yield: an error outside would leave the whole thread in it
-            responses = network(torch.from_numpy(item.data)[None].to(device))
-        yield responses
+            responses = network(inputs[None].to(device))[0]
+        cell = Box(tuple(map(max, block.start, box.start)), tuple(map(min, block.stop, box.stop)))
+        yield cell, responses[(slice(None), *cell.within(around).slices)]
 
 
 def to_label_image(classes: Tensor, class_labels: Sequence[int]) -> LabelImage:
-    """(Y, X) class indices on any device -> a fresh (Y, X) label image."""
+    """Class indices on any device -> a fresh label image."""
     label_image: LabelImage = np.asarray(class_labels, np.uint16)[classes.cpu().numpy()]
     return label_image
-
-
-def _constant_labels(item: PreparedImage, label: int) -> LabelImage:
-    warnings.warn("The image is constant: all of it is one class.", UfsegWarning, stacklevel=4)
-    return np.full(item.plane_shape, label, np.uint16)

@@ -12,9 +12,9 @@ from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ConfigError, ModelFileError
 from napari_ufseg.engine.files import written_whole
-from napari_ufseg.engine.image import MAX_CHANNELS
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.source import MAX_CHANNELS
 
 _FORMAT = "napari-ufseg model 1"
 
@@ -98,7 +98,7 @@ def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> Segmenta
     n_channels = int(header["n_channels"])
     if not 1 <= n_channels <= MAX_CHANNELS:
         raise ValueError(f"{n_channels} channels")
-    network = FeatureNet(n_channels, config.n_features, config.n_classes, config.n_convolutions)
+    network = FeatureNet.of_config(config, n_channels)
     network.load_state_dict(tensors)
     class_labels = tuple(int(label) for label in json.loads(header["class_labels"]))
     if len(class_labels) != config.n_classes:

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+
+from napari_ufseg.engine.config import SegmentationConfig
 
 
 class FeatureNet(nn.Module):
@@ -13,7 +16,8 @@ class FeatureNet(nn.Module):
 
     Maps an image (B, C, Y, X) in [0, 1] to the response (B, K, Y, X); the
     class of a pixel is the channel of its largest response
-    (https://doi.org/10.1109/TIP.2020.3011269).
+    (https://doi.org/10.1109/TIP.2020.3011269). With 3 spatial dimensions the
+    kernels are 3x3x3 and the shapes (B, C, Z, Y, X) and (B, K, Z, Y, X).
 
     Parameters
     ----------
@@ -24,19 +28,54 @@ class FeatureNet(nn.Module):
     seed : int
         Start of the random weights. Only this network's own generator is
         used, so that networks do not disturb each other.
+    spatial_dims : {2, 3}
+        Planes or volumes.
+    n_convolutions_z : int
+        How many of the blocks, from the first on, look along depth; the others have kernels 1x3x3.
     """
 
-    def __init__(self, n_channels: int, n_features: int, n_classes: int, n_convolutions: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        n_features: int,
+        n_classes: int,
+        n_convolutions: int,
+        seed: int = 0,
+        *,
+        spatial_dims: int = 2,
+        n_convolutions_z: int = 0,
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         stages: list[nn.Sequential] = []
         width = n_channels
-        for _ in range(n_convolutions):
-            conv = _conv(width, n_features, 3, generator)
-            stages.append(nn.Sequential(conv, nn.ReLU(), nn.BatchNorm2d(n_features)))
+        norm = nn.BatchNorm2d if spatial_dims == 2 else nn.BatchNorm3d
+        for depth in range(n_convolutions):
+            along_z = () if spatial_dims == 2 else (3 if depth < n_convolutions_z else 1,)
+            conv = _conv(width, n_features, (*along_z, 3, 3), generator)
+            stages.append(nn.Sequential(conv, nn.ReLU(), norm(n_features)))
             width = n_features
-        stages.append(nn.Sequential(_conv(width, n_classes, 1, generator), nn.BatchNorm2d(n_classes)))
+        stages.append(nn.Sequential(_conv(width, n_classes, (1,) * spatial_dims, generator), norm(n_classes)))
         self.stages = nn.ModuleList(stages)
+
+    @classmethod
+    def of_config(cls, config: SegmentationConfig, n_channels: int) -> Self:
+        """A fresh network as a config describes it."""
+        c = config
+        return cls(
+            n_channels,
+            c.n_features,
+            c.n_classes,
+            c.n_convolutions,
+            c.seed,
+            spatial_dims=c.spatial_dims,
+            n_convolutions_z=c.n_convolutions_z,
+        )
+
+    @property
+    def norms(self) -> "list[nn.BatchNorm2d | nn.BatchNorm3d]":
+        """The BatchNorm of every stage, in their order."""
+        return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
 
     def forward(self, image: Tensor) -> Tensor:
         """The response (B, K, Y, X) of a float image (B, C, Y, X)."""
@@ -45,14 +84,14 @@ class FeatureNet(nn.Module):
         return image
 
 
-def _conv(width_in: int, width_out: int, size: int, generator: torch.Generator) -> nn.Conv2d:
+def _conv(width_in: int, width_out: int, size: tuple[int, ...], generator: torch.Generator) -> "nn.Conv2d | nn.Conv3d":
     """A convolution with torch's usual start (uniform, He et al. 2015 with a = sqrt 5) from our own generator."""
-    conv: nn.Conv2d = skip_init(  # type: ignore[no-untyped-call]
-        nn.Conv2d, width_in, width_out, size, padding=size // 2
+    conv: nn.Conv2d | nn.Conv3d = skip_init(  # type: ignore[no-untyped-call]
+        nn.Conv2d if len(size) == 2 else nn.Conv3d, width_in, width_out, size, padding=tuple(n // 2 for n in size)
     )
     nn.init.kaiming_uniform_(conv.weight, a=math.sqrt(5), generator=generator)
     assert conv.bias is not None
-    bound = 1 / math.sqrt(width_in * size * size)
+    bound = 1 / math.sqrt(width_in * math.prod(size))
     nn.init.uniform_(conv.bias, -bound, bound, generator=generator)
     return conv
 
@@ -71,15 +110,14 @@ def recompute_batchnorm(network: FeatureNet, images: Sequence[Tensor]) -> None:
     ----------
     network : FeatureNet
         Changed in place.
-    images : sequence of (C, Y, X) float tensors
+    images : sequence of (C, Y, X) or (C, Z, Y, X) float tensors
         All on the network's device; sizes may differ.
     """
     network.eval()
     stages = list(network.stages.children())
     for depth, stage in enumerate(stages):
         assert isinstance(stage, nn.Sequential)
-        norm = stage[-1]
-        assert isinstance(norm, nn.BatchNorm2d)
+        norm = network.norms[depth]
         assert norm.running_mean is not None
         assert norm.running_var is not None
         count, total, squares = 0, 0.0, 0.0

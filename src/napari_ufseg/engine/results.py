@@ -1,7 +1,8 @@
 """What a run tells: records of epochs, snapshots on the way, and the result."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.inference import LabelImage, SegmentationModel
@@ -49,14 +50,20 @@ class Snapshot:
     ----------
     epoch, epochs : int
         Epochs done, and how many the run will do at most.
-    labels : (Y, X) array of uint16, or list of them
-        Labels 1 to K, read-only, on the CPU; a list if the session got a list.
+    labels : (Y, X) or (Z, Y, X) array of uint16, or list of them
+        Labels 1 to K, read-only, on the CPU, of what is in view: a plane or volume of
+        the image, or a part of a very large one; a list if the session got a list.
+    index : tuple of int and slice, or list of them
+        Where they lie: ``label_image[snapshot.index] = snapshot.labels``.
     n_classes : int
         Classes present.
     losses : dict of str to float
         As in `EpochRecord`.
     elapsed, seconds_left : float
         Seconds of computation so far, and an estimate of what is left at most.
+    labelled : float or None
+        None while the network is trained; after that the share of all pixels
+        that have their final labels, in [0, 1].
     """
 
     epoch: int
@@ -66,6 +73,8 @@ class Snapshot:
     losses: dict[str, float]
     elapsed: float
     seconds_left: float
+    index: Any = ()
+    labelled: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +83,9 @@ class Segmentation:
 
     Parameters
     ----------
-    labels : (Y, X) array of uint16, or list of them
-        Labels 1 to K; the same as `predict(model, image)` gives.
+    labels : array of uint16, or list of them
+        Labels 1 to K, with the axes of the image but for the channels; the same as
+        `predict(model, image)` gives. The array passed as `out`, if there was one.
     model : SegmentationModel
         Ready to save or to predict with.
     config : SegmentationConfig
@@ -86,11 +96,17 @@ class Segmentation:
         One per epoch.
     device : str
         Where it was computed, for example ``"cpu"``.
+    areas : dict of int to int
+        Pixels of every label that is present, over all images.
+    is_complete : bool
+        False if the run was stopped before every pixel had its label; the others are 0.
     """
 
-    labels: LabelImage | list[LabelImage]
+    labels: Any
     model: SegmentationModel
     config: SegmentationConfig
     stop_reason: StopReason
     history: tuple[EpochRecord, ...]
     device: str
+    areas: dict[int, int] = field(default_factory=dict)
+    is_complete: bool = True

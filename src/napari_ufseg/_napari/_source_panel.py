@@ -1,0 +1,173 @@
+"""Which image is segmented, what its axes are, and which part of it is meant."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
+
+from napari_ufseg._napari._controls import labelled_choice
+from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, words_of
+from napari_ufseg.engine.axes import UNKNOWN
+from napari_ufseg.engine.errors import ImageError
+
+_ROLES = {"choose...": UNKNOWN, "time (T)": "T", "depth (Z)": "Z", "channel (C)": "C", "other": "Q"}
+
+
+class SourcePanel(QWidget):
+    """The image, the roles of its axes, and what of it is segmented.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Signals
+    -------
+    changed()
+        Another image, axis role or part was chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._told: weakref.WeakKeyDictionary[Image, str] = weakref.WeakKeyDictionary()
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self.image = labelled_choice(
+            "Image", "ufseg.image", annotation=Image, tip="The image to segment; follows the active layer."
+        )
+        self.together = QCheckBox()
+        self.together.setObjectName("ufseg.together")
+        self.together.setToolTip("Train one network on all selected images: they get the same classes.")
+        self.together.setChecked(True)
+        self._what = labelled_choice(
+            "Segment",
+            "ufseg.what",
+            value=What.PLANE.value,
+            choices=tuple(what.value for what in What),
+            tip="Current plane: the one that you see. All planes: each is an image of the training, all get the same "
+            "classes.\nVolume: 3D convolutions that look along Z, too.",
+        )
+        self._words = QLabel()
+        self._words.setObjectName("ufseg.words")
+        self._words.setWordWrap(True)
+        self._form.addRow("Image", self.image.native)
+        self._form.addRow("", self.together)
+        self._form.addRow("Segment", self._what.native)
+        self._form.addRow("", self._words)
+        self._roles: list[Any] = []
+        self.image.changed.connect(self._on_image)
+        self._what.changed.connect(self._on_change)
+        viewer.layers.selection.events.changed.connect(self._on_change)
+        self._on_image()
+
+    @property
+    def what(self) -> What:
+        """What is segmented."""
+        return What(self._what.value)
+
+    @what.setter
+    def what(self, what: What) -> None:
+        self._what.value = what.value
+
+    @property
+    def layers(self) -> list[Image]:
+        """The images that one run would take, in the order of the layer list; empty if there is none."""
+        image = self.image.value
+        selected = [layer for layer in self._viewer.layers if layer in self._viewer.layers.selection]
+        images = [layer for layer in selected if isinstance(layer, Image)]
+        if image in images and len(images) > 1 and self.together.isChecked():
+            return images
+        return [] if image is None else [image]
+
+    def parts(self, layers: Sequence[Image] | None = None) -> list[Part]:
+        """What of these layers, or of those that are chosen, is segmented now.
+
+        Raises
+        ------
+        ImageError
+            If there is none, or an axis is not known.
+        """
+        chosen = self.layers if layers is None else layers
+        if not chosen:
+            raise ImageError("There is no image to work on: open one first (File > Open Sample has some).")
+        point = tuple(self._viewer.dims.point)
+        return [part_of(layer, self.axes(layer), self._what_of(layer), point) for layer in chosen]
+
+    def axes(self, layer: Image) -> str:
+        """A letter for each axis of a layer: what it says itself, and what the user has said."""
+        known = axes_of(layer)
+        told = self._told.get(layer, known)
+        return told if len(told) == len(known) else known
+
+    def anisotropy(self) -> float:
+        """Step along Z divided by the size of a pixel in the chosen image."""
+        image = self.image.value
+        return 1.0 if image is None else anisotropy_of(image, self.axes(image))
+
+    def tell_axes(self, layer: Image, axes: str) -> None:
+        """Say what the axes of a layer are, as the choices under Axes do."""
+        self._told[layer] = axes
+        self._on_image()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Allow or forbid changes, as during a run."""
+        for control in (self._what, *self._roles):
+            control.enabled = enabled
+        self.together.setEnabled(enabled)
+
+    def _what_of(self, layer: Image) -> What:
+        """A flat image has but one plane, whatever is chosen for the others."""
+        is_flat = not set(self.axes(layer)) - set("CYX")
+        return What.PLANE if is_flat and self.what is not What.VOLUME else self.what
+
+    def _on_image(self, _: Any = None) -> None:
+        """Offer a role for every axis that could be one thing or another."""
+        for role in self._roles:
+            self._form.removeRow(role.native)
+        self._roles = []
+        image = self.image.value
+        axes = "" if image is None else self.axes(image)
+        for axis, letter in enumerate(axes[: max(0, 0 if image is None else image.ndim)]):
+            if letter in "YX" or (letter == "Q" and image.data.shape[axis] == 1):
+                continue
+            self._add_role(image, axis, letter)
+        self._on_change()
+
+    def _add_role(self, image: Image, axis: int, letter: str) -> None:
+        n = (image.data[0] if image.multiscale else image.data).shape[axis]
+        value = next(word for word, its in _ROLES.items() if its == letter)
+        role = labelled_choice(
+            f"Axis {axis} ({n})", f"ufseg.axis.{axis}", value=value, choices=tuple(_ROLES), tip="What this axis is."
+        )
+
+        def tell(word: str) -> None:
+            letters = list(self.axes(image))
+            letters[axis] = _ROLES[word]
+            self._told[image] = "".join(letters)
+            self._on_change()
+
+        role.changed.connect(tell)
+        self._form.insertRow(1 + len(self._roles), f"Axis {axis} ({n})", role.native)
+        self._roles.append(role)
+
+    def _on_change(self, _: Any = None) -> None:
+        layers = self.layers
+        n_selected = sum(isinstance(layer, Image) for layer in self._viewer.layers.selection)
+        self.together.setText(f"All {n_selected} selected images together")
+        self.together.setVisible(n_selected > 1)
+        self._words.setText("\n".join(self._describe(layer) for layer in layers))
+        self.changed.emit()
+
+    def _describe(self, layer: Image) -> str:
+        what, axes = self._what_of(layer), self.axes(layer)
+        words = words_of(layer, axes, what)
+        if UNKNOWN in axes and what is not What.PLANE:
+            words += ". Choose above what the unknown axis is."
+        elif what is What.PLANE and set(axes) - set("CYX"):
+            words = f"One plane of {words}"
+        return words

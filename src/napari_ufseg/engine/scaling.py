@@ -1,0 +1,137 @@
+"""Which brightness of an image becomes 0 and which 1, learnt in one pass over its pixels."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.tiling import Box
+
+PERCENTILES = (0.1, 99.9)
+_SAMPLED_VALUES = 2**24
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """The values that become 0 and 1.
+
+    Parameters
+    ----------
+    low, high : float
+        In double precision; equal if there is nothing to tell apart.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every value is the same."""
+        return self.low == self.high
+
+    def scaled(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """The values as float32 in [0, 1]; those beyond the two are clipped, a constant image is 0."""
+        if self.is_constant:
+            return np.zeros(values.shape, np.float32)
+        values, low, high = values.astype(np.float64), self.low, self.high
+        if not np.isfinite(high - low):  # huge floats: halve them, so that the difference does not overflow
+            values, low, high = values / 2, low / 2, high / 2
+        return np.ascontiguousarray(np.clip((values - low) / (high - low), 0, 1), dtype=np.float32)
+
+
+def learn_brightness(
+    source: ImageSource,
+    scaling: str,
+    pieces: Iterable[tuple[int, Box]],
+    visit: Callable[[int, Box, npt.NDArray[Any]], None] = lambda item, box, values: None,
+) -> Brightness:
+    """Read an image once, piece by piece, and find the values that become 0 and 1.
+
+    Parameters
+    ----------
+    source : ImageSource
+        All its items and channels share one pair.
+    scaling : {"minmax", "percentile"}
+        The extremes, or the 0.1 and 99.9 percentiles. Of numbers wider than
+        16 bit the percentiles are taken over an even sample of at least 8
+        million values, if there are more.
+    pieces : iterable of (int, Box)
+        Items and boxes that together make up the image.
+    visit : callable, optional
+        Is shown every piece, so that nobody has to read it a second time.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or holds NaN or infinite values.
+    """
+    total = source.n_pixels * source.n_channels
+    ranking = _ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None
+    low, high, strange = np.inf, -np.inf, 0
+    for item, box in pieces:
+        values = source.read(item, box)
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values)
+            strange += int(values.size - finite.sum())
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        if ranking is not None:
+            ranking.add(values, box)
+        visit(item, box, values)
+    if strange:
+        raise ImageError(
+            f"{source.name} has {strange} values that are NaN or infinite: replace them first, "
+            "for example with numpy.nan_to_num."
+        )
+    if ranking is not None:
+        inner = ranking.percentiles(PERCENTILES)
+        if inner[0] < inner[1]:
+            return Brightness(*inner)
+    return Brightness(low, high)
+
+
+def _ranking(dtype: np.dtype[Any], total: int) -> "_Counts | _Sample | None":
+    if dtype.kind == "b":
+        return None
+    return _Counts(dtype) if dtype.kind in "ui" and dtype.itemsize <= 2 else _Sample(max(1, total // _SAMPLED_VALUES))
+
+
+class _Counts:
+    """Exact percentiles of whole numbers of at most 16 bit."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._lowest = int(np.iinfo(dtype).min)
+        self._counts = np.zeros(2 ** (8 * dtype.itemsize), np.int64)
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        self._counts += np.bincount(values.ravel().astype(np.int64) - self._lowest, minlength=len(self._counts))
+
+    def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
+        ends = self._counts.cumsum()
+        places = np.array(wanted) / 100 * (ends[-1] - 1)
+        below = np.searchsorted(ends, np.floor(places), side="right")
+        above = np.searchsorted(ends, np.ceil(places), side="right")
+        low, high = below + (above - below) * (places % 1) + self._lowest
+        return float(low), float(high)
+
+
+class _Sample:
+    """Percentiles of about every n-th value; which ones are taken depends on where a pixel lies and on nothing else."""
+
+    def __init__(self, every: int) -> None:
+        self._every, self._taken = every, []  # type: tuple[int, list[npt.NDArray[np.float64]]]
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        ndim = len(box.start)
+        index = np.zeros((1,) * ndim, np.int64)
+        for axis, (a, b) in enumerate(zip(box.start, box.stop, strict=True)):
+            step = 37 ** (ndim - 1 - axis)  # prime, so that no row or column is favoured
+            index = index + (np.arange(a, b) * step).reshape([-1 if i == axis else 1 for i in range(ndim)])
+        self._taken.append(values[:, index % self._every == 0].ravel().astype(np.float64))
+
+    def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
+        low, high = np.percentile(np.concatenate(self._taken), wanted)
+        return float(low), float(high)

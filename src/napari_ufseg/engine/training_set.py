@@ -1,0 +1,213 @@
+"""What a network is trained on: every item of every image, or random tiles of what does not fit into memory."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import MemoryShortageError
+from napari_ufseg.engine.memory import affordable_pixels, room_for_all, room_for_tiles, step_bytes
+from napari_ufseg.engine.scaling import Brightness, learn_brightness
+from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.tiling import Box, iter_tiles, tile_edges
+
+SAMPLED_PIXELS = 2**20
+_EDGES_2D, _EDGES_3D = range(512, 31, -32), range(64, 15, -8)
+_KEPT_PER_PIXEL = 4  # two copies of the labels, 16 bit each
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training image comes from."""
+
+    number: int
+    item: int
+    box: Box
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Images in memory, ready to be trained on.
+
+    Parameters
+    ----------
+    images : list of (C, Y, X) or (C, Z, Y, X) float tensors
+        On the CPU.
+    scribbles : list of (Y, X) or (Z, Y, X) int64 tensors, or None
+        0 for none; None if there is no scribble at all.
+    places : list of Place
+        Where each comes from.
+    brightness : list of Brightness
+        One per source.
+    is_whole : bool
+        Whether every pixel of every source is there; else they are random tiles.
+    """
+
+    images: list[Tensor]
+    scribbles: list[Tensor] | None
+    places: list[Place]
+    brightness: list[Brightness]
+    is_whole: bool
+
+    @property
+    def trained(self) -> list[int]:
+        """The numbers of the images that are not constant."""
+        return [i for i, place in enumerate(self.places) if not self.brightness[place.number].is_constant]
+
+
+class _Pick:
+    """Boxes of one source that are to be kept while it is read."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
+        self.pieces: dict[Place, npt.NDArray[Any]] = {}
+        self._of_item: dict[int, list[Place]] = defaultdict(list)
+        for place in places:
+            self._of_item[place.item].append(place)
+
+    def visit(self, item: int, box: Box, values: npt.NDArray[Any]) -> None:
+        for place in self._of_item.get(item, ()):
+            part = place.box.overlap(box)
+            if part is None:
+                continue
+            if place not in self.pieces:
+                self.pieces[place] = np.empty((len(values), *place.box.shape), values.dtype)
+            inside = values[(slice(None), *part.within(box).slices)]
+            self.pieces[place][(slice(None), *part.within(place.box).slices)] = inside
+
+
+def build_training_set(
+    sources: Sequence[ImageSource],
+    config: SegmentationConfig,
+    scribbles: Sequence[Any] | None,
+    memory_budget: int | None,
+) -> TrainingSet:
+    """Read the images, every pixel once, and keep what the network is trained on.
+
+    Everything is kept if training on it fits into the memory. If not, random
+    square tiles (cubes in volumes) are: as many as make up a million pixels,
+    of a size that lets `batch_size` of them be trained at once. They are drawn
+    with the seed of the config; a part of them holds scribbles, if there are any.
+
+    Parameters
+    ----------
+    sources : sequence of ImageSource
+    config : SegmentationConfig
+    scribbles : sequence of arrays or None, optional
+        Of the sources' `labels_shape`.
+    memory_budget : int, optional
+        Bytes that the process may take. Default: half of the memory that is
+        free, and 2 GB where tiles are needed.
+
+    Raises
+    ------
+    MemoryShortageError
+        If not even small tiles fit.
+    ImageError
+        If an image cannot be read.
+    """
+    whole = fits_whole(sources, config, memory_budget)
+    tile = None if whole else _tile_edge(sources, config, memory_budget)
+    random = np.random.default_rng([config.seed, 1])
+    images: list[Tensor] = []
+    places: list[Place] = []
+    brightness: list[Brightness] = []
+    for number, source in enumerate(sources):
+        if tile is None:
+            pieces = [(item, source.whole) for item in range(source.n_items)]
+            pick = _Pick([Place(number, item, box) for item, box in pieces])
+        else:
+            pieces = _tiles(source)
+            n_pixels = SAMPLED_PIXELS * source.n_pixels // _pixels(sources)
+            pick = _Pick(list(_draw(source, number, tile, n_pixels, scribbles and scribbles[number], random)))
+        learnt = learn_brightness(source, config.scaling, pieces, pick.visit)
+        brightness.append(learnt)
+        for place in pick.places:
+            images.append(torch.from_numpy(learnt.scaled(pick.pieces.pop(place))))
+        places += pick.places
+    cut = None if scribbles is None else [_cut_scribbles(sources, scribbles, place) for place in places]
+    if cut is not None and not any(bool(item.any()) for item in cut):
+        cut = None
+    return TrainingSet(images, cut, places, brightness, whole)
+
+
+def fits_whole(sources: Sequence[ImageSource], config: SegmentationConfig, memory_budget: int | None) -> bool:
+    """Whether all pixels can be kept and trained on within the memory."""
+    return whole_bytes(sources, config) <= room_for_all(memory_budget)
+
+
+def whole_bytes(sources: Sequence[ImageSource], config: SegmentationConfig) -> int:
+    """Memory for training on everything, in bytes."""
+    n_channels = sources[0].n_channels
+    batch = max(min(config.batch_size, source.n_items) * source.whole.size for source in sources)
+    return step_bytes(config, n_channels, batch) + (4 * n_channels + _KEPT_PER_PIXEL) * _pixels(sources)
+
+
+def _pixels(sources: Sequence[ImageSource]) -> int:
+    return sum(source.n_pixels for source in sources)
+
+
+def _tiles(source: ImageSource) -> list[tuple[int, Box]]:
+    boxes = list(iter_tiles(source.whole, tile_edges(source.item_shape, source.chunks)))
+    return [(item, box) for item in range(source.n_items) for box in boxes]
+
+
+def _tile_edge(sources: Sequence[ImageSource], config: SegmentationConfig, memory_budget: int | None) -> int:
+    """The largest edge of which `batch_size` tiles, or at least one of the smallest, can be trained in a step."""
+    n_channels, dims = sources[0].n_channels, config.spatial_dims
+    edges = _EDGES_2D if dims == 2 else _EDGES_3D
+    kept = (4 * n_channels + _KEPT_PER_PIXEL) * SAMPLED_PIXELS
+    affordable = affordable_pixels(config, n_channels, room_for_tiles(memory_budget) - kept)
+    for edge in edges:
+        if config.batch_size * edge**dims <= affordable:
+            return int(edge)
+    if edges[-1] ** dims > affordable:
+        raise MemoryShortageError(
+            "There is too little memory to train even on small tiles: use fewer features (n_features) and classes "
+            "(n_classes), a smaller batch_size, or a larger memory budget."
+        )
+    return int(edges[-1])
+
+
+def _draw(
+    source: ImageSource, number: int, edge: int, n_pixels: int, scribbles: Any, random: np.random.Generator
+) -> Iterator[Place]:
+    """Random tiles of one source, every other one around a scribbled pixel, if there are any."""
+    shape = tuple(min(edge, n) for n in source.item_shape)
+    marked = [] if scribbles is None else _scribbled(source, scribbles)
+    drawn: set[Place] = set()
+    for i in range(max(1, round(n_pixels / np.prod(shape)))):
+        if marked and i % 2 == 0:
+            item, pixel = marked[random.integers(len(marked))]
+            wished = [p - int(random.integers(s)) for p, s in zip(pixel, shape, strict=True)]
+        else:
+            item = int(random.integers(source.n_items))
+            wished = [int(random.integers(n - s + 1)) for n, s in zip(source.item_shape, shape, strict=True)]
+        corner = tuple(int(np.clip(w, 0, n - s)) for w, n, s in zip(wished, source.item_shape, shape, strict=True))
+        place = Place(number, item, Box(corner, tuple(c + s for c, s in zip(corner, shape, strict=True))))
+        if place not in drawn:
+            drawn.add(place)
+            yield place
+
+
+def _scribbled(source: ImageSource, scribbles: Any) -> list[tuple[int, npt.NDArray[Any]]]:
+    """Item and place of every pixel that carries a scribble."""
+    found = []
+    for item in range(source.n_items):
+        marks = source.unturned(scribbles[source.label_index(item, source.whole)])
+        found += [(item, pixel) for pixel in np.argwhere(marks)]
+    return found
+
+
+def _cut_scribbles(sources: Sequence[ImageSource], scribbles: Sequence[Any], place: Place) -> Tensor:
+    its = scribbles[place.number]
+    if its is None:
+        return torch.zeros(place.box.shape, dtype=torch.int64)
+    source = sources[place.number]
+    return torch.from_numpy(source.unturned(its[source.label_index(place.item, place.box)]).astype(np.int64))

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+
+from napari_ufseg.engine import scaling
+from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.labelling import scan
+from napari_ufseg.engine.scaling import learn_brightness
+from napari_ufseg.engine.source import open_source
+from napari_ufseg.engine.tiling import iter_tiles
+
+WHOLE_NUMBERS = ["u1", "i1", "u2", "i2", ">u2", ">i2"]
+OTHERS = ["u4", "i4", "i8", "f2", "f4", "f8", ">f4"]
+SHAPE = (3, 2, 37, 41)
+
+
+def stack(dtype, seed=0):
+    random = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "f":
+        return (random.normal(size=SHAPE) * 50).astype(dtype)
+    info = np.iinfo(dtype)
+    wide = random.normal((info.max + info.min) / 2, (info.max - info.min) / 9, SHAPE)
+    return np.clip(wide, info.min, info.max).astype(dtype)
+
+
+def pieces_of(source, edges):
+    return [(item, box) for item in range(source.n_items) for box in iter_tiles(source.whole, edges)]
+
+
+@pytest.mark.parametrize("edges", [(37, 41), (1, 41), (10, 7), (36, 40)])
+@pytest.mark.parametrize("dtype", WHOLE_NUMBERS + OTHERS)
+def test_the_two_values_are_those_of_the_whole_array_whatever_the_pieces(dtype, edges):
+    image = stack(dtype)
+    source = open_source(image, axes="TCYX")
+    extremes = learn_brightness(source, "minmax", pieces_of(source, edges))
+    assert (extremes.low, extremes.high) == (float(image.min()), float(image.max()))
+    inner = learn_brightness(source, "percentile", pieces_of(source, edges))
+    low, high = np.percentile(image.astype(np.float64), (0.1, 99.9))
+    assert (inner.low, inner.high) == pytest.approx((low, high), rel=1e-14, abs=1e-12)
+    assert image.min() < inner.low < inner.high < image.max()
+
+
+@pytest.mark.parametrize("dtype", WHOLE_NUMBERS)
+def test_percentiles_of_whole_numbers_are_exact_for_any_number_of_pixels(dtype):
+    random = np.random.default_rng(1)
+    info = np.iinfo(dtype)
+    for size in (2, 3, 5, 11, 500, 999, 1000, 1001, 1002, 2003):
+        image = random.integers(info.min, info.max, (1, size), endpoint=True, dtype=np.dtype(dtype).newbyteorder("="))
+        image = image.astype(dtype)
+        found = learn_brightness(source := open_source(image), "percentile", [(0, source.whole)])
+        expected = np.percentile(image.astype(np.float64), (0.1, 99.9))
+        assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-14, abs=1e-11)
+
+
+@pytest.mark.parametrize("values", [(-128, 127), (-128, -128, 127, 127, 0)])
+def test_the_span_of_a_narrow_type_does_not_wrap_around(values):
+    source = open_source(np.array([values], np.int8))
+    found = learn_brightness(source, "percentile", [(0, source.whole)])
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(np.array(values, float), (0.1, 99.9))))
+
+
+def test_bool_images_span_false_to_true():
+    source = open_source(np.array([[False, True, False]]))
+    for name in ("minmax", "percentile"):
+        found = learn_brightness(source, name, [(0, source.whole)])
+        assert (found.low, found.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("edges", [(37, 41), (1, 41), (10, 7)])
+@pytest.mark.parametrize("dtype", ["f4", "i4"])
+def test_a_sample_does_not_depend_on_the_pieces_either(dtype, edges, monkeypatch):
+    monkeypatch.setattr(scaling, "_SAMPLED_VALUES", 1000)
+    image = stack(dtype)
+    source = open_source(image, axes="TCYX")
+    whole = learn_brightness(source, "percentile", pieces_of(source, source.item_shape))
+    cut = learn_brightness(source, "percentile", pieces_of(source, edges))
+    assert cut == whole
+    low, high = np.percentile(image.astype(float), (0.1, 99.9))
+    assert whole.low == pytest.approx(low, rel=0.5)
+    assert whole.high == pytest.approx(high, rel=0.5)
+
+
+def test_mostly_equal_values_are_spanned_by_their_extremes():
+    image = np.full((50, 50), 7, np.uint8)
+    image[0, 0], image[3, 3] = 5, 200
+    found = scan(open_source(image), "percentile")
+    assert (found.low, found.high) == (5.0, 200.0)
+
+
+@pytest.mark.parametrize("scaling_rule", ["minmax", "percentile"])
+def test_values_that_are_no_numbers_are_counted_over_all_pieces(scaling_rule):
+    image = stack("f4")
+    image[0, 0, 0, :3] = np.nan
+    image[1, 1, 36, 40] = np.inf
+    image[2, 0, 20, 5:7] = -np.inf
+    source = open_source(image, axes="TCYX", name="Image 4")
+    for edges in [(37, 41), (10, 7), (1, 1)]:
+        with pytest.raises(ImageError, match=r"^Image 4 has 6 values that are NaN or infinite: replace them"):
+            learn_brightness(source, scaling_rule, pieces_of(source, edges))
+
+
+@pytest.mark.parametrize("scaling_rule", ["minmax", "percentile"])
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "i4", "f8"])
+def test_a_constant_image_is_known_as_such_and_scaled_to_zero(dtype, scaling_rule):
+    image = np.ones((3, 8, 9), dtype)
+    source = open_source(image, axes="TYX")
+    found = learn_brightness(source, scaling_rule, pieces_of(source, (3, 4)))
+    assert found.is_constant
+    scaled = found.scaled(image)
+    assert scaled.dtype == np.float32
+    assert not scaled.any()
+
+
+def test_planes_that_are_constant_each_are_not_so_together():
+    image = np.stack([np.zeros((8, 9)), np.ones((8, 9))])
+    found = scan(open_source(image, axes="TYX"), "minmax")
+    assert not found.is_constant
+    assert np.array_equal(found.scaled(image), image)
+
+
+def test_a_piece_is_scaled_as_in_the_whole():
+    image = stack("u2")
+    found = scan(open_source(image, axes="TCYX"), "percentile")
+    whole = found.scaled(image)
+    assert (whole.min(), whole.max()) == (0.0, 1.0)
+    assert np.array_equal(found.scaled(image[1, :, 3:17, 5:6]), whole[1, :, 3:17, 5:6])
+
+
+def test_every_piece_is_shown_once_and_read_once(counted):
+    image = counted(stack("u1"))
+    source = open_source(image, axes="TCYX")
+    seen = []
+    learn_brightness(source, "percentile", pieces_of(source, (10, 7)), lambda *piece: seen.append(piece))
+    assert (image.reads == 1).all()
+    assert [(item, box) for item, box, _ in seen] == pieces_of(source, (10, 7))
+    assert all(np.array_equal(values, source.read(item, box)) for item, box, values in seen)

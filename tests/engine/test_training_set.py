@@ -1,0 +1,321 @@
+import itertools
+
+import dask.array
+import numpy as np
+import pytest
+import torch
+
+from napari_ufseg.engine import memory, training_set
+from napari_ufseg.engine.errors import MemoryShortageError
+from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.tiling import tile_edges
+from napari_ufseg.engine.training_set import build_training_set, fits_whole, whole_bytes
+
+GB = 10**9
+
+
+def texture(*shape, seed=0):
+    return (np.random.default_rng(seed).random(shape) ** 2 * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Tiles make up 2**15 pixels and no more, so that they do not fill the images of the tests."""
+    monkeypatch.setattr(training_set, "SAMPLED_PIXELS", 2**15)
+
+
+@pytest.fixture
+def tiled(few, quick, budget_for):
+    """A function: the training set of images that do not fit, in tiles of at most `edge` pixels; 32 unless told."""
+
+    def build(images, scribbles=None, edge=32, axes=None, n_channels=1, **changes):
+        config = quick(**{"batch_size": 4, **changes})
+        sources = open_sources(images, axes=axes, spatial_dims=config.spatial_dims)
+        budget = budget_for(config, config.batch_size * edge**config.spatial_dims, n_channels)
+        assert not fits_whole(sources, config, budget)
+        return build_training_set(sources, config, scribbles, budget)
+
+    return build
+
+
+# -- everything, if it fits ---------------------------------------------------------------------
+
+
+def test_what_fits_is_kept_whole_and_scaled(quick):
+    images = [texture(3, 20, 30), texture(2, 40, 10, seed=1)]
+    chosen = build_training_set(open_sources(images, axes="TYX"), quick(), None, None)
+    assert chosen.is_whole
+    assert [(place.number, place.item) for place in chosen.places] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert chosen.scribbles is None
+    assert chosen.trained == [0, 1, 2, 3, 4]
+    planes = [(image, plane) for image in images for plane in image]
+    for (image, plane), tensor in zip(planes, chosen.images, strict=True):
+        assert tensor.dtype == torch.float32
+        low, high = float(image.min()), float(image.max())
+        np.testing.assert_allclose(tensor.numpy()[0], (plane - low) / (high - low), atol=1e-7)
+
+
+def test_one_byte_decides_whether_everything_is_kept(quick, monkeypatch):
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 5 * GB)
+    sources, config = open_sources([texture(3, 20, 30)], axes="TYX"), quick()
+    needed = 5 * GB + whole_bytes(sources, config)
+    assert fits_whole(sources, config, needed)
+    assert not fits_whole(sources, config, needed - 1)
+
+
+def test_more_features_channels_pixels_and_images_in_a_batch_need_more_memory(quick):
+    def needed(shape=(4, 64, 64, 1), **changes):
+        return whole_bytes(open_sources([np.zeros(shape)], axes="TYXC"), quick(**changes))
+
+    assert needed(n_features=60) > needed()
+    assert needed(n_classes=60) > needed()
+    assert needed(n_convolutions=4) > needed()
+    assert needed((4, 64, 64, 3)) > needed()
+    assert needed((4, 64, 65, 1)) > needed()
+    assert needed(batch_size=4) > needed(batch_size=2) > needed(batch_size=1)
+    assert needed(batch_size=400) == needed(batch_size=4)
+    assert needed((5, 64, 64, 1), batch_size=1) > needed(batch_size=1)
+
+
+def test_without_a_budget_small_images_are_kept_whole(quick):
+    assert fits_whole(open_sources([texture(20, 30)]), quick(), None)
+
+
+# -- tiles, if it does not ----------------------------------------------------------------------
+
+
+def assert_cut_from(chosen, images, axes="YX"):
+    for place, tensor in zip(chosen.places, chosen.images, strict=True):
+        image = images[place.number]
+        plane = image[place.item] if axes == "TYX" else image
+        low, high = float(image.min()), float(image.max())
+        assert all(0 <= a < b <= n for a, b, n in zip(place.box.start, place.box.stop, plane.shape, strict=True))
+        np.testing.assert_allclose(tensor.numpy()[0], (plane[place.box.slices] - low) / (high - low), atol=1e-7)
+
+
+def test_tiles_lie_within_the_image_and_hold_its_pixels(tiled):
+    images = [texture(700, 900)]
+    chosen = tiled(images)
+    assert not chosen.is_whole
+    assert {place.box.shape for place in chosen.places} == {(32, 32)}
+    assert 25 <= len(chosen.places) <= 32
+    assert len(set(chosen.places)) == len(chosen.places)
+    assert_cut_from(chosen, images)
+
+
+def test_tiles_come_from_all_planes_of_a_stack(tiled):
+    images = [texture(40, 64, 48)]
+    chosen = tiled(images, axes="TYX", edge=32)
+    assert len({place.item for place in chosen.places}) > 10
+    assert_cut_from(chosen, images, "TYX")
+
+
+def test_tiles_of_channels_and_turned_axes(tiled):
+    image = texture(2, 800, 300)
+    chosen = tiled([image], axes="CXY", n_channels=2)
+    low, high = float(image.min()), float(image.max())
+    for place, tensor in zip(chosen.places, chosen.images, strict=True):
+        expected = image.transpose(0, 2, 1)[(slice(None), *place.box.slices)]
+        np.testing.assert_allclose(tensor.numpy(), (expected - low) / (high - low), atol=1e-7)
+
+
+def test_cubes_of_volumes(tiled):
+    image = texture(20, 100, 120)
+    chosen = tiled([image], axes="ZYX", spatial_dims=3, edge=24)
+    assert {place.box.shape for place in chosen.places} == {(20, 24, 24)}
+    assert chosen.images[0].shape == (1, 20, 24, 24)
+    assert_cut_from(chosen, [image])
+
+
+def test_an_image_smaller_than_a_tile_along_one_axis_gives_narrower_tiles(tiled):
+    chosen = tiled([texture(2000, 20)])
+    assert {place.box.shape for place in chosen.places} == {(32, 20)}
+
+
+def test_every_part_of_an_image_can_be_in_a_tile(tiled):
+    """Also what lies beyond the last whole tile, in which it is read."""
+    covered = np.zeros((600, 560), bool)
+    for seed in range(60):
+        for place in tiled([texture(600, 560)], seed=seed, edge=96, batch_size=1).places:
+            covered[place.box.slices] = True
+    assert covered[530:590, 100:400].mean() > 0.5
+    assert covered[100:500, 515:550].mean() > 0.5
+    assert covered.mean() > 0.8
+
+
+def test_the_same_seed_gives_the_same_tiles_and_another_one_others(tiled):
+    first, again, other = (tiled([texture(700, 900)], seed=seed) for seed in (3, 3, 4))
+    assert first.places == again.places
+    assert first.places != other.places
+    assert all(torch.equal(a, b) for a, b in zip(first.images, again.images, strict=True))
+
+
+def test_how_an_array_is_stored_does_not_change_what_its_tiles_hold(tiled):
+    image = texture(700, 900)
+    plain, lazy = tiled([image]), tiled([dask.array.from_array(image, chunks=(100, 900))])
+    assert plain.brightness == lazy.brightness
+    assert_cut_from(lazy, [image])
+
+
+def test_images_of_different_sizes_share_the_tiles_in_proportion(tiled):
+    images = [texture(512, 1024), texture(512, 512, seed=1), texture(256, 512, seed=2)]
+    numbers = [place.number for place in tiled(images).places]
+    counts = [numbers.count(number) for number in range(3)]
+    expected = [32 * share / 7 for share in (4, 2, 1)]
+    assert all(abs(count - wished) <= 2 for count, wished in zip(counts, expected, strict=True))
+    assert numbers == sorted(numbers)
+
+
+def test_even_the_smallest_image_gives_a_tile(tiled):
+    images = [texture(1000, 1024), texture(24, 40, seed=1)]
+    assert {place.number for place in tiled(images).places} == {0, 1}
+
+
+def test_a_larger_budget_gives_larger_tiles(tiled):
+    image = [texture(900, 900)]
+    edges = [tiled(image, edge=edge, batch_size=1).places[0].box.shape[0] for edge in (32, 40, 64, 100, 128, 300)]
+    assert edges == [32, 32, 64, 96, 128, 288]
+    assert tiled(image, edge=64, batch_size=4).places[0].box.shape == (64, 64)
+
+
+def test_with_too_little_memory_for_a_batch_the_smallest_tiles_are_taken(few, quick, monkeypatch):
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 0)
+    config = quick(batch_size=16)
+    budget = memory.step_bytes(config, 1, 32 * 32) + 8 * training_set.SAMPLED_PIXELS
+    sources = open_sources([texture(300, 300)])
+    assert build_training_set(sources, config, None, budget).places[0].box.shape == (32, 32)
+    with pytest.raises(MemoryShortageError) as caught:
+        build_training_set(sources, config, None, budget - 10_000)
+    assert str(caught.value) == (
+        "There is too little memory to train even on small tiles: use fewer features (n_features) and classes "
+        "(n_classes), a smaller batch_size, or a larger memory budget."
+    )
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_nothing_fits_into_nothing(quick, dims):
+    with pytest.raises(MemoryShortageError, match="too little memory to train even on small tiles"):
+        TrainingSession(texture(20, 40, 50), quick(spatial_dims=dims), axes="ZYX", device="cpu", memory_budget=1)
+
+
+def test_a_constant_image_among_tiles_is_not_trained(tiled):
+    chosen = tiled([texture(700, 900), np.full((700, 900), 7, np.uint8)])
+    numbers = {place.number for place in chosen.places}
+    assert numbers == {0, 1}
+    assert {chosen.places[i].number for i in chosen.trained} == {0}
+    assert [its.is_constant for its in chosen.brightness] == [False, True]
+
+
+# -- scribbles ----------------------------------------------------------------------------------
+
+
+def test_scribbles_are_cut_as_their_image_is(quick):
+    marks = [np.random.default_rng(i).integers(0, 3, (5, 6, 2)) for i in range(2)]
+    sources = open_sources([texture(5, 4, 6, 2), texture(5, 4, 6, 2)], axes="XCYT")
+    chosen = build_training_set(sources, quick(), [marks[0], None], None)
+    expected = [*marks[0].transpose(2, 1, 0), *np.zeros((2, 6, 5))]
+    assert len(chosen.scribbles) == 4
+    assert all(np.array_equal(a.numpy(), b) for a, b in zip(chosen.scribbles, expected, strict=True))
+    assert chosen.scribbles[0].dtype == torch.int64
+
+
+@pytest.mark.parametrize("mark", [(5, 7), (300, 400), (599, 3), (2, 899), (599, 899), (511, 511), (512, 512)])
+def test_a_scribble_is_among_the_tiles_wherever_it_is(tiled, mark):
+    scribbles = np.zeros((600, 900), np.uint8)
+    scribbles[mark] = 3
+    chosen = tiled([texture(600, 900)], [scribbles], edge=96, batch_size=1)
+    assert chosen.scribbles is not None
+    for place, cut in zip(chosen.places, chosen.scribbles, strict=True):
+        assert np.array_equal(cut.numpy(), scribbles[place.box.slices])
+    with_it = sum(bool(cut.any()) for cut in chosen.scribbles)
+    assert 1 <= with_it <= 0.75 * len(chosen.places) + 1
+
+
+def test_the_scribble_of_a_small_image_is_not_lost(tiled):
+    scribbles = np.zeros((40, 40), np.uint8)
+    scribbles[3, 4] = 2
+    chosen = tiled([texture(1000, 1024), texture(40, 40, seed=1)], [None, scribbles])
+    assert chosen.scribbles is not None
+    assert sum(int(cut.sum()) for cut, place in zip(chosen.scribbles, chosen.places, strict=True) if place.number) > 0
+
+
+def test_a_scribble_in_one_plane_of_a_stack_is_among_the_tiles(tiled):
+    scribbles = np.zeros((200, 64, 48), np.uint8)
+    scribbles[137, 60, 2] = 5
+    chosen = tiled([texture(200, 64, 48)], [scribbles], axes="TYX")
+    assert any(place.item == 137 and cut.any() for place, cut in zip(chosen.places, chosen.scribbles, strict=True))
+
+
+def test_without_scribbles_in_the_images_there_are_none(tiled):
+    assert tiled([texture(600, 900)], [np.zeros((600, 900), int)]).scribbles is None
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+def test_a_whole_image_is_read_once(quick, counted):
+    arrays = [counted(texture(3, 40, 50)), counted(texture(2, 30, 20))]
+    session = TrainingSession(arrays, quick(), axes="TYX", device="cpu")
+    assert session.is_whole
+    assert all((array.reads == 1).all() for array in arrays)
+    alone = TrainingSession(arrays[0], quick(), axes="TYX", device="cpu")
+    alone.step()
+    assert alone.snapshot().labels.shape == (40, 50)
+    assert (arrays[0].reads == 2).all()
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((1300, 1100), "YX"), ((5, 2, 300, 200), "TCYX"), ((700, 3, 1200), "YTX")])
+def test_an_image_that_does_not_fit_is_read_once_and_never_whole(few, quick, counted, budget_for, shape, axes):
+    array = counted(texture(*shape))
+    config = quick(batch_size=2)
+    n_channels = shape[1] if "C" in axes else 1
+    budget = budget_for(config, 2 * 64**2, n_channels)
+    session = TrainingSession(array, config, axes=axes, device="cpu", memory_budget=budget)
+    assert not session.is_whole
+    assert (array.reads == 1).all()
+    assert array.largest <= n_channels * np.prod(tile_edges(session.sources[0].item_shape, (1, 1)))
+    assert array.largest < array.reads.size
+
+
+def test_a_real_budget_makes_tiles_of_an_image_too_large_for_it(quick, counted):
+    """Room for the fixed part of a step and the kept tiles, but not for four million pixels at once."""
+    array = counted(texture(2100, 1900))
+    config = quick(n_features=4, n_classes=4, n_convolutions=1, batch_size=4)
+    budget = memory.resident_bytes() + 600 * 2**20
+    session = TrainingSession(array, config, device="cpu", memory_budget=budget)
+    assert not session.is_whole
+    assert (array.reads == 1).all()
+    assert array.largest <= 512**2
+    assert sum(item.numel() for item in session._images) <= training_set.SAMPLED_PIXELS
+
+
+# -- training on tiles --------------------------------------------------------------------------
+
+
+def test_a_step_takes_batch_size_tiles_and_an_epoch_all_of_them(few, quick, budget_for):
+    config = quick(batch_size=5, epochs=2)
+    image = texture(600, 560)
+    budget = budget_for(config, 5 * 32**2)
+    session = TrainingSession(image, config, device="cpu", memory_budget=budget)
+    batches = []
+    descend = session._descend
+    session._descend = lambda batch: batches.append(batch) or descend(batch)
+    while session.epoch < 1:
+        session.step()
+    n = len(session._places)
+    assert sorted(map(len, batches)) == sorted([5] * (n // 5) + [n % 5] * bool(n % 5))
+    assert sorted(itertools.chain(*batches)) == list(range(n))
+
+
+def test_the_session_trains_on_the_same_tiles_for_the_same_seed(few, quick, budget_for, drained):
+    config = quick(batch_size=4, epochs=2)
+    budget = budget_for(config, 4 * 32**2)
+    image = texture(600, 560)
+    results = [
+        drained(TrainingSession(image, config.replace(seed=s), device="cpu", memory_budget=budget).run(float("inf")))[1]
+        for s in (1, 1, 2)
+    ]
+    assert np.array_equal(results[0].labels, results[1].labels)
+    assert [r.losses for r in results[0].history] == [r.losses for r in results[1].history]
+    assert not np.array_equal(results[0].labels, results[2].labels)
