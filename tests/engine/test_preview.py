@@ -57,8 +57,8 @@ def make_tiled(make, quick, budget_for, monkeypatch):
 def test_the_planes_of_a_stack_are_trained_in_batches(make, size, n_batches):
     session = make(batch_size=size)
     batches = []
-    descend = session._descend
-    session._descend = lambda batch: batches.append(batch) or descend(batch)
+    descend = session.trainer.descend
+    session.trainer.descend = lambda batch: batches.append(batch) or descend(batch)
     steps = [session.step() for _ in range(n_batches)]
     assert session.epoch == 1
     assert sorted(i for batch in batches for i in batch) == [0, 1, 2, 3]
@@ -221,7 +221,7 @@ def test_in_a_single_batch_the_plane_in_view_is_shown_as_the_last_step_saw_it(ma
         session.look_at(0, item)
         snapshot, full = shown_now(session)
         assert snapshot.index[0] == item
-        assert np.array_equal(full[item], session._labels[item].numpy() + 1)
+        assert np.array_equal(full[item], session.trainer.labels[item].numpy() + 1)
         assert not full[[i for i in range(4) if i != item]].any()
 
 
@@ -255,7 +255,7 @@ def test_with_several_batches_the_view_shows_the_network_as_it_is(make):
         for item in range(4):
             session.look_at(0, item)
             with torch.no_grad():
-                expected = network(session._images[item][None])[0].argmax(0).numpy() + 1
+                expected = network(session.trainer.images[item][None])[0].argmax(0).numpy() + 1
             assert np.array_equal(session.snapshot().labels, expected)
         assert session.network.training
     assert session.snapshot().epoch == 1
@@ -316,7 +316,7 @@ def test_of_a_very_large_image_a_part_around_the_centre_is_shown(make, monkeypat
     assert snapshot.labels.shape == place[1].shape
     assert snapshot.labels.size <= 1200
     assert (place[1].start, place[1].stop) == expected
-    assert np.array_equal(snapshot.labels, session._labels[1].numpy()[place[1].slices] + 1)
+    assert np.array_equal(snapshot.labels, session.trainer.labels[1].numpy()[place[1].slices] + 1)
     last = list(session.run(every=float("inf")))[-1]
     assert last.labelled == 1.0
     assert last.index == (1, *place[1].slices)

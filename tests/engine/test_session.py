@@ -7,6 +7,7 @@ import torch
 from skimage import data
 
 from napari_ufseg.engine import session as session_module
+from napari_ufseg.engine import trainer as trainer_module
 from napari_ufseg.engine.api import predict
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ConfigError, DeviceError, MemoryShortageError, TrainingError, UfsegError
@@ -61,7 +62,7 @@ def test_a_snapshot_shows_the_labels_of_the_last_step(make):
     network = copy.deepcopy(session.network).train()
     session.step()
     shown = session.snapshot()
-    assert np.array_equal(shown.labels, network(session._images[0][None]).argmax(1)[0].numpy() + 1)
+    assert np.array_equal(shown.labels, network(session.trainer.images[0][None]).argmax(1)[0].numpy() + 1)
     assert (shown.epoch, shown.epochs) == (1, 5)
     assert shown.labels.dtype == np.uint16
     assert shown.labels.shape == (24, 32)
@@ -336,8 +337,8 @@ def test_batches_hold_images_of_one_size_and_at_most_batch_size(make, coins, siz
     images = [coins + i for i in range(5)] + [coins[:20, :20] + i for i in range(2)]
     session = make(images, batch_size=size)
     seen = []
-    descend = session._descend
-    session._descend = lambda batch: seen.append(batch) or descend(batch)
+    descend = session.trainer.descend
+    session.trainer.descend = lambda batch: seen.append(batch) or descend(batch)
     for _ in expected:
         assert session.epoch == 0
         session.step()
@@ -349,14 +350,14 @@ def test_batches_hold_images_of_one_size_and_at_most_batch_size(make, coins, siz
 
 def test_every_epoch_draws_its_own_order(make, coins):
     session = make([coins + i for i in range(6)], batch_size=1)
-    orders = [session._batches() for _ in range(4)]
+    orders = [session.trainer.batches() for _ in range(4)]
     assert any(order != orders[0] for order in orders[1:])
 
 
 def test_losses_of_an_epoch_are_means_over_its_images(make, coins):
     session = make([coins, coins + 1, coins[:16, :16]], batch_size=2)
     steps = [session.step() for _ in range(2)]
-    sizes = [2, 1] if len(session._images) == 3 else None
+    sizes = [2, 1] if len(session.trainer.images) == 3 else None
     totals = {
         round(sum(s["total"] * n for s, n in zip(steps, order, strict=True)) / 3, 6) for order in (sizes, sizes[::-1])
     }
@@ -461,7 +462,7 @@ def test_a_failing_step_is_an_error_of_ours_and_the_session_goes_on(make, monkey
     next(run)
     shown = next(run)
     with monkeypatch.context() as patch:
-        patch.setattr(session_module, "total_loss", fail)
+        patch.setattr(trainer_module, "total_loss", fail)
         with pytest.raises(kind) as caught:
             next(run)
     assert isinstance(caught.value, UfsegError)
@@ -480,7 +481,7 @@ def test_a_failure_in_the_middle_of_an_epoch_repeats_only_that_batch(make, monke
     session, undisturbed = make(images, batch_size=1), make(images, batch_size=1)
     session.step()
     with monkeypatch.context() as patch:
-        patch.setattr(session_module, "total_loss", lambda *args: 1 / 0)
+        patch.setattr(trainer_module, "total_loss", lambda *args: 1 / 0)
         with pytest.raises(TrainingError, match="ZeroDivisionError"):
             session.step()
     _, result = run_to_end(session)
@@ -493,7 +494,7 @@ def test_failures_while_preparing_are_ours(coins, quick, monkeypatch):
     def fail(*args):
         raise RuntimeError("can't allocate memory")
 
-    monkeypatch.setattr(session_module.FeatureNet, "of_config", fail)
+    monkeypatch.setattr(trainer_module.FeatureNet, "of_config", fail)
     with pytest.raises(MemoryShortageError, match="Preparing the run ran out of memory"):
         TrainingSession(coins, quick(), device="cpu")
 

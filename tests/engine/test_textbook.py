@@ -70,7 +70,7 @@ def start(image, scribbles, changes, dtype):
     config = SegmentationConfig(**{**QUIET, **ALL, **changes})
     session = TrainingSession(image, config, scribbles=scribbles, device="cpu")
     session.network.to(dtype)
-    session._images = [item.to(dtype) for item in session._images]
+    session.trainer.images = [item.to(dtype) for item in session.trainer.images]
     return session, textbook.Textbook(blocks_of(session.network), **book_settings(config))
 
 
@@ -84,8 +84,8 @@ def largest_difference(image, scribbles, changes, dtype, *, side_by_side=False):
     With `side_by_side` the textbook takes over the engine's weights before every step.
     """
     session, book = start(image, scribbles, changes, dtype)
-    x = torch.stack(session._images).double()
-    s = None if scribbles is None else torch.stack(session._scribbles)
+    x = torch.stack(session.trainer.images).double()
+    s = None if scribbles is None else torch.stack(session.trainer.scribbles)
     worst = 0.0
     for _ in range(STEPS):
         if side_by_side:
@@ -95,7 +95,7 @@ def largest_difference(image, scribbles, changes, dtype, *, side_by_side=False):
         theirs, labels = book.step(x, s)
         active = {name: value for name, value in theirs.items() if name == "total" or book.weights[name]}
         assert ours.keys() == active.keys()
-        if (torch.stack(session._labels) != labels).any():
+        if (torch.stack(session.trainer.labels) != labels).any():
             return float("inf")
         worst = max(worst, *(abs(ours[name] - active[name]) / max(1, abs(active[name])) for name in active))
         for our_block, their_block in zip(blocks_of(session.network), book.blocks, strict=True):
@@ -130,7 +130,7 @@ def test_where_float32_parts_from_double_so_does_the_textbook_from_itself():
     changes = {"nu": 0.0, "M": 0.0, "m": 0.0, "n_features": 7, "learning_rate": 0.05}
     session, book = start(coins(), None, changes, torch.float64)
     other = textbook.Textbook([[w + 1e-8 for w in block] for block in book.blocks], **book_settings(session.config))
-    x = torch.stack(session._images)
+    x = torch.stack(session.trainer.images)
     differences = [abs(book.step(x)[0]["total"] - other.step(x)[0]["total"]) for _ in range(STEPS)]
     assert differences[0] < 1e-6
     assert max(differences) > 1e-5
@@ -140,11 +140,11 @@ def test_batches_of_different_sizes_follow_the_textbook_in_the_order_drawn():
     images = [coins(), coins(30, 60), coins(90, 120)[:18, :20], coins(50, 10)]
     session, book = start(images, None, {"batch_size": 2}, torch.float64)
     drawn = []
-    draw = session._batches
-    session._batches = lambda: drawn.extend(batches := draw()) or batches
+    draw = session.trainer.batches
+    session.trainer.batches = lambda: drawn.extend(batches := draw()) or batches
     for i in range(9):
         ours = session.step()
-        theirs, _ = book.step(torch.stack([session._images[k] for k in drawn[i]]))
+        theirs, _ = book.step(torch.stack([session.trainer.images[k] for k in drawn[i]]))
         assert ours["total"] == pytest.approx(theirs["total"], abs=1e-9)
     assert session.epoch == 3
     for epoch in range(3):

@@ -287,7 +287,7 @@ def test_a_real_budget_makes_tiles_of_an_image_too_large_for_it(quick, counted):
     assert not session.is_whole
     assert (array.reads == 1).all()
     assert array.largest <= 512**2
-    assert sum(item.numel() for item in session._images) <= training_set.SAMPLED_PIXELS
+    assert sum(item.numel() for item in session.trainer.images) <= training_set.SAMPLED_PIXELS
 
 
 # -- training on tiles --------------------------------------------------------------------------
@@ -299,11 +299,11 @@ def test_a_step_takes_batch_size_tiles_and_an_epoch_all_of_them(few, quick, budg
     budget = budget_for(config, 5 * 32**2)
     session = TrainingSession(image, config, device="cpu", memory_budget=budget)
     batches = []
-    descend = session._descend
-    session._descend = lambda batch: batches.append(batch) or descend(batch)
+    descend = session.trainer.descend
+    session.trainer.descend = lambda batch: batches.append(batch) or descend(batch)
     while session.epoch < 1:
         session.step()
-    n = len(session._places)
+    n = len(session.trainer.images)
     assert sorted(map(len, batches)) == sorted([5] * (n // 5) + [n % 5] * bool(n % 5))
     assert sorted(itertools.chain(*batches)) == list(range(n))
 

@@ -64,18 +64,18 @@ def test_five_steps_agree_with_the_textbook_in_double_precision(cells, deep, ani
     image, axes = (np.stack([cells, cells[::-1, ::-1]]), "TZYX") if kind == "a series" else (cells, "ZYX")
     session = TrainingSession(image, config, axes=axes, scribbles=scribbles, device="cpu")
     session.network.double()
-    session._images = [item.double() for item in session._images]
+    session.trainer.images = [item.double() for item in session.trainer.images]
     names = (*ALL, "learning_rate", "momentum", "anisotropy")
     book = textbook.TextbookOfVolumes(blocks_of(session.network), **{name: getattr(config, name) for name in names})
-    x = torch.stack(session._images)
-    marks = None if scribbles is None else torch.stack(session._scribbles)
+    x = torch.stack(session.trainer.images)
+    marks = None if scribbles is None else torch.stack(session.trainer.scribbles)
     assert x.shape == ((2, 1, 6, 12, 14) if kind == "a series" else (1, 1, 6, 12, 14))
     for _ in range(5):
         ours = session.step()
         theirs, labels = book.step(x, marks)
         for name, value in ours.items():
             assert value == pytest.approx(theirs[name], abs=1e-9, rel=1e-9)
-        assert torch.equal(torch.stack(session._labels).long(), labels)
+        assert torch.equal(torch.stack(session.trainer.labels).long(), labels)
         for our_block, their_block in zip(blocks_of(session.network), book.blocks, strict=True):
             for our, their in zip(our_block, their_block, strict=True):
                 assert float((our.detach() - their.detach()).abs().max()) < 1e-9
@@ -248,7 +248,7 @@ def test_a_volume_that_does_not_fit_is_trained_on_cubes(deep, budget_for, monkey
     budget = budget_for(config, 2 * 24**3)
     session = TrainingSession(image, config, axes="ZYX", device="cpu", memory_budget=budget)
     assert not session.is_whole
-    assert {tuple(item.shape) for item in session._images} == {(1, 24, 24, 24)}
+    assert {tuple(item.shape) for item in session.trainer.images} == {(1, 24, 24, 24)}
     _, result = drained(session.run(float("inf")))
     assert result.labels.shape == image.shape
     assert result.labels.min() >= 1

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import ConfigError
 
 
 def classes_of(response: Tensor) -> Tensor:
@@ -139,6 +140,14 @@ def total_loss(response: Tensor, config: SegmentationConfig, scribbles: Tensor |
         weighted["scribble"] = config.scribble_weight, scribble_loss(response, scribbles)
     total = torch.stack([weight * value for weight, value in weighted.values()]).sum()
     return TotalLoss(total, {name: value.detach() for name, (_, value) in weighted.items()}, labels)
+
+
+def require_a_term(config: SegmentationConfig, *, has_scribbles: bool) -> None:
+    """Raise ConfigError if every weight is 0, so that nothing would be minimised."""
+    c = config
+    neighbours = c.nu_x or c.nu_y or (c.nu_z and c.spatial_dims == 3)
+    if not (c.mu or (c.nu and neighbours) or c.M or c.m or (has_scribbles and c.scribble_weight)):
+        raise ConfigError("The weights mu, nu, M and m are all 0: give at least one of them a value above 0.")
 
 
 def _mean_where(chosen: Tensor, response: Tensor, target: Tensor) -> Tensor:

@@ -1,38 +1,27 @@
 """TrainingSession: the state of one training, step by step."""
 
-import copy
 import threading
 import time
 import warnings
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ConfigError, TrainingError, UfsegWarning, engine_errors
+from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors
 from napari_ufseg.engine.image import as_list, check_scribbles, open_sources, require_same_channels
-from napari_ufseg.engine.inference import LabelImage, SegmentationModel, to_label_image
+from napari_ufseg.engine.inference import LabelImage, to_label_image
 from napari_ufseg.engine.labelling import Job, Progress, label_images, outputs_for
-from napari_ufseg.engine.losses import total_loss
-from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
+from napari_ufseg.engine.losses import require_a_term
+from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.preview import Preview
 from napari_ufseg.engine.results import EpochRecord, Segmentation, Snapshot, StopReason
 from napari_ufseg.engine.tiling import Box
+from napari_ufseg.engine.trainer import Trainer
 from napari_ufseg.engine.training_set import build_training_set
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One batch of an epoch that is under way."""
-
-    losses: dict[str, float]
-    n_images: int
-    seconds: float
 
 
 class TrainingSession:
@@ -63,9 +52,8 @@ class TrainingSession:
 
     Attributes
     ----------
-    network : FeatureNet
-        The weights after the last step.
-    history : list of EpochRecord
+    trainer : Trainer
+        The network, its training images and what became of them.
     stop_reason : StopReason or None
         None before the first run and during one.
     sources : list of ImageSource
@@ -100,27 +88,16 @@ class TrainingSession:
             marks = None if scribbles is None else check_scribbles(as_list(scribbles)[0], self.sources, c.n_classes)
             if marks is not None and all(item is None for item in marks):
                 marks = None
-            self._check_weights(has_scribbles=marks is not None)
+            require_a_term(c, has_scribbles=marks is not None)
             chosen = build_training_set(self.sources, c, marks, memory_budget)
         self.is_whole = chosen.is_whole
-        self._places, self._brightness, self._trained = chosen.places, chosen.brightness, chosen.trained
-        self.history: list[EpochRecord] = []
+        self._brightness = chosen.brightness
         self.stop_reason: StopReason | None = None
         self._stop_asked = threading.Event()
         self._epochs_wanted = c.epochs
-        self._labels: list[Tensor] = [torch.zeros(item.shape[1:], dtype=torch.int16) for item in chosen.images]
         with engine_errors("Preparing the run"):
-            self._images = [item.to(self.device) for item in chosen.images]
-            self._scribbles = None if chosen.scribbles is None else [s.to(self.device) for s in chosen.scribbles]
-            self.network = FeatureNet.of_config(c, self.sources[0].n_channels).to(self.device)
-            self._optimiser = torch.optim.SGD(self.network.parameters(), lr=c.learning_rate, momentum=c.momentum)
-        self._shown_weights = copy.deepcopy(self.network.state_dict())
+            self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device)
         self._preview = Preview(self.sources, self._brightness)
-        self._order = np.random.default_rng(c.seed)
-        self._pending: list[list[int]] = []
-        self._epoch_steps: list[_Step] = []
-        self._n_batches, self._n_steps = 1, 0
-        self._epoch_start_labels = list(self._labels)
         self._warn_of_constant_images()
 
     def look_at(self, number: int, item: int, centre: Sequence[float] | None = None) -> None:
@@ -138,9 +115,19 @@ class TrainingSession:
         self._preview.look_at(number, item, centre)
 
     @property
+    def network(self) -> FeatureNet:
+        """The weights after the last step."""
+        return self.trainer.network
+
+    @property
+    def history(self) -> list[EpochRecord]:
+        """One record per epoch."""
+        return self.trainer.history
+
+    @property
     def epoch(self) -> int:
         """Epochs done."""
-        return len(self.history)
+        return self.trainer.epoch
 
     def stop(self) -> None:
         """Ask a run, perhaps in another thread, to end after its present step."""
@@ -160,22 +147,7 @@ class TrainingSession:
             If the loss is no longer finite, or torch fails.
         MemoryShortageError
         """
-        start = time.perf_counter()
-        if not self._trained:
-            self._finish_epoch([_Step({"total": 0.0}, 1, 0.0)])
-            return {"total": 0.0}
-        if not self._pending:
-            self._pending = self._batches()
-            self._n_batches = len(self._pending)
-            self._epoch_start_labels = list(self._labels)
-        with engine_errors("Training"):
-            losses = self._descend(self._pending[0])
-        batch = self._pending.pop(0)
-        self._epoch_steps.append(_Step(losses, len(batch), time.perf_counter() - start))
-        if not self._pending:
-            self._finish_epoch(self._epoch_steps)
-            self._epoch_steps = []
-        return losses
+        return self.trainer.step()
 
     def snapshot(self) -> Snapshot:
         """The labels of the last step, as class index + 1, with what is known of the run.
@@ -185,10 +157,9 @@ class TrainingSession:
         TrainingError
             If no step was made yet.
         """
-        if not self.history and not self._epoch_steps:
-            raise TrainingError("Nothing was trained yet: make at least one step first.")
+        self.trainer.require_a_step()
         places = self._preview.places()
-        if self.is_whole and self._n_batches == 1:
+        if self.is_whole and self.trainer.n_batches == 1:
             labels = self._last_labels(places)
         else:
             with engine_errors("Showing the labels"):
@@ -227,7 +198,8 @@ class TrainingSession:
         try:
             while reason is None:
                 self.step()
-                reason = self._reason_to_stop()
+                stopped = StopReason.STOPPED if self._stop_asked.is_set() else None
+                reason = stopped or self.trainer.reason_to_stop(self._epochs_wanted)
                 if reason is None and (start := time.perf_counter()) >= next_picture:
                     snapshot = self.snapshot()
                     drawn = time.perf_counter()
@@ -249,8 +221,7 @@ class TrainingSession:
         The model holds the weights that made the labels shown last, with
         BatchNorm statistics recomputed over all training images.
         """
-        if not self.history and not self._epoch_steps:
-            raise TrainingError("Nothing was trained yet: make at least one step first.")
+        self.trainer.require_a_step()
         labelling = self._labelled(float("inf"), stoppable=False)
         while True:
             try:
@@ -259,67 +230,6 @@ class TrainingSession:
                 segmentation: Segmentation = end.value
                 return segmentation
 
-    # -- one step -----------------------------------------------------------------------------
-
-    def _descend(self, batch: list[int]) -> dict[str, float]:
-        self.network.train()
-        self._n_steps += 1
-        for norm in self.network.norms:  # the mean over about an epoch, for pictures of what is not in the batch
-            norm.momentum = 1 / min(self._n_steps, self._n_batches)
-        before = copy.deepcopy(self.network.state_dict())
-        images = torch.stack([self._images[i] for i in batch])
-        scribbles = None if self._scribbles is None else torch.stack([self._scribbles[i] for i in batch])
-        loss = total_loss(self.network(images), self.config, scribbles)
-        losses = {name: float(value) for name, value in {"total": loss.total.detach(), **loss.terms}.items()}
-        if not np.isfinite(losses["total"]):
-            raise TrainingError(
-                f"Training diverged in epoch {self.epoch + 1} (the loss is not finite): use a smaller learning_rate."
-            )
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
-        self._shown_weights = before
-        for position, i in enumerate(batch):
-            self._labels[i] = loss.labels[position].to(torch.int16)
-        return losses
-
-    def _batches(self) -> list[list[int]]:
-        """The images of one epoch, in batches of equal size; drawn anew for every epoch."""
-        by_size: dict[tuple[int, ...], list[int]] = {}
-        for i in self._order.permutation(self._trained).tolist():
-            by_size.setdefault(tuple(self._images[i].shape), []).append(i)
-        size = self.config.batch_size
-        batches = [sorted(group[k : k + size]) for group in by_size.values() for k in range(0, len(group), size)]
-        return [batches[i] for i in self._order.permutation(len(batches))]
-
-    def _finish_epoch(self, steps: list[_Step]) -> None:
-        images = [step.n_images for step in steps]
-        losses = {name: float(np.average([s.losses[name] for s in steps], weights=images)) for name in steps[0].losses}
-        pairs = list(zip(self._labels, self._epoch_start_labels, strict=True))
-        changed = sum(int((new.to(self.device) != old.to(self.device)).sum()) for new, old in pairs)
-        total = sum(new.numel() for new, _ in pairs)
-        share = changed / total if self.history else 1.0
-        seconds = sum(step.seconds for step in steps)
-        self.history.append(EpochRecord(self.epoch + 1, self._count_classes(), losses, share, seconds))
-
-    def _count_classes(self) -> int:
-        trained = [self._labels[i] for i in self._trained] or self._labels
-        counts = sum(torch.bincount(item.flatten(), minlength=self.config.n_classes) for item in trained)
-        return int((torch.as_tensor(counts) > 0).sum())
-
-    def _reason_to_stop(self) -> StopReason | None:
-        if self._stop_asked.is_set():
-            return StopReason.STOPPED
-        if self._pending or not self.history:
-            return None
-        c = self.config
-        if self.history[-1].n_classes <= min(c.min_classes, c.n_classes - 1):
-            return StopReason.MIN_CLASSES
-        recent = self.history[-c.settle_epochs :]
-        if c.settle_fraction and len(recent) == c.settle_epochs and all(r.changed < c.settle_fraction for r in recent):
-            return StopReason.SETTLED
-        return StopReason.EPOCHS if self.epoch >= self._epochs_wanted else None
-
     # -- what is shown and kept ---------------------------------------------------------------
 
     def _last_labels(self, places: Sequence[tuple[int, Box]]) -> list[LabelImage]:
@@ -327,7 +237,7 @@ class TrainingSession:
         first = [0, *np.cumsum([source.n_items for source in self.sources])]
         names = range(1, self.config.n_classes + 1)
         return [
-            to_label_image(self._labels[start + item][box.slices], names)
+            to_label_image(self.trainer.labels[start + item][box.slices], names)
             for start, (item, box) in zip(first, places, strict=False)
         ]
 
@@ -337,18 +247,15 @@ class TrainingSession:
         for item in shown:
             item.flags.writeable = False
         index = [source.label_index(*place) for source, place in zip(self.sources, places, strict=True)]
-        elapsed = sum(r.seconds for r in self.history) + sum(step.seconds for step in self._epoch_steps)
-        recent = [r.seconds for r in self.history[-20:]] or [elapsed]
-        left = max(0, self._epochs_wanted - self.epoch) * float(np.median(recent)) if self.stop_reason is None else 0.0
-        last = self.history[-1].losses if self.history else self._epoch_steps[-1].losses
+        epochs_left = max(0, self._epochs_wanted - self.epoch) if self.stop_reason is None else 0
         return Snapshot(
             epoch=self.epoch,
             epochs=self._epochs_wanted,
             labels=shown[0] if self._single else shown,
-            n_classes=self._count_classes(),
-            losses=dict(last),
-            elapsed=elapsed,
-            seconds_left=left,
+            n_classes=self.trainer.count_classes(),
+            losses=self.trainer.losses,
+            elapsed=self.trainer.elapsed,
+            seconds_left=epochs_left * self.trainer.seconds_per_epoch,
             index=index[0] if self._single else index,
         )
 
@@ -366,7 +273,7 @@ class TrainingSession:
     def _labelled(self, every: float, *, stoppable: bool = True) -> Generator[Snapshot, None, Segmentation]:
         """Label every pixel, what is in view first, with a snapshot at most every so many seconds."""
         with engine_errors("Finishing the run"):
-            model = self._model()
+            model = self.trainer.model()
             outs = self._given_outs or outputs_for(self.sources)
             jobs = [Job(*job) for job in zip(self.sources, self._brightness, outs, strict=True)]
         segmentation = Segmentation(
@@ -395,22 +302,6 @@ class TrainingSession:
                 share = progress.pixels / progress.total
                 yield self._snapshot_of_result(segmentation, share, (now - start) * (1 / share - 1))
         return segmentation
-
-    def _model(self) -> SegmentationModel:
-        network = copy.deepcopy(self.network)
-        network.load_state_dict(self._shown_weights)
-        if self._trained:
-            recompute_batchnorm(network, [self._images[i] for i in self._trained])
-        return SegmentationModel(network.cpu().eval(), self.config, self.sources[0].n_channels)
-
-    # -- checks at the start ------------------------------------------------------------------
-
-    def _check_weights(self, *, has_scribbles: bool) -> None:
-        c = self.config
-        neighbours = c.nu_x or c.nu_y or (c.nu_z and c.spatial_dims == 3)
-        if c.mu or (c.nu and neighbours) or c.M or c.m or (has_scribbles and c.scribble_weight):
-            return
-        raise ConfigError("The weights mu, nu, M and m are all 0: give at least one of them a value above 0.")
 
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):

@@ -1,0 +1,185 @@
+"""Trainer: gradient descent on images in memory, epoch by epoch, with the rules that end it."""
+
+import copy
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import TrainingError, engine_errors
+from napari_ufseg.engine.inference import SegmentationModel
+from napari_ufseg.engine.losses import total_loss
+from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
+from napari_ufseg.engine.results import EpochRecord, StopReason
+from napari_ufseg.engine.training_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One batch of an epoch that is under way."""
+
+    losses: dict[str, float]
+    n_images: int
+    seconds: float
+
+
+class Trainer:
+    """Trains one network on the images of a training set.
+
+    Parameters
+    ----------
+    chosen : TrainingSet
+        The images.
+    config : SegmentationConfig
+        The method.
+    n_channels : int
+        Channels of the images.
+    device : torch.device
+        Where to compute.
+
+    Attributes
+    ----------
+    network : FeatureNet
+        The weights after the last step.
+    images, scribbles : lists of tensors
+        On the device; no scribbles are None.
+    labels : list of (Y, X) or (Z, Y, X) int16 tensors
+        Class index of every pixel in the last step that saw it.
+    history : list of EpochRecord
+    n_batches : int
+        Batches of an epoch.
+    """
+
+    def __init__(self, chosen: TrainingSet, config: SegmentationConfig, n_channels: int, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.history: list[EpochRecord] = []
+        self.n_batches = 1
+        self.labels: list[Tensor] = [torch.zeros(item.shape[1:], dtype=torch.int16) for item in chosen.images]
+        self.images = [item.to(device) for item in chosen.images]
+        self.scribbles = None if chosen.scribbles is None else [item.to(device) for item in chosen.scribbles]
+        self.network = FeatureNet.of_config(config, n_channels).to(device)
+        self._n_channels = n_channels
+        self._trained = chosen.trained
+        self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
+        self._shown_weights = copy.deepcopy(self.network.state_dict())
+        self._order = np.random.default_rng(config.seed)
+        self._pending: list[list[int]] = []
+        self._epoch_steps: list[_Step] = []
+        self._n_steps = 0
+        self._epoch_start_labels = list(self.labels)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Those of the last epoch, or in the first one of the last step."""
+        return dict(self.history[-1].losses if self.history else self._epoch_steps[-1].losses)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of computation so far."""
+        return sum(r.seconds for r in self.history) + sum(step.seconds for step in self._epoch_steps)
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """The median of the last epochs."""
+        return float(np.median([r.seconds for r in self.history[-20:]] or [self.elapsed]))
+
+    def require_a_step(self) -> None:
+        """Raise TrainingError if nothing was trained yet."""
+        if not self.history and not self._epoch_steps:
+            raise TrainingError("Nothing was trained yet: make at least one step first.")
+
+    def step(self) -> dict[str, float]:
+        """One step of gradient descent, on one batch; see `TrainingSession.step`."""
+        start = time.perf_counter()
+        if not self._trained:
+            self._finish_epoch([_Step({"total": 0.0}, 1, 0.0)])
+            return {"total": 0.0}
+        if not self._pending:
+            self._pending = self.batches()
+            self.n_batches = len(self._pending)
+            self._epoch_start_labels = list(self.labels)
+        with engine_errors("Training"):
+            losses = self.descend(self._pending[0])
+        batch = self._pending.pop(0)
+        self._epoch_steps.append(_Step(losses, len(batch), time.perf_counter() - start))
+        if not self._pending:
+            self._finish_epoch(self._epoch_steps)
+            self._epoch_steps = []
+        return losses
+
+    def descend(self, batch: list[int]) -> dict[str, float]:
+        """Go down the gradient of one batch; the losses are those before the step."""
+        self.network.train()
+        self._n_steps += 1
+        for norm in self.network.norms:  # the mean over about an epoch, for pictures of what is not in the batch
+            norm.momentum = 1 / min(self._n_steps, self.n_batches)
+        before = copy.deepcopy(self.network.state_dict())
+        images = torch.stack([self.images[i] for i in batch])
+        scribbles = None if self.scribbles is None else torch.stack([self.scribbles[i] for i in batch])
+        loss = total_loss(self.network(images), self.config, scribbles)
+        losses = {name: float(value) for name, value in {"total": loss.total.detach(), **loss.terms}.items()}
+        if not np.isfinite(losses["total"]):
+            raise TrainingError(
+                f"Training diverged in epoch {self.epoch + 1} (the loss is not finite): use a smaller learning_rate."
+            )
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        self._shown_weights = before
+        for position, i in enumerate(batch):
+            self.labels[i] = loss.labels[position].to(torch.int16)
+        return losses
+
+    def batches(self) -> list[list[int]]:
+        """The images of one epoch, in batches of equal size; drawn anew for every epoch."""
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i in self._order.permutation(self._trained).tolist():
+            by_size.setdefault(tuple(self.images[i].shape), []).append(i)
+        size = self.config.batch_size
+        batches = [sorted(group[k : k + size]) for group in by_size.values() for k in range(0, len(group), size)]
+        return [batches[i] for i in self._order.permutation(len(batches))]
+
+    def _finish_epoch(self, steps: list[_Step]) -> None:
+        images = [step.n_images for step in steps]
+        losses = {name: float(np.average([s.losses[name] for s in steps], weights=images)) for name in steps[0].losses}
+        pairs = list(zip(self.labels, self._epoch_start_labels, strict=True))
+        changed = sum(int((new.to(self.device) != old.to(self.device)).sum()) for new, old in pairs)
+        total = sum(new.numel() for new, _ in pairs)
+        share = changed / total if self.history else 1.0
+        seconds = sum(step.seconds for step in steps)
+        self.history.append(EpochRecord(self.epoch + 1, self.count_classes(), losses, share, seconds))
+
+    def count_classes(self) -> int:
+        """Classes that are present, over all images that are not constant."""
+        trained = [self.labels[i] for i in self._trained] or self.labels
+        counts = sum(torch.bincount(item.flatten(), minlength=self.config.n_classes) for item in trained)
+        return int((torch.as_tensor(counts) > 0).sum())
+
+    def reason_to_stop(self, epochs: int) -> StopReason | None:
+        """Why training should end after so many epochs at most, or None if it should go on."""
+        if self._pending or not self.history:
+            return None
+        c = self.config
+        if self.history[-1].n_classes <= min(c.min_classes, c.n_classes - 1):
+            return StopReason.MIN_CLASSES
+        recent = self.history[-c.settle_epochs :]
+        if c.settle_fraction and len(recent) == c.settle_epochs and all(r.changed < c.settle_fraction for r in recent):
+            return StopReason.SETTLED
+        return StopReason.EPOCHS if self.epoch >= epochs else None
+
+    def model(self) -> SegmentationModel:
+        """The weights that made the labels of the last step, with BatchNorm statistics of all images."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(self._shown_weights)
+        if self._trained:
+            recompute_batchnorm(network, [self.images[i] for i in self._trained])
+        return SegmentationModel(network.cpu().eval(), self.config, self._n_channels)

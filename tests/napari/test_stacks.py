@@ -1,0 +1,203 @@
+"""Stacks, volumes, channels, several images and lazy data in the dock."""
+
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from driver import ENDLESS, QUICK, WAIT, Dock
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel
+
+from napari_ufseg import predict, segment
+from napari_ufseg.samples import time_series
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    """(5, 40, 48) uint16: discs that drift."""
+    return time_series(n_frames=5, size=48).image[:, :40]
+
+
+@pytest.fixture
+def bare(make_napari_viewer_proxy: Any, qtbot: Any) -> Dock:
+    """The dock in an empty viewer."""
+    return Dock(make_napari_viewer_proxy(), qtbot)
+
+
+def choose(dock: Dock, name: str, word: str) -> None:
+    dock.part(name, QComboBox).setCurrentText(word)
+
+
+def classes_of(dock: Dock, name: str = "stack") -> Any:
+    return dock.viewer.layers[f"{name} classes"]
+
+
+def test_all_planes_of_a_time_series_get_one_set_of_classes(bare, stack):
+    bare.viewer.add_image(
+        stack, name="stack", axis_labels=("t", "y", "x"), scale=(10, 0.5, 0.5), units=("s", "um", "um")
+    )
+    choose(bare, "what", "All planes")
+    assert bare.part("words", QLabel).text() == "5 time points of 40 x 48, 1 channel"
+    result = bare.segment_to_end()
+    layer = classes_of(bare)
+    assert layer.data.shape == stack.shape
+    assert layer.n_edit_dimensions == 2
+    np.testing.assert_array_equal(layer.scale, (10, 0.5, 0.5))
+    expected = segment(stack, QUICK, axes="TYX", device="cpu")
+    np.testing.assert_array_equal(layer.data, expected.labels)
+    assert expected.stop_reason == result.stop_reason
+
+
+def test_an_unknown_axis_is_asked_for_and_never_guessed(bare, stack, notices):
+    bare.viewer.add_image(stack, name="stack")
+    assert bare.part("words", QLabel).text() == "One plane of 5 unknown of 40 x 48, 1 channel"
+    choose(bare, "what", "All planes")
+    assert "Choose above" in bare.part("words", QLabel).text()
+    with bare.qtbot.waitSignal(bare.widget.run_failed, timeout=WAIT):
+        bare.click("segment")
+    assert "axis of length 5" in notices[-1].message
+    choose(bare, "axis.0", "depth (Z)")
+    assert bare.part("words", QLabel).text() == "5 planes of 40 x 48, 1 channel"
+    bare.segment_to_end()
+    np.testing.assert_array_equal(classes_of(bare).data, segment(stack, QUICK, axes="ZYX", device="cpu").labels)
+
+
+def test_what_the_user_said_of_an_axis_is_kept_for_its_image(bare, stack):
+    first = bare.viewer.add_image(stack, name="first")
+    choose(bare, "axis.0", "time (T)")
+    bare.viewer.add_image(stack[0], name="flat")
+    bare.viewer.layers.selection.active = bare.viewer.layers["flat"]
+    assert bare.widget.findChild(QComboBox, "ufseg.axis.0") is None
+    bare.viewer.layers.selection.active = first
+    assert bare.part("axis.0", QComboBox).currentText() == "time (T)"
+
+
+def test_a_volume_has_3d_kernels_and_its_own_anisotropy(bare, stack):
+    bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"), scale=(2, 1, 1))
+    choose(bare, "what", "Volume (3D)")
+    assert bare.part("words", QLabel).text() == "5 x 40 x 48, 1 channel"
+    result = bare.segment_to_end()
+    assert (result.config.spatial_dims, result.config.anisotropy) == (3, 2.0)
+    layer = classes_of(bare)
+    assert layer.n_edit_dimensions == 3
+    expected = segment(stack, QUICK.replace(spatial_dims=3, anisotropy=2.0), axes="ZYX", device="cpu")
+    np.testing.assert_array_equal(layer.data, expected.labels)
+
+
+def test_a_volume_without_depth_says_so(bare, stack, notices):
+    bare.viewer.add_image(stack, name="stack", axis_labels=("t", "y", "x"))
+    choose(bare, "what", "Volume (3D)")
+    with bare.qtbot.waitSignal(bare.widget.run_failed, timeout=WAIT):
+        bare.click("segment")
+    assert "no depth axis Z" in notices[-1].message
+
+
+@pytest.mark.parametrize("batch_size", [16, 2])
+def test_the_plane_that_is_looked_at_is_shown_next(bare, stack, batch_size):
+    bare.viewer.add_image(stack, name="stack", axis_labels=("t", "y", "x"))
+    choose(bare, "what", "All planes")
+    bare.viewer.dims.set_current_step(0, 1)
+    bare.widget.config = ENDLESS.replace(batch_size=batch_size)
+    bare.click("segment")
+    bare.qtbot.waitUntil(lambda: "stack classes" in bare.viewer.layers, timeout=WAIT)
+    layer = classes_of(bare)
+    assert [bool(plane.any()) for plane in layer.data] == [False, True, False, False, False]
+    bare.viewer.dims.set_current_step(0, 3)
+    bare.qtbot.waitUntil(lambda: bool(layer.data[3].any()), timeout=WAIT)
+    assert not layer.data[4].any()
+    bare.stop()
+    assert all(plane.all() for plane in layer.data)
+    assert layer.editable
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_channels_are_used_together_and_are_no_axis_of_the_labels(bare, stack, axis):
+    image = np.stack([stack, stack[::-1], stack[:, ::-1]], axis=axis)
+    names = ("c", "z", "y", "x") if axis == 0 else ("z", "c", "y", "x")
+    bare.viewer.add_image(image, name="stack", axis_labels=names, scale=(3, 3, 2, 2), translate=(1, 1, 4, 4))
+    choose(bare, "what", "All planes")
+    assert bare.part("words", QLabel).text() == "5 planes of 40 x 48, 3 channels"
+    bare.segment_to_end()
+    layer = classes_of(bare)
+    expected = segment(image, QUICK, axes="".join(names).upper(), device="cpu").labels
+    np.testing.assert_array_equal(layer.data.squeeze(), expected)
+    for step in ((2, 0, 0, 0), (2, 2, 0, 0)):  # the labels lie over every channel
+        bare.viewer.dims.set_point(range(4), np.array(step) * (3, 3, 2, 2) + (1, 1, 4, 4))
+        point = np.array(bare.viewer.dims.point)
+        point[-2:] = (4 + 2 * 10, 4 + 2 * 20)
+        plane = step[1] if axis == 0 else step[0]
+        assert layer.get_value(point[-layer.ndim :], world=True) == expected[plane, 10, 20]
+
+
+def test_selected_images_of_three_sizes_are_trained_jointly(bare, picture):
+    images = {"a": picture, "b": picture[:20], "c": picture[:, :30]}
+    layers = [bare.viewer.add_image(image, name=name) for name, image in images.items()]
+    bare.viewer.layers.selection = set(layers)
+    together = bare.part("together", QCheckBox)
+    assert together.text() == "All 3 selected images together"
+    bare.segment_to_end()
+    expected = segment(list(images.values()), QUICK, device="cpu").labels
+    for name, labels in zip(images, expected, strict=True):
+        np.testing.assert_array_equal(classes_of(bare, name).data, labels)
+    together.setChecked(False)
+    assert len(bare.segment_to_end().labels) == 1
+
+
+def test_images_with_different_channels_are_refused_by_name(bare, picture, notices):
+    grey = bare.viewer.add_image(picture, name="grey")
+    colour = bare.viewer.add_image(np.stack([picture] * 3, -1), name="colour", rgb=True)
+    bare.viewer.layers.selection = {grey, colour}
+    with bare.qtbot.waitSignal(bare.widget.run_failed, timeout=WAIT):
+        bare.click("segment")
+    assert "'colour' has 3 channels" in notices[-1].message
+
+
+def test_the_labels_of_a_lazy_stack_lie_on_disk_and_can_be_painted_on(bare, stack):
+    bare.viewer.add_image(da.from_array(stack, chunks=(1, 16, 16)), name="stack", axis_labels=("t", "y", "x"))
+    choose(bare, "what", "All planes")
+    bare.segment_to_end()
+    layer = classes_of(bare)
+    assert isinstance(layer.data, zarr.Array)
+    assert Path(layer.metadata["napari_ufseg"]["kept_in"]).is_dir()
+    expected = segment(stack, QUICK, axes="TYX", device="cpu").labels
+    np.testing.assert_array_equal(layer.data[:], expected)
+    bare.viewer.dims.set_current_step(0, 2)
+    layer.paint((2, 10, 10), 7)
+    assert layer.data[2, 10, 10] == 7
+    layer.undo()
+    np.testing.assert_array_equal(layer.data[:], expected)
+
+
+def test_a_multiscale_image_is_taken_at_full_resolution(bare, picture):
+    bare.viewer.add_image([picture, picture[::2, ::2]], name="stack", multiscale=True)
+    bare.segment_to_end()
+    np.testing.assert_array_equal(classes_of(bare).data, segment(picture, QUICK, device="cpu").labels)
+
+
+def test_a_model_is_applied_to_all_planes_and_the_labels_are_saved_with_their_axes(bare, stack, tmp_path):
+    bare.viewer.add_image(
+        stack, name="stack", axis_labels=("t", "y", "x"), scale=(1, 0.5, 0.5), units=("s", "um", "um")
+    )
+    model = bare.segment_to_end().model
+    assert classes_of(bare).data.shape == (1, 40, 48)
+    choose(bare, "what", "All planes")
+    bare.click("apply_model")
+    bare.qtbot.waitUntil(lambda: len(bare.viewer.layers) == 3, timeout=WAIT)
+    layer = bare.viewer.layers[-1]
+    np.testing.assert_array_equal(layer.data, predict(model, stack, axes="TYX"))
+    bare.viewer.layers.selection.active = layer
+    bare.widget.results.save_labels(tmp_path / "labels.tif")
+    with tifffile.TiffFile(tmp_path / "labels.tif") as tiff:
+        assert tiff.series[0].axes == "TYX"
+        np.testing.assert_array_equal(tiff.asarray(), layer.data)
+
+
+def test_a_model_for_planes_is_not_applied_to_a_volume(bare, stack, notices):
+    bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"))
+    bare.segment_to_end()
+    choose(bare, "what", "Volume (3D)")
+    bare.click("apply_model")
+    assert "trained with 2 dimensions" in notices[-1].message
