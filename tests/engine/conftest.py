@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage import data
 
-from napari_ufseg.engine import memory, training_set
+from napari_ufseg.engine import memory, training_plan
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
@@ -124,7 +124,7 @@ def budget_for(monkeypatch):
     monkeypatch.setattr(memory, "resident_bytes", lambda: 0)
 
     def budget(config, pixels, n_channels=1):
-        kept = 8 * n_channels * training_set.SAMPLED_PIXELS
+        kept = 8 * n_channels * training_plan.SAMPLED_PIXELS
         return memory.step_bytes(config, n_channels, pixels) + kept
 
     return budget

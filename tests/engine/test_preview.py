@@ -10,7 +10,7 @@ from skimage import data
 
 from napari_ufseg.engine import preview as preview_module
 from napari_ufseg.engine import session as session_module
-from napari_ufseg.engine import training_set
+from napari_ufseg.engine import training_plan
 from napari_ufseg.engine.api import predict, segment
 from napari_ufseg.engine.results import StopReason
 from napari_ufseg.engine.session import TrainingSession
@@ -39,7 +39,7 @@ def make(quick):
 @pytest.fixture
 def make_tiled(make, quick, budget_for, monkeypatch):
     """A function: a session that is trained on tiles of 32 x 32 pixels."""
-    monkeypatch.setattr(training_set, "SAMPLED_PIXELS", 2**13)
+    monkeypatch.setattr(training_plan, "SAMPLED_PIXELS", 2**13)
 
     def session(image, axes="TYX", **changes):
         changes = {"batch_size": 2, **changes}

@@ -242,7 +242,7 @@ def test_smoothness_along_depth_alone_is_a_loss_to_train_on(cells, deep):
 
 
 def test_a_volume_that_does_not_fit_is_trained_on_cubes(deep, budget_for, monkeypatch, drained):
-    monkeypatch.setattr("napari_ufseg.engine.training_set.SAMPLED_PIXELS", 2**15)
+    monkeypatch.setattr("napari_ufseg.engine.training_plan.SAMPLED_PIXELS", 2**15)
     image = np.random.default_rng(0).random((40, 80, 90))
     config = deep(batch_size=2, epochs=1)
     budget = budget_for(config, 2 * 24**3)

@@ -11,15 +11,10 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import MemoryShortageError
-from napari_ufseg.engine.memory import affordable_pixels, room_for_all, room_for_tiles, step_bytes
 from napari_ufseg.engine.scaling import Brightness, learn_brightness
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.tiling import Box, iter_tiles, tile_edges
-
-SAMPLED_PIXELS = 2**20
-_EDGES_2D, _EDGES_3D = range(512, 31, -32), range(64, 15, -8)
-_KEPT_PER_PIXEL = 4  # two copies of the labels, 16 bit each
+from napari_ufseg.engine.training_plan import plan_training
 
 
 @dataclass(frozen=True)
@@ -112,8 +107,9 @@ def build_training_set(
     ImageError
         If an image cannot be read.
     """
-    whole = fits_whole(sources, config, memory_budget)
-    tile = None if whole else _tile_edge(sources, config, memory_budget)
+    plan = plan_training(sources, config, memory_budget)
+    tile = plan.tile_edge
+    n_all = sum(source.n_pixels for source in sources)
     random = np.random.default_rng([config.seed, 1])
     images: list[Tensor] = []
     places: list[Place] = []
@@ -124,7 +120,7 @@ def build_training_set(
             pick = _Pick([Place(number, item, box) for item, box in pieces])
         else:
             pieces = _tiles(source)
-            n_pixels = SAMPLED_PIXELS * source.n_pixels // _pixels(sources)
+            n_pixels = plan.epoch_pixels * source.n_pixels // n_all
             pick = _Pick(list(_draw(source, number, tile, n_pixels, scribbles and scribbles[number], random)))
         learnt = learn_brightness(source, config.scaling, pieces, pick.visit)
         brightness.append(learnt)
@@ -134,45 +130,12 @@ def build_training_set(
     cut = None if scribbles is None else [_cut_scribbles(sources, scribbles, place) for place in places]
     if cut is not None and not any(bool(item.any()) for item in cut):
         cut = None
-    return TrainingSet(images, cut, places, brightness, whole)
-
-
-def fits_whole(sources: Sequence[ImageSource], config: SegmentationConfig, memory_budget: int | None) -> bool:
-    """Whether all pixels can be kept and trained on within the memory."""
-    return whole_bytes(sources, config) <= room_for_all(memory_budget)
-
-
-def whole_bytes(sources: Sequence[ImageSource], config: SegmentationConfig) -> int:
-    """Memory for training on everything, in bytes."""
-    n_channels = sources[0].n_channels
-    batch = max(min(config.batch_size, source.n_items) * source.whole.size for source in sources)
-    return step_bytes(config, n_channels, batch) + (4 * n_channels + _KEPT_PER_PIXEL) * _pixels(sources)
-
-
-def _pixels(sources: Sequence[ImageSource]) -> int:
-    return sum(source.n_pixels for source in sources)
+    return TrainingSet(images, cut, places, brightness, is_whole=tile is None)
 
 
 def _tiles(source: ImageSource) -> list[tuple[int, Box]]:
     boxes = list(iter_tiles(source.whole, tile_edges(source.item_shape, source.chunks)))
     return [(item, box) for item in range(source.n_items) for box in boxes]
-
-
-def _tile_edge(sources: Sequence[ImageSource], config: SegmentationConfig, memory_budget: int | None) -> int:
-    """The largest edge of which `batch_size` tiles, or at least one of the smallest, can be trained in a step."""
-    n_channels, dims = sources[0].n_channels, config.spatial_dims
-    edges = _EDGES_2D if dims == 2 else _EDGES_3D
-    kept = (4 * n_channels + _KEPT_PER_PIXEL) * SAMPLED_PIXELS
-    affordable = affordable_pixels(config, n_channels, room_for_tiles(memory_budget) - kept)
-    for edge in edges:
-        if config.batch_size * edge**dims <= affordable:
-            return int(edge)
-    if edges[-1] ** dims > affordable:
-        raise MemoryShortageError(
-            "There is too little memory to train even on small tiles: use fewer features (n_features) and classes "
-            "(n_classes), a smaller batch_size, or a larger memory budget."
-        )
-    return int(edges[-1])
 
 
 def _draw(
