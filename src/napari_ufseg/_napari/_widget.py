@@ -10,12 +10,14 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QScrol
 
 from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._controls import ConfigControls, labelled_choice
+from napari_ufseg._napari._estimate import EstimateLine, Question
 from napari_ufseg._napari._layers import Part, What
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import SourcePanel
-from napari_ufseg._napari._worker import Lifeline, RunPlan, RunState, TrainingRun, load_heavy_parts
+from napari_ufseg._napari._work import RunPlan, load_heavy_parts
+from napari_ufseg._napari._worker import Lifeline, RunState, TrainingRun
 from napari_ufseg.engine.config import PRESETS, SegmentationConfig, option_of
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.source import ImageSource
@@ -36,7 +38,8 @@ class SegmentationWidget(QWidget):
     Signals
     -------
     run_finished(Segmentation)
-        At the end of every run that has a result, also after Stop; its labels are in the layers.
+        At the end of every run that has a result, also after Stop; its labels are the data of the
+        layers, so that they change when somebody paints.
     run_failed(str)
         One sentence, which the user has seen as a notification.
     """
@@ -189,6 +192,7 @@ class SegmentationWidget(QWidget):
         self._reset.setToolTip("Undo your changes to the options.")
         self._controls = ConfigControls(SegmentationConfig.preset(preset), self)
         self._run_panel = RunPanel(self)
+        self._estimate = EstimateLine(self._question, self)
         self.results = ResultsPanel(self._viewer, self._source, self)
 
         form = QFormLayout()
@@ -204,7 +208,7 @@ class SegmentationWidget(QWidget):
         column.addWidget(self._source)
         for layout in (form, self._controls.basic, device_form):
             column.addLayout(layout)
-        for part in (self._controls.advanced, self._run_panel.curves, self.results):
+        for part in (self._estimate, self._controls.advanced, self._run_panel.curves, self.results):
             column.addWidget(part)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -222,6 +226,9 @@ class SegmentationWidget(QWidget):
         self._preset.changed.connect(self._reset_to_preset)
         self._reset.clicked.connect(self._reset_to_preset)
         self._controls.changed.connect(self._mark_changes)
+        self._controls.changed.connect(self._estimate.refresh)
+        self._source.changed.connect(self._estimate.refresh)
+        self._device.changed.connect(self._estimate.refresh)
         self._run_panel.segment_clicked.connect(self.segment)
         self._run_panel.pause_clicked.connect(self.pause_or_resume)
         self._run_panel.stop_clicked.connect(self.stop)
@@ -263,6 +270,13 @@ class SegmentationWidget(QWidget):
         if isinstance(active, Image) and active in self._source.image.choices:
             self._source.image.value = active
 
+    def _question(self) -> Question | None:
+        """What an estimate is asked for; None if there is nothing to run, or a run has begun."""
+        if self.is_running or not self._source.layers:
+            return None
+        sources = [part.source for part in self._source.parts()]
+        return Question(sources, self.config, self.device, self._defaults.thread_limit)
+
     def _follow_view(self, _: Any = None) -> None:
         """Let the run show the plane that the user looks at."""
         run = self._lifeline.run
@@ -284,6 +298,7 @@ class SegmentationWidget(QWidget):
         self._run_panel.begin(name)
         self._run_panel.follow(run.state)
         self._set_enabled(False)
+        self._estimate.hold()
         self._follow_view()
         run.start()
 

@@ -1,26 +1,14 @@
 """One training run in a napari worker, with states that can be trusted."""
 
-import logging
-import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import UfsegError, UfsegWarning, engine_errors
-
-if TYPE_CHECKING:
-    from napari_ufseg.engine.results import Segmentation
-    from napari_ufseg.engine.session import TrainingSession
-
-
-logger = logging.getLogger(__name__)
+from napari_ufseg._napari._work import Mailbox, Outcome, RunPlan, train
+from napari_ufseg.engine.errors import UfsegWarning
 
 
 class RunState(StrEnum):
@@ -39,58 +27,6 @@ class RunState(StrEnum):
     def is_final(self) -> bool:
         """Whether nothing more will happen."""
         return self in (RunState.FINISHED, RunState.FAILED, RunState.ABANDONED)
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """All that a run needs; fixed when it starts.
-
-    Parameters
-    ----------
-    sources : sequence of ImageSource
-        Trained together.
-    config : SegmentationConfig
-        The method.
-    outs : sequence of arrays, optional
-        Take the labels at the end, one per source.
-    scribbles : sequence of arrays, optional
-        One label image per source.
-    device : str
-        As in `napari_ufseg.segment`.
-    threads : int
-        Most CPU threads that torch may use, so that the window stays fluid.
-    every : float
-        Seconds between pictures, at least.
-    """
-
-    sources: Sequence[Any]
-    config: SegmentationConfig
-    outs: Sequence[Any] | None = None
-    scribbles: Sequence[Any] | None = None
-    device: str = "auto"
-    threads: int = 1
-    every: float = 0.125
-
-
-@dataclass
-class _Outcome:
-    """What came of a run; the error is text, so that it holds no tensors alive."""
-
-    segmentation: "Segmentation | None" = None
-    error: str = ""
-
-
-@dataclass
-class _Mailbox:
-    """What passes between the threads: the latest snapshot wins, nobody waits."""
-
-    session: "TrainingSession | None" = None
-    snapshot: Any = None
-    device: str = ""
-    stop: threading.Event = field(default_factory=threading.Event)
-    abandon: threading.Event = field(default_factory=threading.Event)
-    handed_over: threading.Event = field(default_factory=threading.Event)
-    views: dict[int, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
 
 
 class TrainingRun(QObject):
@@ -121,9 +57,9 @@ class TrainingRun(QObject):
         super().__init__(parent)
         self.plan = plan
         self.state = RunState.STARTING
-        self._box = _Mailbox()
+        self._box = Mailbox()
         self._pause_wanted = False
-        self._worker: Any = GeneratorWorker(_train, plan, self._box)
+        self._worker: Any = GeneratorWorker(train, plan, self._box)
         self._worker.yielded.connect(self._on_yield)
         self._worker.returned.connect(self._on_return)
         self._worker.paused.connect(self._on_parked)
@@ -203,7 +139,7 @@ class TrainingRun(QObject):
         elif self.state in (RunState.RUNNING, RunState.PAUSED, RunState.STARTING):
             self._set_state(RunState.PAUSED if paused else RunState.RUNNING)
 
-    def _on_return(self, outcome: _Outcome) -> None:
+    def _on_return(self, outcome: Outcome) -> None:
         if self.state.is_final:
             return
         if outcome.segmentation is not None:
@@ -243,79 +179,3 @@ class Lifeline:
         if run is not None:
             run.abandon()
             run.wait()
-
-
-def _train(plan: RunPlan, box: _Mailbox) -> Generator[None, None, _Outcome]:
-    """The work of the thread; every error comes back as a value."""
-    try:
-        with engine_errors("Training"):
-            return (yield from _train_session(plan, box))
-    except UfsegError as error:
-        logger.debug("The run failed", exc_info=True)
-        return _Outcome(error=str(error))
-
-
-def _train_session(plan: RunPlan, box: _Mailbox) -> Generator[None, None, _Outcome]:
-    import torch
-
-    from napari_ufseg.engine.device import release_memory, resolve_device
-    from napari_ufseg.engine.session import TrainingSession
-
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(min(plan.threads, threads_before))
-    device = resolve_device(plan.device)
-    box.device = _describe(device, torch.get_num_threads())
-    try:
-        session = TrainingSession(
-            list(plan.sources),
-            plan.config,
-            scribbles=None if plan.scribbles is None else list(plan.scribbles),
-            device=plan.device,
-            out=None if plan.outs is None else list(plan.outs),
-        )
-        box.session = session
-        for number, view in list(box.views.items()):
-            session.look_at(number, *view)
-        if box.stop.is_set():  # asked for before there was a session
-            session.stop()
-        pictures = session.run(plan.every)
-        while not box.abandon.is_set():
-            try:
-                box.snapshot = next(pictures)
-            except StopIteration as end:
-                return _Outcome(segmentation=end.value)
-            labelling = box.snapshot.labelled is not None
-            yield
-            if labelling:  # no picture may be drawn into the labels any more
-                box.handed_over.wait()
-        pictures.close()
-        return _Outcome()
-    finally:
-        box.session = None
-        torch.set_num_threads(threads_before)
-        release_memory(device)
-
-
-def _describe(device: Any, threads: int) -> str:
-    """The device in use, in words."""
-    if device.type == "cuda":
-        import torch
-
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
-
-
-def load_heavy_parts() -> None:
-    """Load torch, and what napari needs for its first Labels layer, so that the first click needn't wait for them.
-
-    It begins a moment later, in a thread of its own that ends by itself, so
-    that the dock opens first. If it fails, the run will say why.
-    """
-    threading.Timer(0.5, _load).start()
-
-
-def _load() -> None:
-    with suppress(Exception):
-        import pandas  # noqa: F401
-
-        import napari_ufseg.engine.session  # noqa: F401

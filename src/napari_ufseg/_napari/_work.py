@@ -1,0 +1,175 @@
+"""What the thread of a run does: from a plan to pictures and an outcome; nothing here knows Qt."""
+
+import logging
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import UfsegError, engine_errors
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.results import Segmentation
+    from napari_ufseg.engine.session import TrainingSession
+
+logger = logging.getLogger(__name__)
+_processor = threading.Lock()  # held by whoever sets the number of torch's threads
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that a run needs; fixed when it starts.
+
+    Parameters
+    ----------
+    sources : sequence of ImageSource
+        Trained together.
+    config : SegmentationConfig
+        The method.
+    outs : sequence of arrays, optional
+        Take the labels at the end, one per source.
+    scribbles : sequence of arrays, optional
+        One label image per source.
+    device : str
+        As in `napari_ufseg.segment`.
+    threads : int
+        Most CPU threads that torch may use, so that the window stays fluid.
+    every : float
+        Seconds between pictures, at least.
+    """
+
+    sources: Sequence[Any]
+    config: SegmentationConfig
+    outs: Sequence[Any] | None = None
+    scribbles: Sequence[Any] | None = None
+    device: str = "auto"
+    threads: int = 1
+    every: float = 0.125
+
+
+@dataclass
+class Outcome:
+    """What came of a run; the error is text, so that it holds no tensors alive."""
+
+    segmentation: "Segmentation | None" = None
+    error: str = ""
+
+
+@dataclass
+class Mailbox:
+    """What passes between the threads: the latest snapshot wins, nobody waits."""
+
+    session: "TrainingSession | None" = None
+    snapshot: Any = None
+    device: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+    abandon: threading.Event = field(default_factory=threading.Event)
+    handed_over: threading.Event = field(default_factory=threading.Event)
+    views: dict[int, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
+
+
+def train(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
+    """The work of the thread; every error comes back as a value."""
+    try:
+        with engine_errors("Training"):
+            return (yield from _train_session(plan, box))
+    except UfsegError as error:
+        logger.debug("The run failed", exc_info=True)
+        return Outcome(error=str(error))
+
+
+def _train_session(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
+    import torch
+
+    from napari_ufseg.engine.device import release_memory, resolve_device
+
+    device = resolve_device(plan.device)
+    with _processor, _at_most(plan.threads):
+        box.device = _describe(device, torch.get_num_threads())
+        try:
+            return (yield from _pictures(plan, box))
+        finally:
+            box.session = None
+            release_memory(device)
+
+
+def _pictures(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
+    from napari_ufseg.engine.session import TrainingSession
+
+    session = TrainingSession(
+        list(plan.sources),
+        plan.config,
+        scribbles=None if plan.scribbles is None else list(plan.scribbles),
+        device=plan.device,
+        out=None if plan.outs is None else list(plan.outs),
+    )
+    box.session = session
+    for number, view in list(box.views.items()):
+        session.look_at(number, *view)
+    if box.stop.is_set():  # asked for before there was a session
+        session.stop()
+    pictures = session.run(plan.every)
+    while not box.abandon.is_set():
+        try:
+            box.snapshot = next(pictures)
+        except StopIteration as end:
+            return Outcome(segmentation=end.value)
+        labelling = box.snapshot.labelled is not None
+        yield
+        if labelling:  # no picture may be drawn into the labels any more
+            box.handed_over.wait()
+    pictures.close()
+    return Outcome()
+
+
+@contextmanager
+def _at_most(threads: int) -> Iterator[None]:
+    """Within the block torch uses no more CPU threads than that; the setting is the process's."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(threads, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def processor_for_a_moment(threads: int) -> Iterator[bool]:
+    """Whether no run is using the processor; if so, none begins before the block has ended."""
+    if not _processor.acquire(blocking=False):
+        yield False
+        return
+    try:
+        with _at_most(threads):
+            yield True
+    finally:
+        _processor.release()
+
+
+def _describe(device: Any, threads: int) -> str:
+    """The device in use, in words."""
+    if device.type == "cuda":
+        import torch
+
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+
+
+def load_heavy_parts() -> None:
+    """Load torch, and what napari needs for its first Labels layer, so that the first click needn't wait for them.
+
+    It begins a moment later, in a thread of its own that ends by itself, so
+    that the dock opens first. If it fails, the run will say why.
+    """
+    threading.Timer(0.5, _load).start()
+
+
+def _load() -> None:
+    with suppress(Exception):
+        import pandas  # noqa: F401
+
+        import napari_ufseg.engine.session  # noqa: F401
