@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from napari.qt.threading import FunctionWorker
 from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_ufseg._napari._classes_layer import METADATA_KEY, ClassesLayer
@@ -38,7 +39,14 @@ class ResultsPanel(QWidget):
         The newest result; *Save labels* prefers the active layer if it is a Labels layer.
     model : SegmentationModel or None
         From the last run, or loaded.
+
+    Signals
+    -------
+    model_changed()
+        There is another model, or none any more.
     """
+
+    model_changed = Signal()
 
     def __init__(self, viewer: Any, source: SourcePanel, parent: QWidget) -> None:
         super().__init__(parent)
@@ -78,6 +86,7 @@ class ResultsPanel(QWidget):
             self._about_model.setText(f"Model: {channels}, {model.config.n_features} features")
         self._save_model.setEnabled(model is not None)
         self._apply_model.setEnabled(model is not None)
+        self.model_changed.emit()
 
     def save_labels(self, path: str | Path | None = None) -> None:
         """Write the labels as a uint16 TIFF with their scale; asks for a file name if there is none."""

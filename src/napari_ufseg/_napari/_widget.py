@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_ufseg._napari._classes_layer import ClassesLayer
-from napari_ufseg._napari._controls import ConfigControls, labelled_choice
 from napari_ufseg._napari._estimate import EstimateLine, Question
+from napari_ufseg._napari._folder_panel import FolderPanel
 from napari_ufseg._napari._layers import Part, What
+from napari_ufseg._napari._method_panel import MethodPanel
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import SourcePanel
 from napari_ufseg._napari._work import RunPlan, load_heavy_parts
 from napari_ufseg._napari._worker import Lifeline, RunState, TrainingRun
-from napari_ufseg.engine.config import PRESETS, SegmentationConfig, option_of
+from napari_ufseg.engine.config import SegmentationConfig, option_of
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.source import ImageSource
-from napari_ufseg.engine.threads import DEVICES
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation, Snapshot
@@ -65,7 +65,7 @@ class SegmentationWidget(QWidget):
     @property
     def config(self) -> SegmentationConfig:
         """All options, as the controls show them; for a volume the anisotropy is the image's unless it was set."""
-        config = self._controls.config.replace(spatial_dims=self._source.what.spatial_dims)
+        config = self._method.config.replace(spatial_dims=self._source.what.spatial_dims)
         if config.spatial_dims == 3 and config.anisotropy == 1:
             option = option_of("anisotropy")
             assert option.minimum is not None
@@ -76,18 +76,18 @@ class SegmentationWidget(QWidget):
 
     @config.setter
     def config(self, config: SegmentationConfig) -> None:
-        self._controls.config = config
+        self._method.config = config
         if config.spatial_dims != self._source.what.spatial_dims:
             self._source.what = What.VOLUME if config.spatial_dims == 3 else What.PLANES
 
     @property
     def device(self) -> str:
         """The device that is asked for; the one in use is told in the status."""
-        return str(self._device.value)
+        return self._method.device
 
     @device.setter
     def device(self, name: str) -> None:
-        self._device.value = name
+        self._method.device = name
 
     @property
     def is_running(self) -> bool:
@@ -181,34 +181,17 @@ class SegmentationWidget(QWidget):
     # -- assembly ----------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        preset = self._defaults.preset
         self._source = SourcePanel(self._viewer, self)
-        self._preset = labelled_choice("Preset", "ufseg.preset", value=preset, choices=tuple(PRESETS),
-                               tip="Starting point for all options.")  # fmt: skip
-        self._device = labelled_choice("Device", "ufseg.device", value=self._defaults.device, choices=DEVICES,
-                               tip="Where to compute; auto takes a GPU if there is one.")  # fmt: skip
-        self._reset = QPushButton("Reset to preset")
-        self._reset.setObjectName("ufseg.reset")
-        self._reset.setToolTip("Undo your changes to the options.")
-        self._controls = ConfigControls(SegmentationConfig.preset(preset), self)
+        self._method = MethodPanel(self._defaults.preset, self._defaults.device, self)
         self._run_panel = RunPanel(self)
         self._estimate = EstimateLine(self._question, self)
         self.results = ResultsPanel(self._viewer, self._source, self)
-
-        form = QFormLayout()
-        preset_row = QHBoxLayout()
-        preset_row.addWidget(self._preset.native, 1)
-        preset_row.addWidget(self._reset)
-        form.addRow("Preset", preset_row)
-        device_form = QFormLayout()
-        device_form.addRow("Device", self._device.native)
+        self.folder = FolderPanel(self.results, self)
 
         content = QWidget()
         column = QVBoxLayout(content)
-        column.addWidget(self._source)
-        for layout in (form, self._controls.basic, device_form):
-            column.addLayout(layout)
-        for part in (self._estimate, self._controls.advanced, self._run_panel.curves, self.results):
+        run = self._run_panel
+        for part in (self._source, self._method, self._estimate, self._method.advanced, run.curves, self.results):
             column.addWidget(part)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -217,18 +200,23 @@ class SegmentationWidget(QWidget):
         scroll.setWidget(content)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll = scroll
+        image = QWidget()
+        inner = QVBoxLayout(image)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(scroll, 1)
+        inner.addWidget(self._run_panel)  # below what scrolls, so that it is always in sight
+        tabs = QTabWidget()
+        tabs.setObjectName("ufseg.tabs")
+        tabs.addTab(image, "Image")
+        tabs.addTab(self.folder, "Folder")
+        tabs.setTabToolTip(1, "Label every image of a folder with the model.")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll, 1)
-        outer.addWidget(self._run_panel)  # below what scrolls, so that it is always in sight
+        outer.addWidget(tabs)
 
     def _connect(self) -> None:
-        self._preset.changed.connect(self._reset_to_preset)
-        self._reset.clicked.connect(self._reset_to_preset)
-        self._controls.changed.connect(self._mark_changes)
-        self._controls.changed.connect(self._estimate.refresh)
+        self._method.changed.connect(self._on_method)
         self._source.changed.connect(self._estimate.refresh)
-        self._device.changed.connect(self._estimate.refresh)
         self._run_panel.segment_clicked.connect(self.segment)
         self._run_panel.pause_clicked.connect(self.pause_or_resume)
         self._run_panel.stop_clicked.connect(self.stop)
@@ -236,9 +224,9 @@ class SegmentationWidget(QWidget):
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self._viewer.dims.events.current_step.connect(self._follow_view)
         self._viewer.camera.events.center.connect(self._follow_view)
-        self._controls.advanced.toggled.connect(self._fit_width)
+        self._method.advanced.toggled.connect(self._fit_width)
         self.destroyed.connect(self._lifeline.cut)
-        self._mark_changes()
+        self._on_method()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
@@ -256,14 +244,9 @@ class SegmentationWidget(QWidget):
 
     # -- options -----------------------------------------------------------------------------------
 
-    def _reset_to_preset(self, *_: object) -> None:
-        self._controls.config = SegmentationConfig.preset(self._preset.value)
-
-    def _mark_changes(self) -> None:
-        dims = self._controls.config.spatial_dims
-        self._reset.setEnabled(
-            self._controls.config != SegmentationConfig.preset(self._preset.value, spatial_dims=dims)
-        )
+    def _on_method(self) -> None:
+        self.folder.device = self.device
+        self._estimate.refresh()
 
     def _follow_active_layer(self, _: Any = None) -> None:
         active = self._viewer.layers.selection.active
@@ -308,7 +291,7 @@ class SegmentationWidget(QWidget):
             self._set_enabled(True)
 
     def _set_enabled(self, enabled: bool) -> None:
-        self._controls.set_enabled(enabled)
+        self._method.set_enabled(enabled)
         self._source.set_enabled(enabled)
 
     def _on_snapshot(self, snapshot: "Snapshot") -> None:
@@ -363,7 +346,12 @@ class SegmentationWidget(QWidget):
         """Make the Labels layers ordinary ones, with a record of how they came about."""
         from napari_ufseg.engine.provenance import versions
 
-        config = self._lifeline.run.plan.config if self._lifeline.run else self._controls.config
-        record = {"config": config.to_dict(), "preset": self._preset.value, "seed": config.seed, "versions": versions()}
+        config = self._lifeline.run.plan.config if self._lifeline.run else self._method.config
+        record = {
+            "config": config.to_dict(),
+            "preset": self._method.preset,
+            "seed": config.seed,
+            "versions": versions(),
+        }
         for layer in self._layers:
             layer.release({**record, **about})

@@ -1,14 +1,21 @@
 """The commands of ``ufseg``: each takes its arguments and returns the exit status."""
 
 import json
+import logging
 import sys
+import tempfile
 import time
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
+from napari_ufseg.cli.batch import run_batch_command
 from napari_ufseg.cli.inputs import check_channel_arguments, input_paths, load_image, load_inputs
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs
 from napari_ufseg.cli.parser import UsageError
@@ -19,9 +26,16 @@ from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, engine_errors
 from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.labelling import Job, label_images, scan
+from napari_ufseg.engine.labelling import Job, Progress, label_images, scan
 from napari_ufseg.engine.model_file import load_model
+from napari_ufseg.engine.scaling import Brightness
 from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.tiling import label_chunks
+from napari_ufseg.io import create_label_array
+from napari_ufseg.label_file import InputImage
+
+if TYPE_CHECKING:
+    from napari_ufseg.blockwise import Cluster, Threads
 
 SMALLEST_BUDGET = 5 * 10**8
 
@@ -32,7 +46,8 @@ def run(arguments: Namespace) -> int:
         from napari_ufseg.cli.demo import run_demo
 
         return run_demo(arguments)
-    return {"segment": run_segment, "predict": run_predict, "info": run_info}[arguments.command](arguments)
+    commands = {"segment": run_segment, "predict": run_predict, "batch": run_batch_command, "info": run_info}
+    return commands[arguments.command](arguments)
 
 
 def run_segment(arguments: Namespace) -> int:
@@ -103,27 +118,107 @@ def print_written(paths: Iterable[Path], arguments: Namespace) -> None:
 def run_predict(arguments: Namespace) -> int:
     """``ufseg predict``: one image after the other, so that any number of them fits into memory."""
     check_channel_arguments(arguments)
-    place = resolve_device(arguments.device)
+    place = None if arguments.scheduler else resolve_device(arguments.device)  # the workers look for their own
     model = load_model(arguments.model)
     files = input_paths(arguments)
     paths = plan_outputs(arguments, files)
-    for file, path in zip(files, paths.labels, strict=True):
-        image = load_image(arguments, file, model.config.spatial_dims)
-        if image.source.n_channels != model.n_channels:
-            raise ImageError(
-                f"{file} has {image.source.n_channels} channel(s), but the model was trained on {model.n_channels}: "
-                "choose an image with the same channels (--n_channels 1 or 3 converts colour and grey)."
-            )
-        with label_arrays([path], [image]) as arrays:
-            assert arrays is not None
-            with engine_errors("Preparing the image"):
-                job = Job(image.source, scan(image.source, model.config.scaling), arrays[0])
-            if job.brightness.is_constant:
-                warnings.warn(f"{image.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
-            with engine_errors("Prediction"):
-                follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.quiet)
-        print_written([path], arguments)
+    with _cluster(arguments) as cluster:
+        for file, path in zip(files, paths.labels, strict=True):
+            image = load_image(arguments, file, model.config.spatial_dims)
+            if image.source.n_channels != model.n_channels:
+                raise ImageError(
+                    f"{file} has {image.source.n_channels} channel(s), but the model was trained on "
+                    f"{model.n_channels}: choose an image with the same channels (--n_channels 1 or 3 converts "
+                    "colour and grey)."
+                )
+            if cluster and image.source.data is not image.file.data:
+                raise UsageError("--n_channels converts a whole image in memory, which cannot go with --scheduler.")
+            with label_arrays([path], [image]) as arrays:
+                assert arrays is not None
+                if place and (isinstance(arrays[0], np.ndarray) or image.source.data is not image.file.data):
+                    _predict_here(model, image, arrays[0], place, path, arguments)
+                else:
+                    with _stored(arrays[0], path, image) as array:
+                        _predict_blockwise(model, image, array, cluster or _threads(place), path, arguments)
+            print_written([path], arguments)
     return 0
+
+
+def _predict_here(
+    model: SegmentationModel, image: InputImage, array: Any, place: torch.device, path: Path, arguments: Namespace
+) -> None:
+    """Label an image that is in memory, or into an array that is."""
+    with engine_errors("Preparing the image"):
+        job = Job(image.source, scan(image.source, model.config.scaling), array)
+    _warn_if_constant(image, job.brightness)
+    with engine_errors("Prediction"):
+        follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.quiet)
+
+
+def _predict_blockwise(
+    model: SegmentationModel,
+    image: InputImage,
+    array: Any,
+    runner: "Threads | Cluster",
+    path: Path,
+    arguments: Namespace,
+) -> None:
+    """Label an image file into a Zarr array, with tasks that open both by themselves."""
+    from napari_ufseg.blockwise import Work, label_blocks, scan_blocks
+
+    work = Work.of(model, image.source, image.path, array, arguments.device)
+    found: list[Brightness] = []
+
+    def scanned() -> Iterator[Progress]:
+        found.append((yield from scan_blocks(runner, work, image.source)))
+
+    with engine_errors("Preparing the image"):
+        follow_labelling(scanned(), f"reading {image.path.name}", quiet=arguments.quiet)
+    _warn_if_constant(image, found[0])
+    with engine_errors("Prediction"):
+        follow_labelling(label_blocks(runner, work, image.source, found[0]), path.name, quiet=arguments.quiet)
+
+
+def _warn_if_constant(image: InputImage, brightness: Brightness) -> None:
+    if brightness.is_constant:
+        warnings.warn(f"{image.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
+
+
+@contextmanager
+def _cluster(arguments: Namespace) -> Iterator["Cluster | None"]:
+    """The workers of --scheduler; what dask logs is shown with --debug only."""
+    if not arguments.scheduler:
+        yield None
+        return
+    from napari_ufseg.blockwise import Cluster
+
+    before = logging.root.manager.disable
+    logging.disable(before if arguments.debug else logging.CRITICAL)
+    try:
+        with Cluster(arguments.scheduler) as cluster:
+            yield cluster
+    finally:
+        logging.disable(before)
+
+
+def _threads(place: torch.device | None) -> "Threads":
+    from napari_ufseg.blockwise import Threads
+
+    return Threads(torch.get_num_threads() if place is None or place.type == "cpu" else 1)
+
+
+@contextmanager
+def _stored(array: Any, path: Path, image: InputImage) -> Iterator[Any]:
+    """An array for labels that every worker can open: itself, or a Zarr beside `path` that is copied into it."""
+    if not isinstance(array, np.ndarray):
+        yield array
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".ufseg-", dir=path.parent) as folder:
+        chunks = label_chunks(image.source.item_shape, image.source.chunks, array.ndim)
+        stored: Any = create_label_array(Path(folder) / "labels.zarr", array.shape, chunks)
+        yield stored
+        array[...] = stored[...]
 
 
 def run_info(arguments: Namespace) -> int:

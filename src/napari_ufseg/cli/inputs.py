@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +11,11 @@ import numpy.typing as npt
 from skimage.color import rgb2gray
 
 from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.engine.axes import UNKNOWN
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.image import without_singles
-from napari_ufseg.engine.source import ImageSource, open_source
-from napari_ufseg.io import ImageFile, find_images, open_image, read_image
-
-
-@dataclass(frozen=True)
-class InputImage:
-    """One image file, open but not read.
-
-    Parameters
-    ----------
-    file : ImageFile
-        As it is on disk.
-    source : ImageSource
-        What is trained on or labelled.
-    """
-
-    file: ImageFile
-    source: ImageSource
-
-    @property
-    def path(self) -> Path:
-        """As it was given."""
-        return self.file.path
-
-    @property
-    def labels_scale(self) -> tuple[float, ...] | None:
-        """Size of a step along each axis of the label image; None if the file does not say."""
-        if self.file.unit is None and all(step == 1 for step in self.file.scale):
-            return None
-        steps = dict(zip(self.file.axes, self.file.scale, strict=True))
-        return tuple(steps.get(letter, 1.0) for letter in self.source.labels_axes)
+from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.io import find_images, read_image
+from napari_ufseg.label_file import InputImage, open_input
 
 
 @dataclass(frozen=True)
@@ -98,31 +69,10 @@ def check_channel_arguments(arguments: Namespace) -> None:
 def load_image(arguments: Namespace, path: Path, spatial_dims: int) -> InputImage:
     """Open and check one image; with --n_channels it is converted, and for that read."""
     check_channel_arguments(arguments)
-    file = open_image(path)
-    axes = _axes_of(file, arguments.axes)
-    source = open_source(
-        file.data,
-        axes=axes,
-        channel_axis=arguments.channel_axis,
-        spatial_dims=spatial_dims,
-        name=f"The image {path}",
-        squeezed=True,
-    )
-    if arguments.n_channels not in (None, source.n_channels):
-        source = _with_channels(source, arguments.n_channels, path)
-    return InputImage(file, source)
-
-
-def _axes_of(file: ImageFile, told: str | None) -> str | None:
-    """What --axes or the file says, one letter for every axis; None if nothing is said of any but Y and X."""
-    shape = file.data.shape
-    if told is None:
-        return None if set(file.axes[:-2]) <= {UNKNOWN} and file.axes[-2:] == "YX" else file.axes
-    n_singles = sum(n == 1 for n in shape)
-    if len(told) == len(shape) - n_singles and len(told) != len(shape):
-        letters = iter(told)
-        return "".join("Q" if n == 1 else next(letters) for n in shape)
-    return told
+    image = open_input(path, spatial_dims, axes=arguments.axes, channel_axis=arguments.channel_axis)
+    if arguments.n_channels not in (None, image.source.n_channels):
+        return replace(image, source=_with_channels(image.source, arguments.n_channels, path))
+    return image
 
 
 def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSource:

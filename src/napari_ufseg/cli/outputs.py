@@ -1,36 +1,17 @@
 """What comes out: where the files go, checked before the work begins, and writing them after it."""
 
 import os
-import tempfile
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from napari_ufseg.cli.inputs import InputImage
 from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.source import ImageSource
-from napari_ufseg.engine.tiling import label_chunks
-from napari_ufseg.io import (
-    LABELS_ENDING,
-    TIFF_SUFFIXES,
-    ZARR_SUFFIX,
-    check_replaceable,
-    create_label_zarr,
-    finish_label_zarr,
-    folder_written_whole,
-    is_zarr,
-    write_labels,
-)
-
-_IN_MEMORY = 2**26  # labels; more of them wait in a file
+from napari_ufseg.io import TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
+from napari_ufseg.label_file import InputImage, label_array, label_names
+from napari_ufseg.label_file import check_writable as check_writable
 
 
 @dataclass(frozen=True)
@@ -95,38 +76,6 @@ def _is_label_name(path: Path) -> bool:
     return path.suffix.lower() in (*TIFF_SUFFIXES, ZARR_SUFFIX)
 
 
-def label_names(inputs: Sequence[Path]) -> list[str]:
-    """``<stem>_labels.tif``, or ``.ome.zarr`` of a Zarr, for each file; equal ones are told apart by suffix or number."""
-    stems = Counter(_stem(path).casefold() for path in inputs)
-    names: list[str] = []
-    for path in inputs:
-        base = _stem(path) if stems[_stem(path).casefold()] == 1 else path.name
-        ending = ".ome.zarr" if path.is_dir() else ".tif"
-        number, name = 1, f"{base}{LABELS_ENDING}{ending}"
-        while name.casefold() in (other.casefold() for other in names):
-            number += 1
-            name = f"{base}_{number}{LABELS_ENDING}{ending}"
-        names.append(name)
-    return names
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".ome")
-
-
-def check_writable(path: Path) -> None:
-    """Raise FileError now if a file (or a Zarr folder) could not be written to `path` later."""
-    if path.suffix.lower() == ZARR_SUFFIX:
-        check_replaceable(path)
-    elif path.is_dir():
-        raise FileError(f"Cannot write {path}: it is a folder.")
-    nearest = next(parent for parent in path.absolute().parents if parent.exists())
-    if not nearest.is_dir():
-        raise FileError(f"Cannot write {path}: {nearest} is not a folder.")
-    if not os.access(nearest, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise FileError(f"Cannot write {path}: there is no permission to write in {nearest}.")
-
-
 @contextmanager
 def label_arrays(paths: Sequence[Path], images: Sequence[InputImage]) -> Iterator[list[Any] | None]:
     """Arrays that take the labels and become files when the block ends well; None without paths.
@@ -137,56 +86,4 @@ def label_arrays(paths: Sequence[Path], images: Sequence[InputImage]) -> Iterato
         yield None
         return
     with ExitStack() as stack:
-        yield [stack.enter_context(_label_array(path, image)) for path, image in zip(paths, images, strict=True)]
-
-
-@contextmanager
-def _label_array(path: Path, image: InputImage) -> Iterator[Any]:
-    source = image.source
-    axes = _axes_of_labels(source, path)
-    about: dict[str, Any] = {"axes": axes, "scale": image.labels_scale, "unit": image.file.unit}
-    if path.suffix.lower() == ZARR_SUFFIX:
-        with folder_written_whole(path) as temporary:
-            yield create_label_zarr(
-                temporary,
-                source.labels_shape,
-                chunks=label_chunks(source.item_shape, source.chunks, len(source.labels_shape)),
-                **about,
-            )
-            finish_label_zarr(temporary)
-    elif prod(source.labels_shape) <= _IN_MEMORY:
-        labels = np.zeros(source.labels_shape, np.uint16)
-        yield labels
-        write_labels(path, labels, **about)
-    else:
-        with _waiting_room(path) as temporary:
-            array = create_label_zarr(
-                temporary,
-                source.labels_shape,
-                chunks=label_chunks(source.item_shape, source.chunks, len(source.labels_shape)),
-                axes=axes,
-            )
-            yield array
-            write_labels(path, array, **about)
-
-
-@contextmanager
-def _waiting_room(path: Path) -> Iterator[Path]:
-    """A hidden Zarr beside `path` that is there during the block only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ufseg-", dir=path.parent) as folder:
-        yield Path(folder) / "labels.zarr"
-
-
-def _axes_of_labels(source: ImageSource, path: Path) -> str:
-    """The axes of a label file: as those of the image, with other series called T or Z."""
-    axes = source.labels_axes
-    for free in "TZ":
-        if "Q" in axes and free not in axes:
-            axes = axes.replace("Q", free, 1)
-    if axes not in ("YX", "ZYX", "TYX", "TZYX"):
-        raise FileError(
-            f"Cannot write {path}: labels with the axes {source.labels_axes} have no place in TIFF or OME-Zarr; "
-            "bring the image into the order TZCYX first."
-        )
-    return axes
+        yield [stack.enter_context(label_array(path, image)) for path, image in zip(paths, images, strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from napari_ufseg._version import __version__
+from napari_ufseg.cli.batch import fill_batch
 from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, options
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.option import Option
@@ -35,7 +36,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser, commands = _build()
     known, unknown = parser.parse_known_args(list(words))
     if known.command is None:
-        raise UsageError("Give a command: segment, predict, info or demo (see ufseg --help).")
+        raise UsageError("Give a command: segment, predict, batch, info or demo (see ufseg --help).")
     if hasattr(known, "inputs") and not any(word.startswith("-") for word in unknown):
         known.inputs, unknown = known.inputs + unknown, []  # argparse stops collecting at the first flag
     if unknown:
@@ -63,6 +64,7 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
     for name, help_line, fill in (
         ("segment", "train on images and write their labels", _fill_segment),
         ("predict", "label further images with a saved model", _fill_predict),
+        ("batch", "label all images of a folder with a saved model", fill_batch),
         ("info", "say what a saved model is", _fill_info),
         ("demo", "segment a sample image", _fill_demo),
     ):
@@ -166,6 +168,12 @@ def _fill_predict(parser: _Parser) -> None:
     _add_inputs(parser, parser)
     _add_labels_output(parser)
     _add_device(parser, parser)
+    parser.flag(
+        parser,
+        "scheduler",
+        metavar="ADDRESS",
+        help="let the workers of this scheduler of dask do the work, for example tcp://host:8786",
+    )
 
 
 def _fill_info(parser: _Parser) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -69,28 +69,62 @@ def learn_brightness(
     ImageError
         If it cannot be read, or holds NaN or infinite values.
     """
-    total = source.n_pixels * source.n_channels
-    ranking = _ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None
-    low, high, strange = np.inf, -np.inf, 0
+    summary = BrightnessSummary.of(source, scaling)
     for item, box in pieces:
         values = source.read(item, box)
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values)
-            strange += int(values.size - finite.sum())
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
-        if ranking is not None:
-            ranking.add(values, box)
+        summary.add(values, box)
         visit(item, box, values)
-    if strange:
-        raise ImageError(
-            f"{source.name} has {strange} values that are NaN or infinite: replace them first, "
-            "for example with numpy.nan_to_num."
-        )
-    if ranking is not None:
-        inner = ranking.percentiles(PERCENTILES)
-        if inner[0] < inner[1]:
-            return Brightness(*inner)
-    return Brightness(low, high)
+    return summary.brightness(source.name)
+
+
+class BrightnessSummary:
+    """What the brightness of an image is learnt from, for some of its pieces; those of all pieces can be merged.
+
+    The brightness is the same in whatever order the pieces come and are merged.
+
+    Parameters
+    ----------
+    ranking : _Counts, _Sample or None
+        What percentiles are taken from; None for the extremes.
+    """
+
+    def __init__(self, ranking: "_Counts | _Sample | None") -> None:
+        self._ranking = ranking
+        self._low, self._high, self._strange = np.inf, -np.inf, 0
+
+    @classmethod
+    def of(cls, source: ImageSource, scaling: str) -> Self:
+        """The summary of no piece yet of an image; `scaling` is as for `learn_brightness`."""
+        total = source.n_pixels * source.n_channels
+        return cls(_ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None)
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        """Take in a piece that was read from a box."""
+        if values.dtype.kind == "f":
+            self._strange += int(values.size - np.isfinite(values).sum())
+        self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
+        if self._ranking is not None:
+            self._ranking.add(values, box)
+
+    def merge(self, other: Self) -> None:
+        """Take in all pieces of another summary of the same image."""
+        self._low, self._high = min(self._low, other._low), max(self._high, other._high)
+        self._strange += other._strange
+        if self._ranking is not None:
+            self._ranking.merge(other._ranking)
+
+    def brightness(self, name: str) -> Brightness:
+        """What becomes 0 and 1; ImageError with the name of the image if values are NaN or infinite."""
+        if self._strange:
+            raise ImageError(
+                f"{name} has {self._strange} values that are NaN or infinite: replace them first, "
+                "for example with numpy.nan_to_num."
+            )
+        if self._ranking is not None:
+            inner = self._ranking.percentiles(PERCENTILES)
+            if inner[0] < inner[1]:
+                return Brightness(*inner)
+        return Brightness(self._low, self._high)
 
 
 def _ranking(dtype: np.dtype[Any], total: int) -> "_Counts | _Sample | None":
@@ -108,6 +142,9 @@ class _Counts:
 
     def add(self, values: npt.NDArray[Any], box: Box) -> None:
         self._counts += np.bincount(values.ravel().astype(np.int64) - self._lowest, minlength=len(self._counts))
+
+    def merge(self, other: Any) -> None:
+        self._counts += other._counts
 
     def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
         ends = self._counts.cumsum()
@@ -131,6 +168,9 @@ class _Sample:
             step = 37 ** (ndim - 1 - axis)  # prime, so that no row or column is favoured
             index = index + (np.arange(a, b) * step).reshape([-1 if i == axis else 1 for i in range(ndim)])
         self._taken.append(values[:, index % self._every == 0].ravel().astype(np.float64))
+
+    def merge(self, other: Any) -> None:
+        self._taken += other._taken
 
     def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
         low, high = np.percentile(np.concatenate(self._taken), wanted)

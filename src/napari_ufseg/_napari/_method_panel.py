@@ -1,0 +1,94 @@
+"""How it is segmented: preset, options and device."""
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_ufseg._napari._controls import ConfigControls, labelled_choice
+from napari_ufseg.engine.config import PRESETS, SegmentationConfig
+from napari_ufseg.engine.threads import DEVICES
+
+
+class MethodPanel(QWidget):
+    """Preset, the most needed options, and device; `advanced` has the others and is laid out by its owner.
+
+    Parameters
+    ----------
+    preset, device : str
+        What it begins with.
+
+    Signals
+    -------
+    changed()
+        Another preset, option or device.
+    """
+
+    changed = Signal()
+
+    def __init__(self, preset: str, device: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._preset = labelled_choice(
+            "Preset", "ufseg.preset", value=preset, choices=tuple(PRESETS), tip="Starting point for all options."
+        )
+        self._device = labelled_choice(
+            "Device",
+            "ufseg.device",
+            value=device,
+            choices=DEVICES,
+            tip="Where to compute; auto takes a GPU if there is one.",
+        )
+        self._reset = QPushButton("Reset to preset")
+        self._reset.setObjectName("ufseg.reset")
+        self._reset.setToolTip("Undo your changes to the options.")
+        self._controls = ConfigControls(SegmentationConfig.preset(preset), self)
+        self.advanced = self._controls.advanced
+        row = QHBoxLayout()
+        row.addWidget(self._preset.native, 1)
+        row.addWidget(self._reset)
+        first, last = QFormLayout(), QFormLayout()
+        first.addRow("Preset", row)
+        last.addRow("Device", self._device.native)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for layout in (first, self._controls.basic, last):
+            column.addLayout(layout)
+        self._preset.changed.connect(self._reset_to_preset)
+        self._reset.clicked.connect(self._reset_to_preset)
+        self._controls.changed.connect(self._on_change)
+        self._device.changed.connect(self._on_change)
+        self._on_change()
+
+    @property
+    def config(self) -> SegmentationConfig:
+        """All options, as the controls show them."""
+        return self._controls.config
+
+    @config.setter
+    def config(self, config: SegmentationConfig) -> None:
+        self._controls.config = config
+
+    @property
+    def preset(self) -> str:
+        """The preset that was chosen last; options may differ from it."""
+        return str(self._preset.value)
+
+    @property
+    def device(self) -> str:
+        """The device that is asked for."""
+        return str(self._device.value)
+
+    @device.setter
+    def device(self, name: str) -> None:
+        self._device.value = name
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Allow or forbid changes of the options, as during a run."""
+        self._controls.set_enabled(enabled)
+
+    def _reset_to_preset(self, *_: object) -> None:
+        self._controls.config = SegmentationConfig.preset(self.preset)
+
+    def _on_change(self, *_: object) -> None:
+        config = self._controls.config
+        unchanged = SegmentationConfig.preset(self.preset, spatial_dims=config.spatial_dims)
+        self._reset.setEnabled(config != unchanged)
+        self.changed.emit()
