@@ -1,9 +1,11 @@
+import errno
+
 import numpy as np
 import pytest
 import torch
 
 from napari_ufseg.engine import errors
-from napari_ufseg.engine.errors import MemoryShortageError, TrainingError, UfsegError, engine_errors
+from napari_ufseg.engine.errors import FileError, MemoryShortageError, TrainingError, UfsegError, engine_errors
 
 
 def kinds(base):
@@ -34,6 +36,8 @@ def test_no_kind_is_a_runtime_error():
         (RuntimeError("size mismatch\nwith a second line"), TrainingError),
         (RuntimeError(), TrainingError),
         (KeyError("x"), TrainingError),
+        (OSError(errno.ENOSPC, "No space left on device"), FileError),
+        (OSError(errno.EIO, "Input/output error"), TrainingError),
         (np.linalg.LinAlgError("singular"), TrainingError),
     ],
     ids=lambda value: getattr(value, "__name__", repr(value)[:40]),

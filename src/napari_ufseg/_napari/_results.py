@@ -155,7 +155,14 @@ class ResultsPanel(QWidget):
 
         self._apply_model.setEnabled(False)
         self._apply_model.setText("Applying...")
-        self._worker = FunctionWorker(_apply, model, parts, [target.out for target in targets], self._gone)
+        worker: list[Any] = []
+        gone = self._gone
+
+        def is_over() -> bool:  # napari asks its workers to end before it goes
+            return gone.is_set() or bool(worker and worker[0].abort_requested)
+
+        self._worker = FunctionWorker(_apply, model, parts, [target.out for target in targets], is_over)
+        worker.append(self._worker)
         self._worker.returned.connect(done)
         self._worker.start()
 
@@ -201,7 +208,7 @@ class ResultsPanel(QWidget):
         return button
 
 
-def _apply(model: "SegmentationModel", parts: Sequence[Part], outs: Sequence[Any], gone: threading.Event) -> str:
+def _apply(model: "SegmentationModel", parts: Sequence[Part], outs: Sequence[Any], is_over: Callable[[], bool]) -> str:
     """The work of the thread; an error comes back as its sentence."""
     from napari_ufseg.engine.device import resolve_device
     from napari_ufseg.engine.labelling import Job, label_images, scan
@@ -212,7 +219,7 @@ def _apply(model: "SegmentationModel", parts: Sequence[Part], outs: Sequence[Any
             jobs = [
                 Job(source, scan(source, model.config.scaling), out) for source, out in zip(sources, outs, strict=True)
             ]
-            for _ in label_images(model, jobs, resolve_device("auto"), stopped=gone.is_set):
+            for _ in label_images(model, jobs, resolve_device("auto"), stopped=is_over):
                 pass
     except UfsegError as error:
         return str(error)

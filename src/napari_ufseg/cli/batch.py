@@ -98,11 +98,11 @@ def _follow(plan: "BatchPlan", rows: "list[FileDone]", *, quiet: bool) -> "tuple
     from tqdm import tqdm
 
     from napari_ufseg.batch import FileProgress, run_batch
-    from napari_ufseg.cli.progress import _bar, _visible, stops_on_ctrl_c
+    from napari_ufseg.cli.progress import is_visible, progress_bar, stops_on_ctrl_c
 
     session: Any = argparse.Namespace(stop=lambda: None)
     layout = "{desc} |{bar:20}| {percentage:3.0f} % {remaining} left"
-    with stops_on_ctrl_c(session) as ctrl_c, _bar(_visible(quiet), total=1.0, bar_format=layout) as bar:
+    with stops_on_ctrl_c(session) as ctrl_c, progress_bar(is_visible(quiet), total=1.0, bar_format=layout) as bar:
         events = run_batch(plan, stopped=lambda: ctrl_c.pressed)
         while True:
             try:

@@ -19,12 +19,13 @@ from napari_ufseg.cli.batch import run_batch_command
 from napari_ufseg.cli.inputs import check_channel_arguments, input_paths, load_image, load_inputs
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs
 from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.cli.progress import follow_labelling, stops_on_ctrl_c, train
+from napari_ufseg.cli.progress import follow_labelling, is_visible, stops_on_ctrl_c, train
 from napari_ufseg.cli.report import Outcome
 from napari_ufseg.cli.results import write_results
 from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, engine_errors
+from napari_ufseg.engine.estimate import estimate_run
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.labelling import Job, Progress, label_images, scan
 from napari_ufseg.engine.model_file import load_model
@@ -62,6 +63,10 @@ def run_segment(arguments: Namespace) -> int:
         from napari_ufseg.cli.show import show_segment
 
         return show_segment(arguments, config, inputs, paths)
+    if is_visible(arguments.quiet):
+        for image in inputs.images:
+            print(f"ufseg: {image.path}: {image.source.words}", file=sys.stderr)
+        print(f"ufseg: {estimate_run(inputs.sources, config, arguments.device, budget).words}", file=sys.stderr)
     with label_arrays(paths.labels, inputs.images) as arrays:
         session = TrainingSession(
             inputs.sources,

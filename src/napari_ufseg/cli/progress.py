@@ -47,9 +47,9 @@ def stops_on_ctrl_c(session: TrainingSession) -> Iterator[CtrlC]:
 
 def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
     """Drain ``session.run()`` with a progress bar on stderr, if that is a terminal and `quiet` is not set."""
-    visible = _visible(quiet)
+    visible = is_visible(quiet)
     run = session.run(every=0.2 if visible else float("inf"))
-    with _bar(visible, total=session.config.epochs, bar_format=_BAR) as bar:
+    with progress_bar(visible, total=session.config.epochs, bar_format=_BAR) as bar:
         words = ""
         while True:
             try:
@@ -66,18 +66,20 @@ def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
 
 def follow_labelling(passes: Iterable[Progress], name: str, *, quiet: bool = False) -> None:
     """Drain `label_images` with a progress bar as that of `train`."""
-    with _bar(
-        _visible(quiet), total=1.0, desc=name, bar_format="{desc} |{bar:20}| {percentage:3.0f} % {remaining} left"
+    with progress_bar(
+        is_visible(quiet), total=1.0, desc=name, bar_format="{desc} |{bar:20}| {percentage:3.0f} % {remaining} left"
     ) as bar:
         for progress in passes:
             bar.update(progress.pixels / progress.total - bar.n)
 
 
-def _visible(quiet: bool) -> bool:
+def is_visible(quiet: bool) -> bool:
+    """Whether somebody reads along in a terminal."""
     return not quiet and sys.stderr.isatty()
 
 
-def _bar(visible: bool, **options: Any) -> Any:
+def progress_bar(visible: bool, **options: Any) -> Any:
+    """A bar of tqdm on stderr, as wide as the terminal."""
     # terminals that do not know their size say 0; tqdm would then show nothing
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80 if visible else None
     return tqdm(disable=not visible, file=sys.stderr, ncols=width, nrows=20, **options)

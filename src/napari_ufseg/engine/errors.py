@@ -4,6 +4,7 @@ None of them derives from RuntimeError: a Qt generator worker swallows that
 kind without a word, so a run that met one would never be seen to end.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,6 +46,7 @@ class UfsegWarning(UserWarning):
 
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @contextmanager
@@ -60,6 +62,8 @@ def engine_errors(doing: str) -> Iterator[None]:
     ------
     MemoryShortageError
         For MemoryError and for torch's out-of-memory errors (a kind of RuntimeError).
+    FileError
+        If a disk is full.
     TrainingError
         For every other exception that is not a `UfsegError` already.
     """
@@ -74,5 +78,7 @@ def engine_errors(doing: str) -> Iterator[None]:
             raise MemoryShortageError(
                 f"{doing} ran out of memory: use a smaller image or fewer features (n_features) and classes (n_classes)."
             ) from error
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise FileError(f"{doing} stopped because the disk is full: make room, or choose another place.") from error
         first_line = text.splitlines()[0] if text else "no further message"
         raise TrainingError(f"{doing} failed: {type(error).__name__}: {first_line}") from error
