@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation from a real window: mid-run, paused, corrected by hand.
+"""Make the pictures of the documentation from a real window: mid-run, paused, corrected by hand, a stack.
 
 Needs a display; on a machine without one: xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QProgressBar, QPushButton
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
 
 import napari
 from napari_ufseg import SegmentationConfig
@@ -71,6 +71,26 @@ def main() -> None:
         QTest.qWait(20)
     QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=middle + type(middle)(90, 30))
     picture("corrected.png")
+    viewer.layers.clear()
+    viewer.open_sample("napari-ufseg", "time_series")
+    viewer.layers.selection.active = viewer.layers["time series"]
+    widget.what = "All planes"
+    widget.config = SegmentationConfig.preset("fast", seed=1)
+    viewer.reset_view()
+    estimate = widget.findChild(QLabel, "ufseg.estimate")
+    wait_until(
+        lambda: (
+            estimate.text().startswith("About") and "12 time points" in widget.findChild(QLabel, "ufseg.words").text()
+        )
+    )
+    QTest.qWait(3000)
+    picture("stack-before.png")
+    results.clear()
+    press("segment")
+    wait_until(lambda: epoch() >= 12)
+    picture("stack.png")
+    press("stop")
+    wait_until(lambda: results)
     viewer.close()
 
 

@@ -41,6 +41,7 @@ class EstimateLine(QLabel):
         self.setToolTip("Measured on a few small training steps on this machine.")
         self._ask = ask
         self._number = 0
+        self._is_held = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET_MILLISECONDS)
@@ -50,14 +51,18 @@ class EstimateLine(QLabel):
     def refresh(self, *_: object) -> None:
         """Estimate anew, once nothing has changed for a moment."""
         self._number += 1
-        self._timer.start()
+        if not self._is_held:
+            self._timer.start()
 
-    def hold(self) -> None:
-        """Forget what was asked, since a run begins."""
-        self._number += 1
+    def hold(self, held: bool) -> None:
+        """Keep the line as it is, since a run has begun; or follow the changes again."""
+        self._is_held = held
         self._timer.stop()
+        self.refresh()
 
     def _begin(self) -> None:
+        if self._is_held:
+            return
         if self._worker is not None:  # one at a time
             self._timer.start()
             return

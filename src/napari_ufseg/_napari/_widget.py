@@ -254,8 +254,8 @@ class SegmentationWidget(QWidget):
             self._source.image.value = active
 
     def _question(self) -> Question | None:
-        """What an estimate is asked for; None if there is nothing to run, or a run has begun."""
-        if self.is_running or not self._source.layers:
+        """What an estimate is asked for; None if there is nothing to run."""
+        if not self._source.layers:
             return None
         sources = [part.source for part in self._source.parts()]
         return Question(sources, self.config, self.device, self._defaults.thread_limit)
@@ -281,7 +281,7 @@ class SegmentationWidget(QWidget):
         self._run_panel.begin(name)
         self._run_panel.follow(run.state)
         self._set_enabled(False)
-        self._estimate.hold()
+        self._estimate.hold(True)
         self._follow_view()
         run.start()
 
@@ -289,6 +289,7 @@ class SegmentationWidget(QWidget):
         self._run_panel.follow(state)
         if state.is_final:
             self._set_enabled(True)
+            self._estimate.hold(False)
 
     def _set_enabled(self, enabled: bool) -> None:
         self._method.set_enabled(enabled)
