@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 from napari_ufseg._napari._controls import labelled_choice
 from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, words_of
 from napari_ufseg.engine.axes import UNKNOWN
+from napari_ufseg.engine.config import SegmentationConfig, option_of
 from napari_ufseg.engine.errors import ImageError
 
 _ROLES = {"choose...": UNKNOWN, "time (T)": "T", "depth (Z)": "Z", "channel (C)": "C", "other": "Q"}
@@ -104,10 +106,15 @@ class SourcePanel(QWidget):
         told = self._told.get(layer, known)
         return told if len(told) == len(known) else known
 
-    def anisotropy(self) -> float:
-        """Step along Z divided by the size of a pixel in the chosen image."""
+    def completed(self, config: SegmentationConfig) -> SegmentationConfig:
+        """The config with the dimensions that are chosen here; for volumes with the image's anisotropy, unless one was set."""
+        config = config.replace(spatial_dims=self.what.spatial_dims)
         image = self.image.value
-        return 1.0 if image is None else anisotropy_of(image, self.axes(image))
+        if config.spatial_dims == 2 or config.anisotropy != 1 or image is None:
+            return config
+        option = option_of("anisotropy")
+        measured = round(anisotropy_of(image, self.axes(image)), 3)
+        return config.replace(anisotropy=float(np.clip(measured, option.minimum, option.maximum)))
 
     def tell_axes(self, layer: Image, axes: str) -> None:
         """Say what the axes of a layer are, as the choices under Axes do."""

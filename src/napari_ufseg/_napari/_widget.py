@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, Qt, Signal
-from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, Signal
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._estimate import EstimateLine, Question
@@ -15,11 +15,12 @@ from napari_ufseg._napari._layers import Part, What
 from napari_ufseg._napari._method_panel import MethodPanel
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
+from napari_ufseg._napari._scroll_column import ScrollColumn
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import SourcePanel
 from napari_ufseg._napari._work import RunPlan, load_heavy_parts
 from napari_ufseg._napari._worker import Lifeline, RunState, TrainingRun
-from napari_ufseg.engine.config import SegmentationConfig, option_of
+from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.source import ImageSource
 
@@ -65,14 +66,7 @@ class SegmentationWidget(QWidget):
     @property
     def config(self) -> SegmentationConfig:
         """All options, as the controls show them; for a volume the anisotropy is the image's unless it was set."""
-        config = self._method.config.replace(spatial_dims=self._source.what.spatial_dims)
-        if config.spatial_dims == 3 and config.anisotropy == 1:
-            option = option_of("anisotropy")
-            assert option.minimum is not None
-            assert option.maximum is not None
-            measured = min(max(round(self._source.anisotropy(), 3), option.minimum), option.maximum)
-            config = config.replace(anisotropy=measured)
-        return config
+        return self._source.completed(self._method.config)
 
     @config.setter
     def config(self, config: SegmentationConfig) -> None:
@@ -188,22 +182,14 @@ class SegmentationWidget(QWidget):
         self.results = ResultsPanel(self._viewer, self._source, self)
         self.folder = FolderPanel(self.results, self)
 
-        content = QWidget()
-        column = QVBoxLayout(content)
         run = self._run_panel
-        for part in (self._source, self._method, self._estimate, self._method.advanced, run.curves, self.results):
-            column.addWidget(part)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidget(content)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._scroll = scroll
+        self._column = ScrollColumn(
+            [self._source, self._method, self._estimate, self._method.advanced, run.curves, self.results]
+        )
         image = QWidget()
         inner = QVBoxLayout(image)
         inner.setContentsMargins(0, 0, 0, 0)
-        inner.addWidget(scroll, 1)
+        inner.addWidget(self._column, 1)
         inner.addWidget(self._run_panel)  # below what scrolls, so that it is always in sight
         tabs = QTabWidget()
         tabs.setObjectName("ufseg.tabs")
@@ -224,7 +210,7 @@ class SegmentationWidget(QWidget):
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self._viewer.dims.events.current_step.connect(self._follow_view)
         self._viewer.camera.events.center.connect(self._follow_view)
-        self._method.advanced.toggled.connect(self._fit_width)
+        self._method.advanced.toggled.connect(self._column.fit_width)
         self.destroyed.connect(self._lifeline.cut)
         self._on_method()
 
@@ -233,14 +219,8 @@ class SegmentationWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None and self.is_running:
             self._close_run("the dock was closed")
         elif event is not None and event.type() == QEvent.Type.Show:
-            self._fit_width()
+            self._column.fit_width()
         return bool(super().event(event))
-
-    def _fit_width(self, *_: object) -> None:
-        """Be as wide as what is unfolded needs, so that nothing must be scrolled sideways."""
-        content, bar = self._scroll.widget(), self._scroll.verticalScrollBar()
-        if content is not None and bar is not None:
-            self._scroll.setMinimumWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
 
     # -- options -----------------------------------------------------------------------------------
 
