@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_ufseg._napari._work import at_most
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 
 if TYPE_CHECKING:
@@ -123,25 +124,21 @@ def _label_folder(plan: "BatchPlan", threads: int, box: _Mailbox) -> None:
 
 
 def _run(plan: "BatchPlan", threads: int, box: _Mailbox) -> None:
-    import torch
-
     from napari_ufseg.batch import FileDone, run_batch
     from napari_ufseg.engine.device import release_memory, resolve_device
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(threads, before))
     events = run_batch(plan, stopped=box.is_cancelled)
     try:
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as end:
-                box.summary = end.value
-                return
-            if isinstance(event, FileDone):
-                box.done.put(event)
-            else:
-                box.progress = event
+        with at_most(threads):
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration as end:
+                    box.summary = end.value
+                    return
+                if isinstance(event, FileDone):
+                    box.done.put(event)
+                else:
+                    box.progress = event
     finally:
-        torch.set_num_threads(before)
         release_memory(resolve_device(plan.device))

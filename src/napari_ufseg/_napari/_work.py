@@ -86,7 +86,7 @@ def _train_session(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome
     from napari_ufseg.engine.device import release_memory, resolve_device
 
     device = resolve_device(plan.device)
-    with _processor, _at_most(plan.threads):
+    with _processor, at_most(plan.threads):
         box.device = _describe(device, torch.get_num_threads())
         try:
             return (yield from _pictures(plan, box))
@@ -125,7 +125,7 @@ def _pictures(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
 
 
 @contextmanager
-def _at_most(threads: int) -> Iterator[None]:
+def at_most(threads: int) -> Iterator[None]:
     """Within the block torch uses no more CPU threads than that; the setting is the process's."""
     import torch
 
@@ -144,7 +144,7 @@ def processor_for_a_moment(threads: int) -> Iterator[bool]:
         yield False
         return
     try:
-        with _at_most(threads):
+        with at_most(threads):
             yield True
     finally:
         _processor.release()
