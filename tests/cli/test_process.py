@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
+from napari_ufseg.cli.progress import follow_labelling
 from napari_ufseg.io import read_labels
 
 from .conftest import QUICK, Done, environment, process
@@ -94,6 +96,27 @@ class Terminal:
             return os.read(self.reader, 65536).decode()
         except OSError:  # what Linux raises when the other end is closed
             return ""
+
+
+def test_nothing_is_written_after_an_end_while_the_bar_is_drawn() -> None:
+    class Interrupting:
+        pixels = 1
+
+        @property
+        def total(self) -> int:  # asked for by the bar, outside the generator
+            raise KeyboardInterrupt
+
+    def writing() -> Generator[Any]:
+        try:
+            yield Interrupting()
+        finally:
+            ended.append(True)
+
+    ended: list[bool] = []
+    with pytest.raises(KeyboardInterrupt) as caught:  # its traceback keeps the frames alive, as in `main`
+        follow_labelling(writing(), "labels")
+    assert ended
+    del caught
 
 
 @posix

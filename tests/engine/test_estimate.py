@@ -12,9 +12,10 @@ from napari_ufseg.engine.estimate import estimate_run
 from napari_ufseg.engine.image import open_sources
 
 MEASURED = """
-import sys, resource
+import sys
 import numpy as np
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.device import peak_memory_bytes
 from napari_ufseg.engine.estimate import estimate_run
 from napari_ufseg.engine.image import open_sources
 from napari_ufseg.engine.session import TrainingSession
@@ -29,7 +30,7 @@ told = estimate_run(sources, config, "cpu", budget)
 session = TrainingSession(sources, config, device="cpu", memory_budget=budget)
 for snapshot in session.run():
     pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / told.memory_bytes, told.is_whole)
+print(peak_memory_bytes(session.device)["process"] / told.memory_bytes, told.is_whole)
 """
 
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +174,7 @@ def _predict_blockwise(
     work = Work.of(model, image.source, image.path, array, arguments.device)
     found: list[Brightness] = []
 
-    def scanned() -> Iterator[Progress]:
+    def scanned() -> Generator[Progress]:
         found.append((yield from scan_blocks(runner, work, image.source)))
 
     with engine_errors("Preparing the image"):

@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -48,8 +48,10 @@ def stops_on_ctrl_c(session: TrainingSession) -> Iterator[CtrlC]:
 def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
     """Drain ``session.run()`` with a progress bar on stderr, if that is a terminal and `quiet` is not set."""
     visible = is_visible(quiet)
-    run = session.run(every=0.2 if visible else float("inf"))
-    with progress_bar(visible, total=session.config.epochs, bar_format=_BAR) as bar:
+    with (
+        closing(session.run(every=0.2 if visible else float("inf"))) as run,
+        progress_bar(visible, total=session.config.epochs, bar_format=_BAR) as bar,
+    ):
         words = ""
         while True:
             try:
@@ -64,11 +66,15 @@ def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
             bar.refresh()
 
 
-def follow_labelling(passes: Iterable[Progress], name: str, *, quiet: bool = False) -> None:
-    """Drain `label_images` with a progress bar as that of `train`."""
-    with progress_bar(
-        is_visible(quiet), total=1.0, desc=name, bar_format="{desc} |{bar:20}| {percentage:3.0f} % {remaining} left"
-    ) as bar:
+def follow_labelling(passes: Generator[Progress, None, Any], name: str, *, quiet: bool = False) -> None:
+    """Drain `label_images` with a progress bar as that of `train`.
+
+    Whatever ends it, nothing is written any more when it returns: Ctrl-C may
+    come while the bar is drawn, and the folder of the labels is removed next.
+    """
+    layout = "{desc} |{bar:20}| {percentage:3.0f} % {remaining} left"
+    bar = progress_bar(is_visible(quiet), total=1.0, desc=name, bar_format=layout)
+    with closing(passes), bar:
         for progress in passes:
             bar.update(progress.pixels / progress.total - bar.n)
 

@@ -4,6 +4,7 @@ import threading
 import time
 import warnings
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -288,20 +289,19 @@ class TrainingSession:
             yield self._snapshot_of_result(segmentation, 0.0)
         start = last_shown = time.perf_counter()
         stopped = self._stop_asked.is_set if stoppable else lambda: False
-        passes = label_images(model, jobs, self.device, first=self._preview.latest, stopped=stopped)
-        progress: Progress | None = None
-        while True:
-            with engine_errors("Labelling"):
-                progress = next(passes, None)
-            if progress is None:
-                break
-            segmentation = replace(segmentation, areas=progress.present, is_complete=progress.pixels == progress.total)
-            now = time.perf_counter()
-            if now - last_shown >= every and not segmentation.is_complete:
-                last_shown = now
-                share = progress.pixels / progress.total
-                yield self._snapshot_of_result(segmentation, share, (now - start) * (1 / share - 1))
-        return segmentation
+        with closing(label_images(model, jobs, self.device, first=self._preview.latest, stopped=stopped)) as passes:
+            while True:
+                with engine_errors("Labelling"):
+                    progress: Progress | None = next(passes, None)
+                if progress is None:
+                    return segmentation
+                whole = progress.pixels == progress.total
+                segmentation = replace(segmentation, areas=progress.present, is_complete=whole)
+                now = time.perf_counter()
+                if now - last_shown >= every and not whole:
+                    last_shown = now
+                    share = progress.pixels / progress.total
+                    yield self._snapshot_of_result(segmentation, share, (now - start) * (1 / share - 1))
 
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):
