@@ -106,7 +106,7 @@ def _labelled(
 ) -> Generator[FileProgress, None, str]:
     """Label one image into its file; returns what is worth knowing of the labels."""
     yield at(0.0)
-    file = open_input(image, plan.model.config.spatial_dims, axes=plan.axes)
+    file = open_input(image, plan.model.config.spatial_dims, axes=plan.axes, level=plan.level)
     plan.model.require_channels(file.source)
     with _no_empty_folders(output.parent), label_array(output, file) as labels:
         tiles = _until(stopped, file.source)

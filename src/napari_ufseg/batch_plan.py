@@ -40,6 +40,8 @@ class BatchPlan:
         What each axis of every image is, one letter for each; by default as each file says.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to compute.
+    level : int
+        Resolution level of every image; 0 is the full one.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class BatchPlan:
     format: Format = "tif"
     axes: str | None = None
     device: str = "auto"
+    level: int = 0
 
     def __post_init__(self) -> None:
         for name, known in (("existing", get_args(Existing)), ("format", get_args(Format))):

@@ -45,6 +45,8 @@ class Work:
         A Zarr array for the labels, in chunks as `label_chunks` says.
     device : str
         As for `resolve_device`.
+    level : int
+        Which resolution level of the image it is.
     """
 
     name: str
@@ -53,12 +55,15 @@ class Work:
     image: Path = field(compare=False)
     labels: Path = field(compare=False)
     device: str = field(compare=False, default="auto")
+    level: int = field(compare=False, default=0)
 
     @classmethod
-    def of(cls, model: SegmentationModel, source: ImageSource, image: Path, labels: Any, device: str) -> Self:
+    def of(
+        cls, model: SegmentationModel, source: ImageSource, image: Path, labels: Any, device: str, level: int = 0
+    ) -> Self:
         """The work of labelling an image file into a Zarr array on disk."""
         folder = Path(labels.store.root).absolute() / labels.path
-        return cls(uuid.uuid4().hex, model, replace(source, data=None), image.absolute(), folder, device)
+        return cls(uuid.uuid4().hex, model, replace(source, data=None), image.absolute(), folder, device, level)
 
 
 def the_work(work: Work) -> Work:
@@ -112,7 +117,8 @@ def _opened(work: Work) -> tuple[FeatureNet, ImageSource, Any]:
 
     require_files(work.image, work.labels)
     network = copy.deepcopy(work.model.network).to(resolve_device(work.device)).eval()
-    return network, replace(work.source, data=open_image(work.image).data), zarr.open_array(work.labels, mode="r+")
+    data = open_image(work.image, work.level).data
+    return network, replace(work.source, data=data), zarr.open_array(work.labels, mode="r+")
 
 
 def require_files(image: Path, labels: Path) -> None:

@@ -61,7 +61,7 @@ class InputImage:
 
 
 def open_input(
-    path: Path, spatial_dims: int, *, axes: str | None = None, channel_axis: int | None = None
+    path: Path, spatial_dims: int, *, axes: str | None = None, channel_axis: int | None = None, level: int = 0
 ) -> InputImage:
     """Open and check an image without reading its pixels (a PNG or JPEG is read).
 
@@ -75,13 +75,15 @@ def open_input(
         What each axis is, if the file should not be asked; axes of length 1 may be left out.
     channel_axis : int, optional
         Which axis holds the channels.
+    level : int
+        Resolution level; 0 is the full one.
 
     Raises
     ------
     FileError, ImageError
         The sentence names the file.
     """
-    file = open_image(path)
+    file = open_image(path, level)
     source = open_source(
         file.data,
         axes=_axes_of(file, axes),

@@ -176,6 +176,21 @@ def read_labelled(path: Path) -> Any:
     return zarr.open_array(path / "0", mode="r")[...]
 
 
+def test_workers_read_the_level_that_was_asked_for(cluster: Cluster, data: Path, tmp_path: Path, ufseg: Ufseg) -> None:
+    random = np.random.default_rng(1)
+    levels = [random.integers(0, 200, shape, np.uint8) for shape in ((80, 120), (40, 60))]
+    group = zarr.create_group(tmp_path / "pyramid.zarr")
+    for number, level in enumerate(levels):
+        group.create_array(str(number), data=level, chunks=(32, 32))
+    paths = [{"path": str(number)} for number in (0, 1)]
+    group.attrs.put({"multiscales": [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": paths}]})
+    job = ["predict", data / "planes.safetensors", tmp_path / "pyramid.zarr", "--level", "1"]
+    out = tmp_path / "labels.ome.zarr"
+    assert ufseg(*job, "-o", out, "--scheduler", cluster.address) == Done(0, f"{out}\n", "")
+    alone = predict(load_model(data / "planes.safetensors"), levels[1], device="cpu")
+    np.testing.assert_array_equal(read_labelled(out), alone)
+
+
 def test_a_volume_scaled_by_percentiles_is_labelled_as_on_local_threads(
     cluster: Cluster, data: Path, tmp_path: Path, ufseg: Ufseg
 ) -> None:

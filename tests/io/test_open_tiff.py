@@ -134,10 +134,10 @@ def test_levels_of_a_pyramid(tmp_path: Path) -> None:
         tiff.write(full[::2, ::2], subfiletype=1, tile=(64, 64))
     assert open_image(tmp_path / "x.ome.tif").scale == (0.25, 0.5)
     half = open_image(tmp_path / "x.ome.tif", level=1)
-    assert (half.n_levels, half.axes, half.scale) == (2, "YX", (0.5, 1))
+    assert (half.n_levels, half.level, half.axes, half.scale) == (2, 1, "YX", (0.5, 1))
     np.testing.assert_array_equal(half.data[...], full[::2, ::2])
     for level in (2, -1):
-        with pytest.raises(FileError, match=r"levels are 0 to 1\.$"):
+        with pytest.raises(FileError, match=r"it has 2 levels, 0 to 1\.$"):
             open_image(tmp_path / "x.ome.tif", level=level)
 
 

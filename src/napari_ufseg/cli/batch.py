@@ -45,6 +45,14 @@ def fill_batch(parser: "_Parser") -> None:
         help="what each axis of every image is, one letter for each: T time, Z depth, C channel, Y row, X column, "
         "Q other, for example TZCYX (default: as each file says)",
     )
+    parser.flag(
+        parser,
+        "level",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which resolution of every image to read: 0, the full one, or a smaller one from 1 on (default: 0)",
+    )
     parser.flag(parser, "device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.flag(parser, "report", metavar="FILE", help="write what became of each image, as .csv or .json")
 
@@ -72,6 +80,7 @@ def run_batch_command(arguments: argparse.Namespace) -> int:
         format=arguments.format,
         axes=arguments.axes,
         device=arguments.device,
+        level=arguments.level,
     )
     rows: list[FileDone] = []
     try:

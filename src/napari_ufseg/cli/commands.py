@@ -171,7 +171,7 @@ def _predict_blockwise(
     """Label an image file into a Zarr array, with tasks that open both by themselves."""
     from napari_ufseg.blockwise import Work, label_blocks, scan_blocks
 
-    work = Work.of(model, image.source, image.path, array, arguments.device)
+    work = Work.of(model, image.source, image.path, array, arguments.device, image.file.level)
     found: list[Brightness] = []
 
     def scanned() -> Generator[Progress]:

@@ -69,7 +69,9 @@ def check_channel_arguments(arguments: Namespace) -> None:
 def load_image(arguments: Namespace, path: Path, spatial_dims: int) -> InputImage:
     """Open and check one image; with --n_channels it is converted, and for that read."""
     check_channel_arguments(arguments)
-    image = open_input(path, spatial_dims, axes=arguments.axes, channel_axis=arguments.channel_axis)
+    image = open_input(
+        path, spatial_dims, axes=arguments.axes, channel_axis=arguments.channel_axis, level=arguments.level
+    )
     if arguments.n_channels not in (None, image.source.n_channels):
         return replace(image, source=_with_channels(image.source, arguments.n_channels, path))
     return image

@@ -138,6 +138,15 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
         metavar="AXIS",
         help="which axis holds the channels, for example 0 for (C, Y, X)",
     )
+    parser.flag(
+        group,
+        "level",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which resolution of a pyramid to read: 0, the full one, or a smaller one from 1 on; the labels get its "
+        "size and scale (default: 0)",
+    )
 
 
 def _add_outputs(parser: _Parser) -> None:

@@ -61,6 +61,7 @@ def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs
         ],
         "n_channels": inputs.sources[0].n_channels,
         "channel_axis": arguments.channel_axis,
+        "level": arguments.level,
         "scribbles": inputs.scribble_paths,
         "preset": arguments.preset,
         "config": result.config.to_dict(),

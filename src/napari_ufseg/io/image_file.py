@@ -46,6 +46,8 @@ class ImageFile:
         Unit of the axes of space, as ``"µm"``; None if not known.
     n_levels : int
         Resolution levels in the file; 1 if it holds no pyramid.
+    level : int
+        Which of them `data` is; 0 is the full one.
     """
 
     path: Path
@@ -54,3 +56,4 @@ class ImageFile:
     scale: tuple[float, ...]
     unit: str | None = None
     n_levels: int = 1
+    level: int = 0

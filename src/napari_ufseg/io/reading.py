@@ -50,7 +50,8 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> ImageFile:
         else:
             image = open_picture(file)
     if not 0 <= level < image.n_levels:
-        raise FileError(f"{file} has no resolution level {level}: its levels are 0 to {image.n_levels - 1}.")
+        there = "only one, level 0" if image.n_levels == 1 else f"{image.n_levels} levels, 0 to {image.n_levels - 1}"
+        raise FileError(f"{file} has no resolution level {level}: it has {there}.")
     return image
 
 

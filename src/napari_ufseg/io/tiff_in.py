@@ -34,7 +34,7 @@ def open_tiff(file: Path, level: int) -> ImageFile:
             steps.get(axis, 1.0) * (full / size if axis in "ZYX" and size else 1.0)
             for axis, full, size in zip(axes, series.shape, data.shape, strict=True)
         )
-        return ImageFile(file, data, axes, tuple(scale), unit, len(series.levels))
+        return ImageFile(file, data, axes, tuple(scale), unit, len(series.levels), level)
     except BaseException:
         tiff.close()
         raise

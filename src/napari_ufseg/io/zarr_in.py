@@ -49,7 +49,7 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     factors = _factors(metadata, array.ndim) * _factors(datasets[level], array.ndim)
     axes = "".join(map(_letter, described))
     scale, unit = _scale(axes, described, factors.tolist())
-    return ImageFile(folder, array, axes, scale, unit, len(datasets))
+    return ImageFile(folder, array, axes, scale, unit, len(datasets), level)
 
 
 def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
