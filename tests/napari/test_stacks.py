@@ -132,6 +132,21 @@ def test_channels_are_used_together_and_are_no_axis_of_the_labels(bare, stack, a
         assert layer.get_value(point[-layer.ndim :], world=True) == expected[plane, 10, 20]
 
 
+@pytest.mark.parametrize(("names", "planes"), [("cyx", ()), ("ctzyx", (2, 2))])
+def test_the_labels_of_channels_in_front_lie_over_the_image_in_flat_images_and_series_of_volumes(
+    bare, stack, names, planes
+):
+    image = np.broadcast_to(stack[: 2 * len(planes) or 1].reshape(1, *planes, 40, 48), (3, *planes, 40, 48)).copy()
+    image[1] //= 2
+    scale = (1, 7, 3, 2, 2)[-image.ndim :]
+    layer = bare.viewer.add_image(image, name="stack", axis_labels=tuple(names), scale=scale)
+    choose(bare, "what", "All planes")
+    bare.segment_to_end()
+    labels = classes_of(bare)
+    np.testing.assert_array_equal(labels.data, segment(image, QUICK, axes=names.upper(), device="cpu").labels)
+    np.testing.assert_allclose(labels.extent.world, layer.extent.world[:, 1:])
+
+
 def test_selected_images_of_three_sizes_are_trained_jointly(bare, picture):
     images = {"a": picture, "b": picture[:20], "c": picture[:, :30]}
     layers = [bare.viewer.add_image(image, name=name) for name, image in images.items()]

@@ -245,7 +245,11 @@ def _geometry(layer: Image, kept: list[int], stretched: int | None, start: list[
     if len(kept) < layer.ndim:
         inner = Affine(linear_matrix=placed.linear_matrix[np.ix_(kept, kept)], translate=corner)
         rows = [*kept, layer.ndim]
-        turn: dict[str, Any] = {"scale": inner.scale, "rotate": inner.rotate, "shear": inner.shear}
+        n_shears = len(kept) * (len(kept) - 1) // 2
+        shear = (
+            inner.shear if len(inner.shear) == n_shears else np.zeros(n_shears)
+        )  # of a diagonal napari gives too few
+        turn: dict[str, Any] = {"scale": inner.scale, "rotate": inner.rotate, "shear": shear}
         affine = affine[np.ix_(rows, rows)]
     else:
         turn = {"scale": scale, "rotate": layer.rotate, "shear": layer.shear}
