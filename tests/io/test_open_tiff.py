@@ -162,3 +162,20 @@ def test_what_is_no_image_is_one_sentence(name: str, tmp_path: Path) -> None:
         open_image(tmp_path / name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "is_rgb"),
+    [
+        (RGB, {"photometric": "rgb"}, True),
+        (np.moveaxis(RGB, 2, 0), {"photometric": "rgb", "planarconfig": "separate"}, True),
+        (RGB, {"photometric": "minisblack", "planarconfig": "contig"}, False),
+        (np.moveaxis(RGB, 2, 0), {"imagej": True, "metadata": {"axes": "CYX"}}, False),
+    ],
+)
+def test_colour_is_told_from_other_channels(
+    array: npt.NDArray[Any], options: dict[str, Any], is_rgb: bool, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", array, **options)
+    image = open_image(tmp_path / "x.tif")
+    assert ("C" in image.axes, image.is_rgb, image.is_labels) == (True, is_rgb, False)

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io import open_image, read_image
+from napari_ufseg.io import label_images_of, open_image, read_image
 
 IMAGE = np.arange(2 * 3 * 64 * 48, dtype=np.uint16).reshape(2, 3, 64, 48)
 AXES = [
@@ -122,3 +122,16 @@ def test_what_is_no_image_is_one_sentence(kind: str, sentence: str, tmp_path: Pa
         open_image(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_label_images_are_found_and_told_from_images(zarr_format: Any, tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "x.zarr" / "0", zarr_format)  # as bioformats2raw does
+    zarr.create_group(tmp_path / "x.zarr", zarr_format=zarr_format)
+    labels = zarr.create_group(tmp_path / "x.zarr" / "0" / "labels", zarr_format=zarr_format)
+    listed = {"labels": ["cells"]}
+    labels.attrs.put({"ome": listed} if zarr_format == 3 else listed)
+    write_ome_zarr(tmp_path / "x.zarr" / "0" / "labels" / "cells", zarr_format)
+    assert label_images_of(tmp_path / "x.zarr") == [tmp_path / "x.zarr" / "0" / "labels" / "cells"]
+    assert label_images_of(tmp_path / "x.zarr" / "0" / "labels" / "cells") == []
+    assert not open_image(tmp_path / "x.zarr").is_labels

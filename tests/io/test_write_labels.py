@@ -42,6 +42,7 @@ def test_round_trip(name: str, axes: str, tmp_path: Path) -> None:
     labels, scale = BY_AXES[axes], tuple(STEPS[axis] for axis in axes)
     write_labels(tmp_path / name, labels, axes=axes, scale=scale, unit="µm")
     image = open_image(tmp_path / name)
+    assert (image.is_labels, image.is_rgb) == (True, False)
     assert (image.axes, image.unit, image.data.dtype) == (axes, "µm", np.uint16)
     assert image.scale == pytest.approx(scale)
     np.testing.assert_array_equal(image.data[...], labels)

@@ -111,7 +111,7 @@ class ClassesLayer:
 
     def _new_layer(self) -> Labels:
         layer: Labels = self._viewer.add_labels(
-            self._data, name=self._name, opacity=0.5, colormap=_colormap(), multiscale=False, **self._geometry
+            self._data, name=self._name, opacity=0.5, colormap=class_colormap(), multiscale=False, **self._geometry
         )
         layer.n_edit_dimensions = self._n_edit_dimensions
         return layer
@@ -142,7 +142,7 @@ def _axes_of_labels(part: Part) -> str:
     return "".join(letters)
 
 
-def _colormap() -> CyclicLabelColormap:
+def class_colormap() -> CyclicLabelColormap:
     """Colours that depend on the label alone; the first entry is the background."""
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 3)), class_colours()]))
 

@@ -5,7 +5,8 @@ from napari_ufseg.io.folders import ZARR_SUFFIX, check_replaceable, folder_writt
 from napari_ufseg.io.image_file import ImageFile, LazyArray
 from napari_ufseg.io.label_zarr import create_label_array, create_label_zarr, finish_label_zarr
 from napari_ufseg.io.labels_out import write_labels
-from napari_ufseg.io.reading import open_image, read_image, read_labels, readable
+from napari_ufseg.io.reading import label_images_of, open_image, read_image, read_labels, readable
+from napari_ufseg.io.units import length_name
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -21,6 +22,8 @@ __all__ = [
     "finish_label_zarr",
     "folder_written_whole",
     "is_zarr",
+    "label_images_of",
+    "length_name",
     "open_image",
     "read_image",
     "read_labels",

@@ -48,6 +48,10 @@ class ImageFile:
         Resolution levels in the file; 1 if it holds no pyramid.
     level : int
         Which of them `data` is; 0 is the full one.
+    is_rgb : bool
+        The file says that its channels are red, green and blue, and perhaps opacity.
+    is_labels : bool
+        The file says that its values are labels.
     """
 
     path: Path
@@ -57,3 +61,5 @@ class ImageFile:
     unit: str | None = None
     n_levels: int = 1
     level: int = 0
+    is_rgb: bool = False
+    is_labels: bool = False

@@ -15,7 +15,7 @@ from napari_ufseg.io.folders import is_zarr
 from napari_ufseg.io.image_file import ImageFile
 from napari_ufseg.io.picture import open_picture
 from napari_ufseg.io.tiff_in import open_tiff, read_tiff
-from napari_ufseg.io.zarr_in import open_zarr
+from napari_ufseg.io.zarr_in import label_folders, open_zarr
 
 
 def open_image(path: str | os.PathLike[str], level: int = 0) -> ImageFile:
@@ -53,6 +53,20 @@ def open_image(path: str | os.PathLike[str], level: int = 0) -> ImageFile:
         there = "only one, level 0" if image.n_levels == 1 else f"{image.n_levels} levels, 0 to {image.n_levels - 1}"
         raise FileError(f"{file} has no resolution level {level}: it has {there}.")
     return image
+
+
+def label_images_of(path: str | os.PathLike[str]) -> list[Path]:
+    """The label images that an OME-Zarr image brings along, each for `open_image`; none for any other file.
+
+    Raises
+    ------
+    FileError
+        If there is no such image, or it is damaged.
+    """
+    folder = Path(path)
+    check_is_image(folder)
+    with readable(folder):
+        return label_folders(folder) if folder.is_dir() else []
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:

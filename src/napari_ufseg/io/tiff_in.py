@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tifffile
 
 from napari_ufseg.io.image_file import ImageFile, LazyArray
+from napari_ufseg.io.tiff_out import LABELS_SOFTWARE
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 
@@ -34,7 +35,8 @@ def open_tiff(file: Path, level: int) -> ImageFile:
             steps.get(axis, 1.0) * (full / size if axis in "ZYX" and size else 1.0)
             for axis, full, size in zip(axes, series.shape, data.shape, strict=True)
         )
-        return ImageFile(file, data, axes, tuple(scale), unit, len(series.levels), level)
+        about = {"is_rgb": _is_rgb(series), "is_labels": series.keyframe.software == LABELS_SOFTWARE}
+        return ImageFile(file, data, axes, tuple(scale), unit, len(series.levels), level, **about)
     except BaseException:
         tiff.close()
         raise
@@ -77,6 +79,12 @@ def _axes(axes: str, ndim: int) -> str:
     if "C" not in axes:
         axes = axes.replace("S", "C")
     return "".join(axis if axis in "TZCYX" else "?" for axis in axes)
+
+
+def _is_rgb(series: tifffile.TiffPageSeries) -> bool:
+    colours = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+    n_samples = dict(zip(series.axes, series.shape, strict=False)).get("S")
+    return "C" not in series.axes and n_samples in (3, 4) and series.keyframe.photometric in colours
 
 
 def _steps(tiff: tifffile.TiffFile, kind: str) -> tuple[dict[str, float], str | None]:

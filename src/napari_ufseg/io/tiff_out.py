@@ -11,6 +11,7 @@ import tifffile
 from napari_ufseg.io.label_grid import LabelGrid
 from napari_ufseg.io.units import in_ascii, length_name
 
+LABELS_SOFTWARE = "napari-ufseg labels"  # in the tag Software, by which the file is known as labels
 LARGEST_TIFF = 2**32 - 2**25  # bytes of pixels before compression; the rest of 4 GB is for what else the file holds
 
 
@@ -37,6 +38,7 @@ def write_tiff(temporary: Path, planes: Iterator[npt.NDArray[np.uint16]], grid: 
         dtype=np.uint16,
         photometric="minisblack",
         compression="zlib",
+        software=LABELS_SOFTWARE,
         bigtiff=big,
         **(_ome(grid) if ome or big else _imagej(grid)),
     )

@@ -5,6 +5,7 @@ other programs break most often (order of the axes, versions) do not matter here
 """
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,27 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     factors = _factors(metadata, array.ndim) * _factors(datasets[level], array.ndim)
     axes = "".join(map(_letter, described))
     scale, unit = _scale(axes, described, factors.tolist())
-    return ImageFile(folder, array, axes, scale, unit, len(datasets), level)
+    is_labels = "image-label" in _ome(group) and array.dtype.kind in "bui"
+    return ImageFile(folder, array, axes, scale, unit, len(datasets), level, is_labels=is_labels)
+
+
+def label_folders(folder: Path) -> list[Path]:
+    """The label images that an OME-Zarr image brings along; none for a plain array.
+
+    Raises
+    ------
+    FileError
+        As for `open_zarr`.
+    """
+    import zarr
+
+    node = zarr.open(folder, mode="r")
+    if isinstance(node, zarr.Array):
+        return []
+    image, _ = _first_image(folder, node)
+    labels = image.get("labels")
+    names = _ome(labels).get("labels", []) if isinstance(labels, zarr.Group) else []
+    return [folder / image.path / "labels" / str(name) for name in names]
 
 
 def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
@@ -109,5 +130,5 @@ def _scale(
             factor *= seconds(name)
         elif axis in "ZYX":
             factor *= length_ratio(length_unit(name), unit)
-        scale.append(float(factor))
+        scale.append(float(factor) if isfinite(factor) and factor > 0 else 1.0)
     return tuple(scale), unit
