@@ -123,6 +123,7 @@ class RunPanel(QWidget):
 
     def fail(self, message: str) -> None:
         """Show why a run ended without a result."""
+        self.progress.setRange(0, max(1, self.progress.maximum()))
         self.progress.setFormat("no result")
         self.status.setText(message)
 

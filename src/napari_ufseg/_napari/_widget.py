@@ -8,24 +8,24 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._estimate import EstimateLine, Question
 from napari_ufseg._napari._folder_panel import FolderPanel
-from napari_ufseg._napari._layers import Part, What
+from napari_ufseg._napari._layers import What
+from napari_ufseg._napari._live_run import LiveRun
 from napari_ufseg._napari._method_panel import MethodPanel
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._scroll_column import ScrollColumn
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import SourcePanel
-from napari_ufseg._napari._work import RunPlan, load_heavy_parts
-from napari_ufseg._napari._worker import Lifeline, RunState, TrainingRun
+from napari_ufseg._napari._work import load_heavy_parts
+from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.source import ImageSource
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.results import Segmentation, Snapshot
+    from napari_ufseg.engine.results import Segmentation
 
 
 class SegmentationWidget(QWidget):
@@ -52,9 +52,7 @@ class SegmentationWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._defaults = user_defaults()
-        self._lifeline = Lifeline()
-        self._layers: list[ClassesLayer] = []
-        self._parts: list[Part] = []
+        self._run = LiveRun(napari_viewer, self)
         self._build()
         self._connect()
         self.reset_choices()
@@ -86,8 +84,7 @@ class SegmentationWidget(QWidget):
     @property
     def is_running(self) -> bool:
         """Whether a run is under way (paused ones count)."""
-        run = self._lifeline.run
-        return run is not None and not run.state.is_final
+        return self._run.is_running
 
     @property
     def what(self) -> str:
@@ -137,36 +134,26 @@ class SegmentationWidget(QWidget):
                 if source.series_shape:
                     self._source.what = What.PLANES
             parts = self._source.parts(layers)
-            self._parts, self._layers = parts, [ClassesLayer(self._viewer, part) for part in parts]
-            config = self.config
+            self._run_panel.begin(", ".join(part.title for part in parts))
+            self._run.start(
+                parts,
+                self._method.preset,
+                config=self.config,
+                scribbles=scribbles,
+                device=self.device,
+                threads=self._defaults.thread_limit,
+                every=1 / self._defaults.pictures_per_second,
+            )
         except UfsegError as error:
             self._report_failure(str(error))
-            return
-        plan = RunPlan(
-            sources=[part.source for part in parts],
-            config=config,
-            outs=[layer.out for layer in self._layers],
-            scribbles=scribbles,
-            device=self.device,
-            threads=self._defaults.thread_limit,
-            every=1 / self._defaults.pictures_per_second,
-        )
-        self._start(plan, ", ".join(part.title for part in parts))
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
-        run = self._lifeline.run
-        if run is None:
-            return
-        if run.state is RunState.PAUSED:
-            run.resume()
-        else:
-            run.pause()
+        self._run.pause_or_resume()
 
     def stop(self) -> None:
         """End the run and keep its labels."""
-        if self._lifeline.run is not None:
-            self._lifeline.run.stop()
+        self._run.stop()
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
@@ -207,17 +194,20 @@ class SegmentationWidget(QWidget):
         self._run_panel.pause_clicked.connect(self.pause_or_resume)
         self._run_panel.stop_clicked.connect(self.stop)
         self._viewer.layers.selection.events.active.connect(self._follow_active_layer)
-        self._viewer.layers.events.removed.connect(self._on_layer_removed)
-        self._viewer.dims.events.current_step.connect(self._follow_view)
-        self._viewer.camera.events.center.connect(self._follow_view)
+        run = self._run
+        run.state_changed.connect(self._on_state)
+        run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
+        run.finished.connect(self._on_finished)
+        run.failed.connect(self._report_failure)
+        run.warned.connect(show_warning)
+        run.closed.connect(lambda why: self._run_panel.fail(f"The run was stopped because {why}."))
         self._method.advanced.toggled.connect(self._column.fit_width)
-        self.destroyed.connect(self._lifeline.cut)
         self._on_method()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None and self.is_running:
-            self._close_run("the dock was closed")
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._run.close("the dock was closed")
         elif event is not None and event.type() == QEvent.Type.Show:
             self._column.fit_width()
         return bool(super().event(event))
@@ -240,99 +230,21 @@ class SegmentationWidget(QWidget):
         sources = [part.source for part in self._source.parts()]
         return Question(sources, self.config, self.device, self._defaults.thread_limit)
 
-    def _follow_view(self, _: Any = None) -> None:
-        """Let the run show the plane that the user looks at."""
-        run = self._lifeline.run
-        if run is None or run.state.is_final:
-            return
-        point, centre = tuple(self._viewer.dims.point), tuple(self._viewer.camera.center)
-        for number, part in enumerate(self._parts):
-            run.look_at(number, *part.view(point, centre))
-
     # -- the run -----------------------------------------------------------------------------------
-
-    def _start(self, plan: RunPlan, name: str) -> None:
-        run = self._lifeline.run = TrainingRun(plan, self)
-        run.state_changed.connect(self._on_state)
-        run.updated.connect(self._on_snapshot)
-        run.finished.connect(self._on_finished)
-        run.failed.connect(self._on_failed)
-        run.warned.connect(show_warning)
-        self._run_panel.begin(name)
-        self._run_panel.follow(run.state)
-        self._set_enabled(False)
-        self._estimate.hold(True)
-        self._follow_view()
-        run.start()
 
     def _on_state(self, state: RunState) -> None:
         self._run_panel.follow(state)
-        if state.is_final:
-            self._set_enabled(True)
-            self._estimate.hold(False)
-
-    def _set_enabled(self, enabled: bool) -> None:
-        self._method.set_enabled(enabled)
-        self._source.set_enabled(enabled)
-
-    def _on_snapshot(self, snapshot: "Snapshot") -> None:
-        for layer, labels, index in zip(self._layers, snapshot.labels, snapshot.index, strict=True):
-            if snapshot.labelled is None:
-                layer.show(labels, index)
-            else:  # they stand in the layer's array already
-                layer.show()
-        assert self._lifeline.run is not None
-        self._run_panel.update_from(snapshot, self._lifeline.run.device)
+        for panel in (self._method, self._source):
+            panel.set_enabled(state.is_final)
+        self._estimate.hold(not state.is_final)
 
     def _on_finished(self, segmentation: "Segmentation") -> None:
-        for layer in self._layers:
-            layer.show()
-        self._release(
-            stop_reason=str(segmentation.stop_reason), epochs=len(segmentation.history), device=segmentation.device
-        )
         self.results.model = segmentation.model
-        self.results.labels_layer = self._layers[0].layer
-        n_classes = len(segmentation.areas)
-        assert self._lifeline.run is not None
-        self._run_panel.end(segmentation, n_classes, self._lifeline.run.device)
+        self.results.labels_layer = self._run.layers[0].layer
+        self._run_panel.end(segmentation, len(segmentation.areas), self._run.device)
         self.run_finished.emit(segmentation)
-
-    def _on_failed(self, message: str) -> None:
-        self._release(stop_reason="failed")
-        self._report_failure(message)
 
     def _report_failure(self, message: str) -> None:
         self._run_panel.fail(message)
         show_error(message)
         self.run_failed.emit(message)
-
-    def _on_layer_removed(self, event: Any) -> None:
-        if not self.is_running:
-            return
-        for layer in self._layers:
-            layer.notice_removal()
-        if any(layer.layer == event.value for layer in self._layers):
-            self._close_run("its Labels layer was removed", wait=False)
-
-    def _close_run(self, why: str, *, wait: bool = True) -> None:
-        run = self._lifeline.run
-        assert run is not None
-        run.abandon()
-        if wait:
-            run.wait()
-        self._release(stop_reason="stopped")
-        self._run_panel.fail(f"The run was stopped because {why}.")
-
-    def _release(self, **about: Any) -> None:
-        """Make the Labels layers ordinary ones, with a record of how they came about."""
-        from napari_ufseg.engine.provenance import versions
-
-        config = self._lifeline.run.plan.config if self._lifeline.run else self._method.config
-        record = {
-            "config": config.to_dict(),
-            "preset": self._method.preset,
-            "seed": config.seed,
-            "versions": versions(),
-        }
-        for layer in self._layers:
-            layer.release({**record, **about})
