@@ -78,12 +78,6 @@ def test_colour_images_are_trained_on_their_colours_without_opacity(dock, pictur
     )
 
 
-def test_multiscale_images_are_segmented_at_full_resolution(dock, picture):
-    dock.viewer.add_image([picture, picture[::2, ::2]], name="pyramid", multiscale=True)
-    dock.segment_to_end()
-    assert classes_of(dock, "pyramid classes").data.shape == picture.shape
-
-
 def test_live_labels_are_not_paintable_and_the_finished_layer_is(dock):
     layer = dock.start_endless()
     assert layer.name == "cells classes"

@@ -186,12 +186,6 @@ def test_the_labels_of_a_lazy_stack_lie_on_disk_and_can_be_painted_on(bare, stac
     np.testing.assert_array_equal(layer.data[:], expected)
 
 
-def test_a_multiscale_image_is_taken_at_full_resolution(bare, picture):
-    bare.viewer.add_image([picture, picture[::2, ::2]], name="stack", multiscale=True)
-    bare.segment_to_end()
-    np.testing.assert_array_equal(classes_of(bare).data, segment(picture, QUICK, device="cpu").labels)
-
-
 def test_a_model_is_applied_to_all_planes_and_the_labels_are_saved_with_their_axes(bare, stack, tmp_path):
     bare.viewer.add_image(
         stack, name="stack", axis_labels=("t", "y", "x"), scale=(1, 0.5, 0.5), units=("s", "um", "um")
@@ -216,3 +210,13 @@ def test_a_model_for_planes_is_not_applied_to_a_volume(bare, stack, notices):
     choose(bare, "what", "Volume (3D)")
     bare.click("apply_model")
     assert "trained with 2 dimensions" in notices[-1].message
+
+
+@pytest.mark.parametrize(("names", "n_axes"), [(("c", "y", "x"), 2), (("c", "t", "z", "y", "x"), 4)])
+def test_channels_in_front_of_any_number_of_axes(bare, picture, names, n_axes):
+    image = np.stack([picture, 255 - picture]).reshape(2, *(1,) * (n_axes - 2), *picture.shape)
+    bare.viewer.add_image(image, name="stack", axis_labels=names, scale=(1,) * (n_axes - 1) + (2, 3))
+    bare.segment_to_end()
+    layer = classes_of(bare)
+    assert layer.data.shape == image.shape[1:]
+    np.testing.assert_array_equal(layer.scale[-2:], (2, 3))

@@ -48,7 +48,12 @@ class ClassesLayer:
         self._name = f"{part.layer.name} classes"
         self._geometry = part.geometry
         self._n_edit_dimensions = part.source.spatial_dims
-        self._about = {"source": part.layer.name, "plane": list(part.index), "axes": _axes_of_labels(part)}
+        self._about = {
+            "source": part.layer.name,
+            "plane": list(part.index),
+            "axes": _axes_of_labels(part),
+            "level": part.level,
+        }
         self._another_layer_went = False
         self.folder: Path | None = None
         self._data = self._new_data(part)

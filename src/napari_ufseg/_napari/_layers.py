@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari.layers import Image
 from napari.utils.transforms import Affine
 
+from napari_ufseg._napari._levels import in_full, in_level, pixels_of, ratio_of
 from napari_ufseg.engine.axes import UNKNOWN, describe
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.source import ImageSource, open_source
@@ -50,6 +51,8 @@ class Part:
         Axes of the Labels layer that have length 1 there and are not in the labels of `source`.
     geometry : dict
         The arguments that put the Labels layer exactly over the image.
+    level : int
+        The resolution of the image; 0 is the full one.
     """
 
     layer: Image
@@ -57,6 +60,7 @@ class Part:
     index: tuple[int, ...]
     singles: tuple[int, ...]
     geometry: dict[str, Any]
+    level: int = 0
 
     @property
     def labels_shape(self) -> tuple[int, ...]:
@@ -75,8 +79,7 @@ class Part:
     @property
     def is_lazy(self) -> bool:
         """Whether the pixels are not in memory."""
-        data = self.layer.data[0] if self.layer.multiscale else self.layer.data
-        return not isinstance(data, np.ndarray)
+        return not isinstance(pixels_of(self.layer, self.level), np.ndarray)
 
     def target(self, labels: Any) -> Any:
         """The data of the Labels layer as an array of the shape of the labels of `source`."""
@@ -87,7 +90,7 @@ class Part:
     def view(self, point: Sequence[float], centre: Sequence[float]) -> tuple[int, tuple[float, ...]]:
         """The item that is shown at a world position, and the pixel at the centre of the canvas."""
         middle = [*point[: len(point) - 2], *centre[-2:]]
-        pixel = self.layer.world_to_data(middle[-self.layer.ndim :])
+        pixel = in_level(self.layer.world_to_data(middle[-self.layer.ndim :]), ratio_of(self.layer, self.level))
         if self.index:
             return 0, (float(pixel[-2]), float(pixel[-1]))
         sizes = zip(self.source.series_axes, self.source.series_shape, strict=True)
@@ -130,46 +133,48 @@ def axes_of(layer: Image) -> str:
     letters = [_LETTERS.get(name, UNKNOWN) for name in names]
     if letters[-2:] == [UNKNOWN, UNKNOWN]:
         letters[-2:] = ["Y", "X"]
-    full = _data_of(layer)
-    letters = ["Q" if letter == UNKNOWN and n == 1 else letter for letter, n in zip(letters, full.shape, strict=False)]
+    shape = pixels_of(layer).shape
+    letters = ["Q" if letter == UNKNOWN and n == 1 else letter for letter, n in zip(letters, shape, strict=False)]
     return "".join(letters) + ("C" if layer.rgb else "")
 
 
-def words_of(layer: Image, axes: str, what: What) -> str:
-    """The layer in words, for example ``48 time points of 130 x 130, 1 channel``."""
-    shape = list(_data_of(layer).shape)
+def words_of(layer: Image, axes: str, what: What, level: int = 0) -> str:
+    """A level of the layer in words, for example ``48 time points of 130 x 130, 1 channel``."""
+    shape = list(pixels_of(layer, level).shape)
     if layer.rgb:
         shape[-1] = 3
     return describe(shape, axes, what.spatial_dims)
 
 
-def part_of(layer: Image, axes: str, what: What, point: Sequence[float]) -> Part:
+def part_of(layer: Image, axes: str, what: What, point: Sequence[float], level: int = 0) -> Part:
     """What of a layer is to be segmented.
 
     Parameters
     ----------
     layer : napari.layers.Image
-        Lazy and multiscale ones are taken at full resolution.
+        In memory or lazy.
     axes : str
         A letter for each axis of its data; ``?`` is allowed for the current plane.
     what : What
         One plane, every plane, or volumes.
     point : sequence of float
         ``viewer.dims.point``; says which plane is the current one.
+    level : int
+        The resolution, if the layer is a multiscale one.
 
     Raises
     ------
     ImageError
         If an axis is not known, or the layer can't be used.
     """
-    data = _data_of(layer)
+    data = pixels_of(layer, level)
     if layer.rgb and data.shape[-1] > 3:
         data = sliced(data, (..., slice(0, 3)))  # the fourth is opacity
     name = f"The layer {str(layer.name)!r}"
     index: tuple[int, ...] = ()
     letters = axes
     if what is What.PLANE:
-        position = np.clip(_position(layer, point), 0, np.array(data.shape[: layer.ndim]) - 1)
+        position = np.clip(_position(layer, point, level), 0, np.array(data.shape[: layer.ndim]) - 1)
         series = [i for i, letter in enumerate(axes) if letter not in "CYX"]
         index = tuple(int(position[i]) for i in series)
         data = sliced(data, tuple(int(position[i]) if i in series else slice(None) for i in range(data.ndim)))
@@ -185,29 +190,26 @@ def part_of(layer: Image, axes: str, what: What, point: Sequence[float]) -> Part
     singles = tuple(
         place for place, axis in enumerate(kept) if axis == stretched or (what is What.PLANE and axes[axis] not in "YX")
     )
-    return Part(layer, source, index, singles, _geometry(layer, kept, stretched, data_index(axes, layer.ndim, index)))
+    start = data_index(axes, layer.ndim, index)
+    return Part(layer, source, index, singles, _geometry(layer, kept, stretched, start, level), level)
 
 
 def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:
-    """The pixel, along every axis of a layer, where the labels begin."""
+    """The pixel of a level, along every axis of a layer, where the labels begin."""
     steps = iter(index)
     return [float(next(steps, 0)) if axes[i] not in "CYX" else 0.0 for i in range(ndim)]
 
 
-def anisotropy_of(layer: Image, axes: str) -> float:
-    """Step along Z divided by the size of a pixel; 1 without a Z axis."""
+def anisotropy_of(layer: Image, axes: str, level: int = 0) -> float:
+    """Step along Z divided by the size of a pixel of a level; 1 without a Z axis."""
     if "Z" not in axes:
         return 1.0
-    scale = np.abs(layer.scale)
+    scale = np.abs(layer.scale) * ratio_of(layer, level)
     return float(scale[axes.index("Z")] / np.sqrt(scale[axes.index("Y")] * scale[axes.index("X")]))
 
 
-def _data_of(layer: Image) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
-
-
-def _position(layer: Image, point: Sequence[float]) -> npt.NDArray[np.int64]:
-    pixel = np.asarray(layer.world_to_data(tuple(point)[-layer.ndim :]))
+def _position(layer: Image, point: Sequence[float], level: int) -> npt.NDArray[np.int64]:
+    pixel = in_level(layer.world_to_data(tuple(point)[-layer.ndim :]), ratio_of(layer, level))
     return np.round(pixel).astype(np.int64)
 
 
@@ -233,28 +235,29 @@ def _label_axes(axes: str, ndim: int) -> tuple[list[int], int | None]:
     return ([i for i in range(ndim) if i != 0], None) if channel == 0 else (list(range(ndim)), channel)
 
 
-def _geometry(layer: Image, kept: list[int], stretched: int | None, start: list[float]) -> dict[str, Any]:
-    placed = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate)
-    scale = np.array(layer.scale, float)
+def _geometry(layer: Image, kept: list[int], stretched: int | None, start: list[float], level: int) -> dict[str, Any]:
+    ratio = ratio_of(layer, level)
+    turned: dict[str, Any] = {"rotate": layer.rotate, "shear": layer.shear}
+    scale = layer.scale * ratio
+    linear = Affine(scale=scale, **turned).linear_matrix
     if stretched is not None:
-        n = _data_of(layer).shape[stretched]
+        n = pixels_of(layer, level).shape[stretched]
         start = [(n - 1) / 2 if axis == stretched else at for axis, at in enumerate(start)]
         scale[stretched] *= n
-    corner = np.asarray(placed(start))[kept]
+    placed = Affine(scale=layer.scale, translate=layer.translate, **turned)
+    corner = np.asarray(placed(in_full(start, ratio)))[kept]
     affine = layer.affine.affine_matrix
     if len(kept) < layer.ndim:
-        inner = Affine(linear_matrix=placed.linear_matrix[np.ix_(kept, kept)], translate=corner)
+        inner = Affine(linear_matrix=linear[np.ix_(kept, kept)], translate=corner)
         rows = [*kept, layer.ndim]
         n_shears = len(kept) * (len(kept) - 1) // 2
-        shear = (
-            inner.shear if len(inner.shear) == n_shears else np.zeros(n_shears)
-        )  # of a diagonal napari gives too few
-        turn: dict[str, Any] = {"scale": inner.scale, "rotate": inner.rotate, "shear": shear}
+        shear = inner.shear if len(inner.shear) == n_shears else np.zeros(n_shears)  # napari 0.9.2, without any shear
+        turned = {"rotate": inner.rotate, "shear": shear}
+        scale = inner.scale
         affine = affine[np.ix_(rows, rows)]
-    else:
-        turn = {"scale": scale, "rotate": layer.rotate, "shear": layer.shear}
     return {
-        **turn,
+        **turned,
+        "scale": scale,
         "translate": corner,
         "affine": affine,
         "units": tuple(layer.units[i] for i in kept),

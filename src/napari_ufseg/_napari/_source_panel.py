@@ -1,4 +1,4 @@
-"""Which image is segmented, what its axes are, and which part of it is meant."""
+"""Which image is segmented, at which resolution, what its axes are, and which part of it is meant."""
 
 import weakref
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
 from napari_ufseg._napari._controls import labelled_choice
 from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, words_of
+from napari_ufseg._napari._levels import level_choices, n_levels, pixels_of
 from napari_ufseg.engine.axes import UNKNOWN
 from napari_ufseg.engine.config import SegmentationConfig, option_of
 from napari_ufseg.engine.errors import ImageError
@@ -19,7 +20,7 @@ _ROLES = {"choose...": UNKNOWN, "time (T)": "T", "depth (Z)": "Z", "channel (C)"
 
 
 class SourcePanel(QWidget):
-    """The image, the roles of its axes, and what of it is segmented.
+    """The image, its resolution, the roles of its axes, and what of it is segmented.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class SourcePanel(QWidget):
     Signals
     -------
     changed()
-        Another image, axis role or part was chosen.
+        Another image, resolution, axis role or part was chosen.
     """
 
     changed = Signal()
@@ -37,6 +38,7 @@ class SourcePanel(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._told: weakref.WeakKeyDictionary[Image, str] = weakref.WeakKeyDictionary()
+        self._levels: weakref.WeakKeyDictionary[Image, int] = weakref.WeakKeyDictionary()
         self._form = QFormLayout(self)
         self._form.setContentsMargins(0, 0, 0, 0)
         self.image = labelled_choice(
@@ -61,7 +63,7 @@ class SourcePanel(QWidget):
         self._form.addRow("", self.together)
         self._form.addRow("Segment", self._what.native)
         self._form.addRow("", self._words)
-        self._roles: list[Any] = []
+        self._of_image: list[Any] = []  # controls that come and go with the image
         self.image.changed.connect(self._on_image)
         self._what.changed.connect(self._on_change)
         viewer.layers.selection.events.changed.connect(self._on_change)
@@ -98,7 +100,11 @@ class SourcePanel(QWidget):
         if not chosen:
             raise ImageError("There is no image to work on: open one first (File > Open Sample has some).")
         point = tuple(self._viewer.dims.point)
-        return [part_of(layer, self.axes(layer), self._what_of(layer), point) for layer in chosen]
+        return [part_of(layer, self.axes(layer), self._what_of(layer), point, self.level(layer)) for layer in chosen]
+
+    def level(self, layer: Image) -> int:
+        """The resolution that is chosen for a layer; 0 is the full one."""
+        return min(self._levels.get(layer, 0), n_levels(layer) - 1)
 
     def axes(self, layer: Image) -> str:
         """A letter for each axis of a layer: what it says itself, and what the user has said."""
@@ -113,7 +119,7 @@ class SourcePanel(QWidget):
         if config.spatial_dims == 2 or config.anisotropy != 1 or image is None:
             return config
         option = option_of("anisotropy")
-        measured = round(anisotropy_of(image, self.axes(image)), 3)
+        measured = round(anisotropy_of(image, self.axes(image), self.level(image)), 3)
         return config.replace(anisotropy=float(np.clip(measured, option.minimum, option.maximum)))
 
     def tell_axes(self, layer: Image, axes: str) -> None:
@@ -123,7 +129,7 @@ class SourcePanel(QWidget):
 
     def set_enabled(self, enabled: bool) -> None:
         """Allow or forbid changes, as during a run."""
-        for control in (self._what, *self._roles):
+        for control in (self._what, *self._of_image):
             control.enabled = enabled
         self.together.setEnabled(enabled)
 
@@ -133,20 +139,42 @@ class SourcePanel(QWidget):
         return What.PLANE if is_flat and self.what is not What.VOLUME else self.what
 
     def _on_image(self, _: Any = None) -> None:
-        """Offer a role for every axis that could be one thing or another."""
-        for role in self._roles:
-            self._form.removeRow(role.native)
-        self._roles = []
+        """Offer the resolutions of the image, and a role for every axis that could be one thing or another."""
+        self._drop()
         image = self.image.value
-        axes = "" if image is None else self.axes(image)
-        for axis, letter in enumerate(axes[: max(0, 0 if image is None else image.ndim)]):
-            if letter in "YX" or (letter == "Q" and image.data.shape[axis] == 1):
-                continue
-            self._add_role(image, axis, letter)
+        if image is not None:
+            if image.multiscale:
+                self._add_resolution(image)
+            self._add_roles(image)
         self._on_change()
 
-    def _add_role(self, image: Image, axis: int, letter: str) -> None:
-        n = (image.data[0] if image.multiscale else image.data).shape[axis]
+    def _add_resolution(self, image: Image) -> None:
+        choice = labelled_choice(
+            "Resolution",
+            "ufseg.resolution",
+            value=self.level(image),
+            choices=level_choices(image, self.axes(image)),
+            tip="Rows and columns of the image that is segmented. A lower resolution is quicker and sees wider "
+            "surroundings;\nits labels lie over the image all the same.",
+        )
+
+        def take(level: int) -> None:
+            self._levels[image] = level
+            self._drop(1)
+            self._add_roles(image)
+            self._on_change()
+
+        choice.changed.connect(take)
+        self._insert("Resolution", choice)
+
+    def _add_roles(self, image: Image) -> None:
+        shape = pixels_of(image, self.level(image)).shape
+        for axis, letter in enumerate(self.axes(image)[: image.ndim]):
+            if letter in "YX" or (letter == "Q" and pixels_of(image).shape[axis] == 1):
+                continue
+            self._add_role(image, axis, letter, shape[axis])
+
+    def _add_role(self, image: Image, axis: int, letter: str, n: int) -> None:
         value = next(word for word, its in _ROLES.items() if its == letter)
         role = labelled_choice(
             f"Axis {axis} ({n})", f"ufseg.axis.{axis}", value=value, choices=tuple(_ROLES), tip="What this axis is."
@@ -159,8 +187,18 @@ class SourcePanel(QWidget):
             self._on_change()
 
         role.changed.connect(tell)
-        self._form.insertRow(1 + len(self._roles), f"Axis {axis} ({n})", role.native)
-        self._roles.append(role)
+        self._insert(f"Axis {axis} ({n})", role)
+
+    def _insert(self, title: str, control: Any) -> None:
+        """Put a control of the image below the others of it."""
+        self._of_image.append(control)
+        self._form.insertRow(len(self._of_image), title, control.native)
+
+    def _drop(self, first: int = 0) -> None:
+        """Take out the controls of the image from the first of these on."""
+        for control in self._of_image[first:]:
+            self._form.removeRow(control.native)
+        del self._of_image[first:]
 
     def _on_change(self, _: Any = None) -> None:
         layers = self.layers
@@ -172,7 +210,7 @@ class SourcePanel(QWidget):
 
     def _describe(self, layer: Image) -> str:
         what, axes = self._what_of(layer), self.axes(layer)
-        words = words_of(layer, axes, what)
+        words = words_of(layer, axes, what, self.level(layer))
         if UNKNOWN in axes and what is not What.PLANE:
             words += ". Choose above what the unknown axis is."
         elif what is What.PLANE and set(axes) - set("CYX"):
