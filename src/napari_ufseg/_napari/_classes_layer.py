@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_ufseg._napari._layers import Part
 from napari_ufseg.colours import class_colours
 
 METADATA_KEY = "napari_ufseg"
+_IMAGE = "image"  # in the metadata; names may change, this does not
 _IN_MEMORY = 2**28  # labels; more of them are kept in a Zarr on disk
 _DIGESTED = 2**25
 
@@ -49,6 +50,7 @@ class ClassesLayer:
         self._geometry = part.geometry
         self._n_edit_dimensions = part.source.spatial_dims
         self._about = {
+            _IMAGE: str(part.layer.unique_id),
             "source": part.layer.name,
             "plane": list(part.index),
             "axes": _axes_of_labels(part),
@@ -116,7 +118,13 @@ class ClassesLayer:
 
     def _new_layer(self) -> Labels:
         layer: Labels = self._viewer.add_labels(
-            self._data, name=self._name, opacity=0.5, colormap=class_colormap(), multiscale=False, **self._geometry
+            self._data,
+            name=self._name,
+            opacity=0.5,
+            colormap=class_colormap(),
+            multiscale=False,
+            metadata={METADATA_KEY: dict(self._about)},
+            **self._geometry,
         )
         layer.n_edit_dimensions = self._n_edit_dimensions
         return layer
@@ -137,6 +145,12 @@ class ClassesLayer:
                     setattr(layer, name, value)
                 return layer
         return None
+
+
+def belongs_to(layer: Any, image: Image) -> bool:
+    """Whether a layer shows classes of that image."""
+    of = layer.metadata.get(METADATA_KEY, {}).get(_IMAGE)
+    return isinstance(layer, Labels) and of == str(image.unique_id)
 
 
 def _axes_of_labels(part: Part) -> str:

@@ -138,11 +138,18 @@ class LiveRun(QObject):
             run.look_at(number, *part.view(point, centre))
 
     def _on_snapshot(self, snapshot: "Snapshot") -> None:
+        selection = self._viewer.layers.selection
+        selected = set(selection)
         for layer, labels, index in zip(self._layers, snapshot.labels, snapshot.index, strict=True):
             if snapshot.labelled is None:
                 layer.show(labels, index)
             else:  # they stand in the layer's array already
                 layer.show()
+        if (
+            set(selection) != selected
+        ):  # napari has selected the last of the layers that were added: select all of them,
+            for layer in self._layers:  # so that their images are still the chosen ones
+                selection.add(layer.layer)
         self.updated.emit(snapshot)
 
     def _on_finished(self, segmentation: "Segmentation") -> None:

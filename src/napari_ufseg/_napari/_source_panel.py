@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
+from napari_ufseg._napari._classes_layer import belongs_to
 from napari_ufseg._napari._controls import labelled_choice
 from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, words_of
 from napari_ufseg._napari._levels import level_choices, n_levels, pixels_of
@@ -81,12 +82,20 @@ class SourcePanel(QWidget):
     @property
     def layers(self) -> list[Image]:
         """The images that one run would take, in the order of the layer list; empty if there is none."""
-        image = self.image.value
-        selected = [layer for layer in self._viewer.layers if layer in self._viewer.layers.selection]
-        images = [layer for layer in selected if isinstance(layer, Image)]
+        image, images = self.image.value, self._selected
         if image in images and len(images) > 1 and self.together.isChecked():
             return images
         return [] if image is None else [image]
+
+    @property
+    def _selected(self) -> list[Image]:
+        """The images that are selected, or whose classes are."""
+        selection = self._viewer.layers.selection
+        return [
+            image
+            for image in self.image.choices
+            if image in selection or any(belongs_to(layer, image) for layer in selection)
+        ]
 
     def parts(self, layers: Sequence[Image] | None = None) -> list[Part]:
         """What of these layers, or of those that are chosen, is segmented now.
@@ -202,7 +211,7 @@ class SourcePanel(QWidget):
 
     def _on_change(self, _: Any = None) -> None:
         layers = self.layers
-        n_selected = sum(isinstance(layer, Image) for layer in self._viewer.layers.selection)
+        n_selected = len(self._selected)
         self.together.setText(f"All {n_selected} selected images together")
         self.together.setVisible(n_selected > 1)
         self._words.setText("\n".join(self._describe(layer) for layer in layers))

@@ -8,6 +8,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
+from napari_ufseg._napari._classes_layer import belongs_to
 from napari_ufseg._napari._estimate import EstimateLine, Question
 from napari_ufseg._napari._folder_panel import FolderPanel
 from napari_ufseg._napari._layers import What
@@ -220,8 +221,9 @@ class SegmentationWidget(QWidget):
 
     def _follow_active_layer(self, _: Any = None) -> None:
         active = self._viewer.layers.selection.active
-        if isinstance(active, Image) and active in self._source.image.choices:
-            self._source.image.value = active
+        for image in self._source.image.choices:
+            if active is not None and (image == active or belongs_to(active, image)):
+                self._source.image.value = image
 
     def _question(self) -> Question | None:
         """What an estimate is asked for; None if there is nothing to run."""
