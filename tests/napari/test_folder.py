@@ -12,7 +12,6 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QTableWidget
 
 from napari_ufseg import SegmentationConfig, predict
-from napari_ufseg._napari._folder_panel import FolderPanel
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.io import open_image
@@ -41,8 +40,7 @@ class Panel:
 
     def __init__(self, dock: Dock) -> None:
         self.dock = dock
-        self.widget = FolderPanel(dock.widget.results, dock.widget)
-        self.widget.device = "cpu"
+        self.widget = dock.widget.folder
 
     def part(self, name: str, kind: type) -> Any:
         found = self.widget.findChild(kind, f"ufseg.folder.{name}")
@@ -213,3 +211,17 @@ def test_closing_in_mid_run_leaves_nothing_half_done(long_run: Panel, tmp_path: 
     dock.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
     dock.qtbot.wait(200)  # what the thread had to say arrives; an exception would fail the test
     assert written(tmp_path) == ["a_labels.tif"]
+
+
+def test_while_a_folder_is_labelled_neither_run_nor_apply_begins(long_run: Panel, notices: list[Any]) -> None:
+    dock = long_run.dock
+    n_layers = len(dock.viewer.layers)
+    dock.click("segment")
+    dock.click("apply_model")
+    words = "A folder is being labelled: wait until it has ended, or press Cancel in the tab Folder first."
+    assert [notice.message for notice in notices] == [words] * 2
+    assert len(dock.viewer.layers) == n_layers
+    with dock.qtbot.waitSignal(long_run.widget.finished, timeout=WAIT) as signal:
+        long_run.click("cancel")
+    assert signal.args[0].written == 1
+    dock.segment_to_end()

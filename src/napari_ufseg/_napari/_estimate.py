@@ -7,7 +7,7 @@ from napari.qt.threading import FunctionWorker
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_ufseg._napari._work import processor_for_a_moment
+from napari_ufseg._napari._work import processor
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 
 _QUIET_MILLISECONDS = 700
@@ -77,8 +77,10 @@ class EstimateLine(QLabel):
 
         def show(words: str) -> None:
             self._worker = None
-            if number == self._number and words:
+            if words and number == self._number:
                 self.setText(words)
+            elif not words and not self._is_held:
+                self._timer.start()  # ask again
 
         self._worker = FunctionWorker(_estimate, question)
         self._worker.returned.connect(show)
@@ -87,7 +89,7 @@ class EstimateLine(QLabel):
 
 def _estimate(question: Question) -> str:
     """The work of the thread; empty if a run has the processor."""
-    with processor_for_a_moment(question.threads) as is_free:
+    with processor(question.threads, is_over=lambda: True) as is_free:
         if not is_free:
             return ""
         try:

@@ -1,9 +1,10 @@
 """A folder of images labelled with the model of the dock: what is chosen for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -18,7 +19,8 @@ from qtpy.QtWidgets import (
 
 from napari_ufseg._napari._controls import labelled_choice
 from napari_ufseg._napari._folder_files import FolderFiles, named
-from napari_ufseg._napari._folder_run import FolderRun, Lifeline
+from napari_ufseg._napari._folder_run import FolderRun
+from napari_ufseg._napari._lifeline import Lifeline
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._settings import user_defaults
 
@@ -38,6 +40,8 @@ class FolderPanel(QWidget):
         Has the model.
     parent : QWidget
         The widget of the dock; when it is taken out of the window the run is cancelled.
+    under_way : callable
+        Says what else is being computed, in one sentence; empty if nothing is.
 
     Attributes
     ----------
@@ -57,11 +61,12 @@ class FolderPanel(QWidget):
     finished = Signal(object)
     failed = Signal(str)
 
-    def __init__(self, results: ResultsPanel, parent: QWidget) -> None:
+    def __init__(self, results: ResultsPanel, parent: QWidget, under_way: Callable[[], str]) -> None:
         super().__init__(parent)
         self.device = "auto"
         self._results = results
-        self._lifeline = Lifeline()
+        self._under_way = under_way
+        self._lifeline = Lifeline[FolderRun]()
         self._proposed = ""
         self._cancelled = False
         self._build()
@@ -84,7 +89,10 @@ class FolderPanel(QWidget):
         from napari_ufseg.batch import BatchPlan
 
         model = self._results.model
-        if model is None or self.is_running:
+        if model is None:
+            return
+        if busy := self._under_way():
+            show_info(busy)
             return
         plan = BatchPlan(
             model,
@@ -109,7 +117,7 @@ class FolderPanel(QWidget):
         """Drop the image under way and keep the labels that are written; does not wait."""
         if self._lifeline.run is not None:
             self._cancelled = True
-            self._lifeline.run.cancel()
+            self._lifeline.run.abandon()
             self._cancel.setEnabled(False)
             self._files.status.setText("Cancelling: the image under way is dropped")
 

@@ -7,8 +7,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._layers import Part
+from napari_ufseg._napari._lifeline import Lifeline
 from napari_ufseg._napari._work import RunPlan
-from napari_ufseg._napari._worker import Lifeline, RunState, TrainingRun
+from napari_ufseg._napari._worker import RunState, TrainingRun
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation, Snapshot
@@ -47,7 +48,7 @@ class LiveRun(QObject):
     def __init__(self, viewer: Any, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._lifeline = Lifeline()
+        self._lifeline = Lifeline[TrainingRun]()
         self._parts: Sequence[Part] = []
         self._layers: list[ClassesLayer] = []
         self._preset = ""

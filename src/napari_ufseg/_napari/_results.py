@@ -1,18 +1,18 @@
 """What can be done with a result: save labels, save and load the model, apply it to another image."""
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from napari.qt.threading import FunctionWorker
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
 
-from napari_ufseg._napari._classes_layer import METADATA_KEY, ClassesLayer
-from napari_ufseg._napari._layers import Part, sliced
+from napari_ufseg._napari._application import ModelApplication
+from napari_ufseg._napari._classes_layer import METADATA_KEY
+from napari_ufseg._napari._layers import sliced
+from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import SourcePanel
 from napari_ufseg.engine.errors import ImageError, UfsegError, engine_errors
 
@@ -32,9 +32,15 @@ class ResultsPanel(QWidget):
     viewer : napari.Viewer
     source : SourcePanel
         Says what the model is applied to.
+    under_way : callable
+        Says what else is being computed, in one sentence; empty if nothing is.
 
     Attributes
     ----------
+    application : ModelApplication
+        Of the model to images.
+    device : str
+        Where the model is applied, as in `napari_ufseg.predict`.
     labels_layer : napari.layers.Labels or None
         The newest result; *Save labels* prefers the active layer if it is a Labels layer.
     model : SegmentationModel or None
@@ -48,13 +54,16 @@ class ResultsPanel(QWidget):
 
     model_changed = Signal()
 
-    def __init__(self, viewer: Any, source: SourcePanel, parent: QWidget) -> None:
+    def __init__(self, viewer: Any, source: SourcePanel, parent: QWidget, under_way: Callable[[], str]) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._source = source
-        self._worker: Any = None
-        self._gone = threading.Event()
-        self.destroyed.connect(self._gone.set)
+        self._under_way = under_way
+        self.device = "auto"
+        self.application = ModelApplication(viewer, self)
+        self.application.began.connect(self._enable)
+        self.application.ended.connect(self._on_applied)
+        self.application.failed.connect(self._enable)
         self.labels_layer: Labels | None = None
         self._model: SegmentationModel | None = None
         grid = QGridLayout(self)
@@ -84,8 +93,7 @@ class ResultsPanel(QWidget):
         else:
             channels = "1 channel" if model.n_channels == 1 else f"{model.n_channels} channels"
             self._about_model.setText(f"Model: {channels}, {model.config.n_features} features")
-        self._save_model.setEnabled(model is not None)
-        self._apply_model.setEnabled(model is not None)
+        self._enable()
         self.model_changed.emit()
 
     def save_labels(self, path: str | Path | None = None) -> None:
@@ -125,46 +133,29 @@ class ResultsPanel(QWidget):
     def apply_model(self) -> None:
         """Label what is chosen (plane, planes or volume) with the model, in the background."""
         model = self.model
-        if model is None or self._worker is not None:
+        if model is None:
+            return
+        if busy := self._under_way():
+            show_info(busy)
             return
         try:
             dims = self._source.what.spatial_dims
             if dims != model.config.spatial_dims:
                 raise ImageError(f"The model was trained with {model.config.spatial_dims} dimensions: {_SWITCH[dims]}.")
-            parts = self._source.parts()
-            for part in parts:
-                model.require_channels(part.source)
-            targets = [ClassesLayer(self._viewer, part) for part in parts]
+            self.application.start(model, self._source.parts(), self.device, user_defaults().thread_limit)
         except UfsegError as error:
             show_warning(str(error))
-            return
 
-        def done(outcome: str) -> None:
-            if self._gone.is_set():  # the window was closed in the meantime
-                return
-            self._worker = None
-            self._apply_model.setText("Apply model")
-            self._apply_model.setEnabled(True)
-            if outcome:
-                show_error(outcome)
-                return
-            for target in targets:
-                target.show()
-                target.release({"model": model.config.to_dict()})
-            self.labels_layer = targets[0].layer
+    def _on_applied(self, _: str) -> None:
+        self._enable()
+        self.labels_layer = self.application.layer or self.labels_layer
 
-        self._apply_model.setEnabled(False)
-        self._apply_model.setText("Applying...")
-        worker: list[Any] = []
-        gone = self._gone
-
-        def is_over() -> bool:  # napari asks its workers to end before it goes
-            return gone.is_set() or bool(worker and worker[0].abort_requested)
-
-        self._worker = FunctionWorker(_apply, model, parts, [target.out for target in targets], is_over)
-        worker.append(self._worker)
-        self._worker.returned.connect(done)
-        self._worker.start()
+    def _enable(self, *_: object) -> None:
+        """Allow what makes sense now."""
+        has_model, is_running = self.model is not None, self.application.is_running
+        self._save_model.setEnabled(has_model)
+        self._apply_model.setEnabled(has_model and not is_running)
+        self._apply_model.setText("Applying..." if is_running else "Apply model")
 
     def _write_labels(self, layer: Labels, path: Path) -> None:
         from napari_ufseg.io import write_labels
@@ -206,21 +197,3 @@ class ResultsPanel(QWidget):
         button.setToolTip(tip)
         button.clicked.connect(lambda: getattr(self, method)())
         return button
-
-
-def _apply(model: "SegmentationModel", parts: Sequence[Part], outs: Sequence[Any], is_over: Callable[[], bool]) -> str:
-    """The work of the thread; an error comes back as its sentence."""
-    from napari_ufseg.engine.device import resolve_device
-    from napari_ufseg.engine.labelling import Job, label_images, scan
-
-    try:
-        with engine_errors("Prediction"):
-            sources = [part.source for part in parts]
-            jobs = [
-                Job(source, scan(source, model.config.scaling), out) for source, out in zip(sources, outs, strict=True)
-            ]
-            for _ in label_images(model, jobs, resolve_device("auto"), stopped=is_over):
-                pass
-    except UfsegError as error:
-        return str(error)
-    return ""

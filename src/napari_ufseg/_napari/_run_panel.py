@@ -12,6 +12,7 @@ from napari_ufseg._napari._plot import CurvesPlot
 from napari_ufseg._napari._worker import RunState
 
 if TYPE_CHECKING:
+    from napari_ufseg._napari._apply_run import Applied
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
 _ENDED = {
@@ -24,6 +25,8 @@ _ENDED = {
 
 class RunPanel(QWidget):
     """Segment, Pause, Stop, and the state of the run in words and bar; `curves` is laid out by its owner.
+
+    A model that is applied is shown in the same bar and words, without curves and without Pause.
 
     Signals
     -------
@@ -76,9 +79,11 @@ class RunPanel(QWidget):
     def follow(self, state: RunState | None) -> None:
         """Enable the buttons that make sense in a state; None before the first run."""
         active = state is not None and not state.is_final
-        self.segment.setEnabled(not active)
-        self.pause.setEnabled(state in (RunState.RUNNING, RunState.LABELLING, RunState.PAUSED))
-        self.stop.setEnabled(active and state is not RunState.STOPPING)
+        self._enable(
+            segment=not active,
+            pause=state in (RunState.RUNNING, RunState.LABELLING, RunState.PAUSED),
+            stop=active and state is not RunState.STOPPING,
+        )
         paused = state is RunState.PAUSED
         if self.pause.text() != ("Resume" if paused else "Pause"):
             self.pause.setText("Resume" if paused else "Pause")
@@ -94,15 +99,13 @@ class RunPanel(QWidget):
 
     def update_from(self, snapshot: "Snapshot", device: str) -> None:
         """Show the numbers of a snapshot."""
-        left = tqdm.format_interval(snapshot.seconds_left)
         if snapshot.labelled is None:
+            left = tqdm.format_interval(snapshot.seconds_left)
             self.progress.setRange(0, snapshot.epochs)
             self.progress.setValue(snapshot.epoch)
             self.progress.setFormat(f"epoch {snapshot.epoch} of {snapshot.epochs}, at most {left} left")
         else:
-            self.progress.setRange(0, 1000)
-            self.progress.setValue(int(1000 * snapshot.labelled))
-            self.progress.setFormat(f"labels {snapshot.labelled:.0%}, about {left} left")
+            self._show_labelled(snapshot.labelled, snapshot.seconds_left)
         loss = snapshot.losses["total"]
         self.status.setText(f"{_count(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}")
         self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
@@ -121,11 +124,47 @@ class RunPanel(QWidget):
             why += ", the rest of the labels left out"
         self.status.setText(f"Done: {_count(n_classes, 'class')} after {_count(epochs, 'epoch')} on {device} ({why}).")
 
+    def begin_applying(self, name: str) -> None:
+        """Show that a model is being applied to the image of that name."""
+        self._enable(segment=False, pause=False, stop=True)
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("starting")
+        self.status.setText(f"Applying the model to {name}")
+
+    def show_applied(self, applied: "Applied") -> None:
+        """Show how far a model has been applied."""
+        if applied.seconds_left is None:
+            self.progress.setFormat("reading the image")
+            return
+        self._show_labelled(applied.share, applied.seconds_left)
+
+    def stop_applying(self) -> None:
+        """Show that it will end soon."""
+        self._enable(segment=False, pause=False, stop=False)
+        self.status.setText("Stopping after the present tile")
+
+    def end_applying(self, words: str) -> None:
+        """Show what came of it."""
+        self._enable(segment=True, pause=False, stop=False)
+        self.progress.setRange(0, max(1, self.progress.maximum()))
+        self.progress.setFormat("labels %p%")
+        self.status.setText(words)
+
     def fail(self, message: str) -> None:
         """Show why a run ended without a result."""
         self.progress.setRange(0, max(1, self.progress.maximum()))
         self.progress.setFormat("no result")
         self.status.setText(message)
+
+    def _show_labelled(self, share: float, seconds_left: float) -> None:
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(int(1000 * share))
+        self.progress.setFormat(f"labels {share:.0%}, about {tqdm.format_interval(seconds_left)} left")
+
+    def _enable(self, *, segment: bool, pause: bool, stop: bool) -> None:
+        self.segment.setEnabled(segment)
+        self.pause.setEnabled(pause)
+        self.stop.setEnabled(stop)
 
 
 def _count(number: int, noun: str) -> str:

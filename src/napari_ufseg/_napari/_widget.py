@@ -126,8 +126,8 @@ class SegmentationWidget(QWidget):
         scribbles : sequence of integer arrays, optional
             0 for none, s trains the class that is shown as label s.
         """
-        if self.is_running:
-            show_info("A run is under way: stop it before you start another one.")
+        if busy := self._under_way():
+            show_info(busy)
             return
         try:
             for layer, source in zip(layers, sources or (), strict=False):
@@ -153,7 +153,10 @@ class SegmentationWidget(QWidget):
         self._run.pause_or_resume()
 
     def stop(self) -> None:
-        """End the run and keep its labels."""
+        """End the run, or the application of a model, and keep the labels that are there."""
+        if self.results.application.is_running:
+            self._run_panel.stop_applying()
+            self.results.application.stop()
         self._run.stop()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -167,8 +170,8 @@ class SegmentationWidget(QWidget):
         self._method = MethodPanel(self._defaults.preset, self._defaults.device, self)
         self._run_panel = RunPanel(self)
         self._estimate = EstimateLine(self._question, self)
-        self.results = ResultsPanel(self._viewer, self._source, self)
-        self.folder = FolderPanel(self.results, self)
+        self.results = ResultsPanel(self._viewer, self._source, self, self._under_way)
+        self.folder = FolderPanel(self.results, self, self._under_way)
 
         run = self._run_panel
         self._column = ScrollColumn(
@@ -202,6 +205,12 @@ class SegmentationWidget(QWidget):
         run.failed.connect(self._report_failure)
         run.warned.connect(show_warning)
         run.closed.connect(lambda why: self._run_panel.fail(f"The run was stopped because {why}."))
+        application = self.results.application
+        application.began.connect(self._on_apply)
+        application.progressed.connect(self._run_panel.show_applied)
+        application.ended.connect(self._on_applied)
+        application.failed.connect(self._on_applied)
+        application.failed.connect(show_error)
         self._method.advanced.toggled.connect(self._column.fit_width)
         self._on_method()
 
@@ -209,6 +218,7 @@ class SegmentationWidget(QWidget):
         """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._run.close("the dock was closed")
+            self.results.application.close("the dock was closed")
         elif event is not None and event.type() == QEvent.Type.Show:
             self._column.fit_width()
         return bool(super().event(event))
@@ -216,7 +226,7 @@ class SegmentationWidget(QWidget):
     # -- options -----------------------------------------------------------------------------------
 
     def _on_method(self) -> None:
-        self.folder.device = self.device
+        self.folder.device = self.results.device = self.device
         self._estimate.refresh()
 
     def _follow_active_layer(self, _: Any = None) -> None:
@@ -234,6 +244,17 @@ class SegmentationWidget(QWidget):
 
     # -- the run -----------------------------------------------------------------------------------
 
+    def _under_way(self) -> str:
+        """What is being computed and how to end it, in one sentence; empty if nothing is."""
+        for is_running, what, button in (
+            (self.is_running, "A run is under way", "Stop (F7)"),
+            (self.results.application.is_running, "A model is being applied", "Stop (F7)"),
+            (self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder"),
+        ):
+            if is_running:
+                return f"{what}: wait until it has ended, or press {button} first."
+        return ""
+
     def _on_state(self, state: RunState) -> None:
         self._run_panel.follow(state)
         for panel in (self._method, self._source):
@@ -250,3 +271,13 @@ class SegmentationWidget(QWidget):
         self._run_panel.fail(message)
         show_error(message)
         self.run_failed.emit(message)
+
+    # -- a model that is applied ---------------------------------------------------------------------
+
+    def _on_apply(self, name: str) -> None:
+        self._run_panel.begin_applying(name)
+        self._estimate.hold(True)
+
+    def _on_applied(self, words: str) -> None:
+        self._run_panel.end_applying(words)
+        self._estimate.hold(False)

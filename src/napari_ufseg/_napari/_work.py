@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _processor = threading.Lock()  # held by whoever sets the number of torch's threads
+_SECONDS = 0.1  # between two questions whether it is still worth waiting for it
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def _train_session(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome
     from napari_ufseg.engine.device import release_memory, resolve_device
 
     device = resolve_device(plan.device)
-    with _processor, at_most(plan.threads):
+    with processor(plan.threads, box.abandon.is_set) as is_free:
+        if not is_free:
+            return Outcome()
         box.device = _describe(device, torch.get_num_threads())
         try:
             return (yield from _pictures(plan, box))
@@ -125,8 +128,37 @@ def _pictures(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
 
 
 @contextmanager
-def at_most(threads: int) -> Iterator[None]:
-    """Within the block torch uses no more CPU threads than that; the setting is the process's."""
+def processor(threads: int, is_over: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    """Within the block nobody else of this plugin computes, and torch uses no more CPU threads than that.
+
+    Every run, whatever it does, asks for its turn here, since the number of
+    torch's threads is the process's.
+
+    Parameters
+    ----------
+    threads : int
+        Most CPU threads.
+    is_over : callable
+        Whether it is no longer worth waiting; asked as long as it is another's turn.
+
+    Yields
+    ------
+    bool
+        False if it was over before its turn came.
+    """
+    while not _processor.acquire(timeout=_SECONDS):
+        if is_over():
+            yield False
+            return
+    try:
+        with _at_most(threads):
+            yield True
+    finally:
+        _processor.release()
+
+
+@contextmanager
+def _at_most(threads: int) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
@@ -135,19 +167,6 @@ def at_most(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def processor_for_a_moment(threads: int) -> Iterator[bool]:
-    """Whether no run is using the processor; if so, none begins before the block has ended."""
-    if not _processor.acquire(blocking=False):
-        yield False
-        return
-    try:
-        with at_most(threads):
-            yield True
-    finally:
-        _processor.release()
 
 
 def _describe(device: Any, threads: int) -> str:

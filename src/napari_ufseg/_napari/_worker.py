@@ -165,17 +165,3 @@ class TrainingRun(QObject):
         if state is not self.state and not self.state.is_final:
             self.state = state
             self.state_changed.emit(state)
-
-
-class Lifeline:
-    """Ends the run when the dock goes; outlives the widget, whose own methods Qt no longer calls then."""
-
-    def __init__(self) -> None:
-        self.run: TrainingRun | None = None
-
-    def cut(self, *_: object) -> None:
-        """Drop the run and wait until its thread has let go."""
-        run, self.run = self.run, None
-        if run is not None:
-            run.abandon()
-            run.wait()

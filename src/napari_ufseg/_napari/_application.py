@@ -1,0 +1,112 @@
+"""A model that labels images of the viewer: from the parts of layers to Labels layers, in the background."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_ufseg._napari._apply_run import ApplyPlan, ApplyRun
+from napari_ufseg._napari._classes_layer import ClassesLayer
+from napari_ufseg._napari._layers import Part
+from napari_ufseg._napari._lifeline import Lifeline
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_ufseg.engine.inference import SegmentationModel
+
+
+class ModelApplication(QObject):
+    """Applies a model; at most once at a time. The Labels layers appear at the end.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the Labels layers live.
+
+    Signals
+    -------
+    began(str)
+        The names of the images.
+    progressed(Applied)
+        How far it has come.
+    ended(str)
+        What came of it, in one sentence.
+    failed(str)
+        Why there are no labels, in one sentence.
+    """
+
+    began = Signal(str)
+    progressed = Signal(object)
+    ended = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, viewer: Any, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._lifeline = Lifeline[ApplyRun]()
+        self._targets: list[ClassesLayer] = []
+        self._title = ""
+        self._about: dict[str, Any] = {}
+        parent.destroyed.connect(self._lifeline.cut)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a model is being applied."""
+        return self._lifeline.run is not None
+
+    @property
+    def layer(self) -> "Labels | None":
+        """The first Labels layer of the newest application, if there is one."""
+        return self._targets[0].layer if self._targets else None
+
+    def start(self, model: "SegmentationModel", parts: Sequence[Part], device: str, threads: int) -> None:
+        """Label these parts.
+
+        Raises
+        ------
+        UfsegError
+            If the model is for other images, or there is no room for the labels.
+        """
+        for part in parts:
+            model.require_channels(part.source)
+        self._targets = [ClassesLayer(self._viewer, part) for part in parts]
+        self._title = ", ".join(part.title for part in parts)
+        self._about = {"model": model.config.to_dict()}
+        outs = [target.out for target in self._targets]
+        run = ApplyRun(ApplyPlan(model, [part.source for part in parts], outs, device, threads), self)
+        self._lifeline.run = run
+        run.progressed.connect(self.progressed)
+        run.ended.connect(self._on_ended)
+        self.began.emit(self._title)
+        run.start()
+
+    def stop(self) -> None:
+        """End it after the present tile and keep the labels that are there."""
+        if self._lifeline.run is not None:
+            self._lifeline.run.abandon()
+
+    def close(self, why: str) -> None:
+        """Drop it, if it is under way, with its labels, and wait until the thread has let go."""
+        run = self._lifeline.run
+        if run is not None:
+            self._lifeline.cut()
+            run.deleteLater()
+            self.ended.emit(f"The model was not applied because {why}.")
+
+    def _on_ended(self, share: float, error: str) -> None:
+        run, self._lifeline.run = self._lifeline.run, None
+        if run is None:  # closed in the meantime
+            return
+        run.deleteLater()
+        if error:
+            self.failed.emit(error)
+            return
+        if share == 0:
+            self.ended.emit(f"Stopped before {self._title} had its first label; nothing was changed.")
+            return
+        for target in self._targets:
+            target.show()
+            target.release({**self._about, "labelled": share})
+        done = "Done: the model has labelled" if share == 1 else f"Stopped: {share:.0%} labelled, the rest is 0, in"
+        self.ended.emit(f"{done} {self._title}.")

@@ -1,0 +1,140 @@
+"""A model applied to images in a thread: how far it has come, and labels that are kept when it is ended early."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_ufseg._napari._watched_work import WatchedWork
+from napari_ufseg._napari._work import processor
+from napari_ufseg.engine.errors import UfsegError, engine_errors
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.inference import SegmentationModel
+
+
+class Applied(NamedTuple):
+    """How far it has come.
+
+    Parameters
+    ----------
+    share : float
+        Of the pixels, 0 to 1, that have their labels; before the first one the images are read.
+    seconds_left : float or None
+        None if that is not known yet.
+    """
+
+    share: float = 0.0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class ApplyPlan:
+    """What is labelled; fixed when it starts.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+    sources : sequence of ImageSource
+    outs : sequence of arrays
+        Take the labels, one per source.
+    device : str
+        As in `napari_ufseg.predict`.
+    threads : int
+        Most CPU threads that torch may use.
+    """
+
+    model: "SegmentationModel"
+    sources: Sequence[Any]
+    outs: Sequence[Any]
+    device: str = "auto"
+    threads: int = 1
+
+
+@dataclass
+class _Mailbox:
+    applied: Applied | None = None
+    share: float = 0.0
+    error: str = ""
+
+
+class _OverError(UfsegError):
+    """It was ended while the images were read."""
+
+
+class ApplyRun(WatchedWork):
+    """Applies a model in a thread of its own.
+
+    `abandon` ends it after the present tile; the pixels that have no label yet get 0.
+
+    Signals
+    -------
+    progressed(Applied)
+        The newest one, some times per second.
+    ended(float, str)
+        The share of the pixels that have labels, and a sentence if something went wrong.
+    """
+
+    progressed = Signal(object)
+    ended = Signal(float, str)
+
+    def __init__(self, plan: ApplyPlan, parent: QObject) -> None:
+        self._box = _Mailbox()
+        super().__init__(partial(_apply, plan, self._box), parent)
+
+    def tell(self) -> bool:
+        """Signal how far it has come."""
+        applied, self._box.applied = self._box.applied, None
+        if applied is not None:
+            self.progressed.emit(applied)
+        return True
+
+    def conclude(self) -> None:
+        """Signal the end."""
+        self.ended.emit(self._box.share, self._box.error)
+
+
+def _apply(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
+    """The work of the thread; an error is kept as its sentence."""
+    try:
+        with engine_errors("Prediction"), processor(plan.threads, is_over) as is_free:
+            if is_free:
+                _label(plan, box, is_over)
+    except _OverError:
+        pass
+    except UfsegError as error:
+        box.error = str(error)
+
+
+def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
+    from napari_ufseg.engine.device import release_memory, resolve_device
+    from napari_ufseg.engine.labelling import Job, label_images
+    from napari_ufseg.engine.scaling import learn_brightness
+
+    device, scaling = resolve_device(plan.device), plan.model.config.scaling
+    try:
+        box.applied = Applied()
+        jobs = [
+            Job(source, learn_brightness(source, scaling, _pieces(source, is_over)), out)
+            for source, out in zip(plan.sources, plan.outs, strict=True)
+        ]
+        begun = time.monotonic()
+        for progress in label_images(plan.model, jobs, device, stopped=is_over):
+            box.share = progress.pixels / progress.total
+            left = (time.monotonic() - begun) * (1 - box.share) / box.share
+            box.applied = Applied(box.share, left)
+    finally:
+        release_memory(device)
+
+
+def _pieces(source: Any, is_over: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
+    """The tiles of an image, as long as it goes on."""
+    from napari_ufseg.engine.labelling import tasks_of
+
+    for task in tasks_of([source]):
+        if is_over():
+            raise _OverError
+        yield task.item, task.box
