@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driver import QUICK, Dock
+from driver import QUICK, WAIT, Dock
 from napari.layers import Labels
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel
 
-from napari_ufseg import segment
+from napari_ufseg import predict, segment
 
 
 @pytest.fixture
@@ -67,3 +67,16 @@ def test_a_selection_that_the_user_made_during_the_run_stays(three: Dock) -> Non
     three.qtbot.waitUntil(lambda: three.part("progress").value() > epoch)
     three.stop()
     assert [layer.name for layer in three.viewer.layers.selection] == ["cells"]
+
+
+def test_a_model_is_applied_to_all_chosen_images_and_then_again(three: Dock) -> None:
+    model = three.segment_to_end().model
+    together = three.part("together", QCheckBox)
+    three.viewer.layers["a classes"].paint((5, 5), 99)  # what is painted is kept, and others are made
+    for _ in range(2):
+        three.click("apply_model")
+        three.qtbot.waitUntil(lambda: three.part("apply_model").isEnabled(), timeout=WAIT)
+        assert together.text() == "All 3 selected images together"
+    for name, data in zip("abc", pixels(three, "a", "b", "c"), strict=True):
+        labels = [layer.data for layer in three.viewer.layers if layer.name.startswith(f"{name} classes")][-1]
+        np.testing.assert_array_equal(labels, predict(model, data, device="cpu"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._apply_run import ApplyPlan, ApplyRun
-from napari_ufseg._napari._classes_layer import ClassesLayer
+from napari_ufseg._napari._classes_layer import ClassesLayer, selected_together
 from napari_ufseg._napari._layers import Part
 from napari_ufseg._napari._lifeline import Lifeline
 
@@ -105,8 +105,9 @@ class ModelApplication(QObject):
         if share == 0:
             self.ended.emit(f"Stopped before {self._title} had its first label; nothing was changed.")
             return
-        for target in self._targets:
-            target.show()
-            target.release({**self._about, "labelled": share})
+        with selected_together(self._viewer, self._targets):
+            for target in self._targets:
+                target.show()
+                target.release({**self._about, "labelled": share})
         done = "Done: the model has labelled" if share == 1 else f"Stopped: {share:.0%} labelled, the rest is 0, in"
         self.ended.emit(f"{done} {self._title}.")

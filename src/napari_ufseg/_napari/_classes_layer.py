@@ -4,6 +4,8 @@ import atexit
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,20 @@ def belongs_to(layer: Any, image: Image) -> bool:
     """Whether a layer shows classes of that image."""
     of = layer.metadata.get(METADATA_KEY, {}).get(_IMAGE)
     return isinstance(layer, Labels) and of == str(image.unique_id)
+
+
+@contextmanager
+def selected_together(viewer: Any, layers: Sequence[ClassesLayer]) -> Iterator[None]:
+    """Within the block these layers may be added; then all of them are selected, so that their images stay chosen.
+
+    napari selects a layer that is added, and of several the last.
+    """
+    selection = viewer.layers.selection
+    before = set(selection)
+    yield
+    if set(selection) != before:
+        for layer in layers:
+            selection.add(layer.layer)
 
 
 def _axes_of_labels(part: Part) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari._classes_layer import ClassesLayer
+from napari_ufseg._napari._classes_layer import ClassesLayer, selected_together
 from napari_ufseg._napari._layers import Part
 from napari_ufseg._napari._lifeline import Lifeline
 from napari_ufseg._napari._work import RunPlan
@@ -139,23 +139,18 @@ class LiveRun(QObject):
             run.look_at(number, *part.view(point, centre))
 
     def _on_snapshot(self, snapshot: "Snapshot") -> None:
-        selection = self._viewer.layers.selection
-        selected = set(selection)
-        for layer, labels, index in zip(self._layers, snapshot.labels, snapshot.index, strict=True):
-            if snapshot.labelled is None:
-                layer.show(labels, index)
-            else:  # they stand in the layer's array already
-                layer.show()
-        if (
-            set(selection) != selected
-        ):  # napari has selected the last of the layers that were added: select all of them,
-            for layer in self._layers:  # so that their images are still the chosen ones
-                selection.add(layer.layer)
+        with selected_together(self._viewer, self._layers):
+            for layer, labels, index in zip(self._layers, snapshot.labels, snapshot.index, strict=True):
+                if snapshot.labelled is None:
+                    layer.show(labels, index)
+                else:  # they stand in the layer's array already
+                    layer.show()
         self.updated.emit(snapshot)
 
     def _on_finished(self, segmentation: "Segmentation") -> None:
-        for layer in self._layers:
-            layer.show()
+        with selected_together(self._viewer, self._layers):
+            for layer in self._layers:
+                layer.show()
         self._release(
             stop_reason=str(segmentation.stop_reason), epochs=len(segmentation.history), device=segmentation.device
         )
