@@ -7,10 +7,11 @@ import torch
 from skimage import data
 
 from napari_ufseg.engine import session as session_module
-from napari_ufseg.engine import trainer as trainer_module
 from napari_ufseg.engine.api import predict
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ConfigError, DeviceError, MemoryShortageError, TrainingError, UfsegError
+from napari_ufseg.engine.fast_step import FastStep
+from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.results import StopReason
 from napari_ufseg.engine.session import TrainingSession
 
@@ -462,7 +463,7 @@ def test_a_failing_step_is_an_error_of_ours_and_the_session_goes_on(make, monkey
     next(run)
     shown = next(run)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "total_loss", fail)
+        patch.setattr(FastStep, "loss", fail)
         with pytest.raises(kind) as caught:
             next(run)
     assert isinstance(caught.value, UfsegError)
@@ -481,7 +482,7 @@ def test_a_failure_in_the_middle_of_an_epoch_repeats_only_that_batch(make, monke
     session, undisturbed = make(images, batch_size=1), make(images, batch_size=1)
     session.step()
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "total_loss", lambda *args: 1 / 0)
+        patch.setattr(FastStep, "loss", lambda *args: 1 / 0)
         with pytest.raises(TrainingError, match="ZeroDivisionError"):
             session.step()
     _, result = run_to_end(session)
@@ -494,7 +495,7 @@ def test_failures_while_preparing_are_ours(coins, quick, monkeypatch):
     def fail(*args):
         raise RuntimeError("can't allocate memory")
 
-    monkeypatch.setattr(trainer_module.FeatureNet, "of_config", fail)
+    monkeypatch.setattr(FeatureNet, "of_config", fail)
     with pytest.raises(MemoryShortageError, match="Preparing the run ran out of memory"):
         TrainingSession(coins, quick(), device="cpu")
 

@@ -59,7 +59,7 @@ def test_what_fits_is_kept_whole_and_scaled(quick):
 
 def test_one_byte_decides_whether_everything_is_kept(quick, monkeypatch):
     monkeypatch.setattr(memory, "resident_bytes", lambda: 5 * GB)
-    sources, config = open_sources([texture(3, 20, 30)], axes="TYX"), quick()
+    sources, config = open_sources([texture(3, 200, 300)], axes="TYX"), quick()
     needed = 5 * GB + plan_training(sources, config).whole_bytes
     assert plan_training(sources, config, needed).is_whole
     assert not plan_training(sources, config, needed - 1).is_whole

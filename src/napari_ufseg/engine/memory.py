@@ -7,19 +7,25 @@ from napari_ufseg.engine.config import SegmentationConfig
 DEFAULT_SHARE = 0.5
 TILED_BUDGET = 2 * 10**9
 
-_FIXED = 350 * 2**20  # buffers of torch that do not grow with the image
-_PER_VALUE = 14.5  # bytes that a step holds per value of a layer: itself, its gradient and what autograd keeps
+_FIXED = 350 * 2**20  # buffers of torch's layers that do not grow with the image
+_FIXED_STRIPS = 200 * 2**20  # those of a step by strips, and of labelling afterwards
+_PER_VALUE = 14.5  # bytes that torch's layers hold per value: itself, its gradient and what autograd keeps
+_PER_PIXEL = 16  # bytes of a step by strips beside its layers: labels, weights of pixels
 
 
 def step_bytes(config: SegmentationConfig, n_channels: int, pixels: int) -> int:
     """Memory that one training step on so many pixels takes beyond that of the idle process, in bytes."""
-    values = n_channels + config.n_convolutions * config.n_features + config.n_classes
-    return int(_FIXED + _PER_VALUE * values * pixels)
+    layers = config.n_convolutions * config.n_features + config.n_classes
+    if config.spatial_dims == 3:
+        return int(_FIXED + _PER_VALUE * (n_channels + layers) * pixels)
+    gradients = config.n_classes + 2 * config.n_features  # see fast_step
+    return int(_FIXED_STRIPS + (4 * (2 * n_channels + layers + gradients) + _PER_PIXEL) * pixels)
 
 
 def affordable_pixels(config: SegmentationConfig, n_channels: int, room: float) -> int:
     """The most pixels whose training step fits into so many bytes."""
-    return int(max(0.0, room - _FIXED) / (step_bytes(config, n_channels, 1) - step_bytes(config, n_channels, 0)))
+    fixed = step_bytes(config, n_channels, 0)
+    return int(max(0.0, room - fixed) / (step_bytes(config, n_channels, 1) - fixed))
 
 
 def resident_bytes() -> int:

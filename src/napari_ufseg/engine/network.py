@@ -1,7 +1,7 @@
 """FeatureNet: the small convolutional network of Kim, Kanezaki and Tanaka (2020), section III."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.tiling import Box, block_edges, iter_tiles
 
 
 class FeatureNet(nn.Module):
@@ -120,17 +121,26 @@ def recompute_batchnorm(network: FeatureNet, images: Sequence[Tensor]) -> None:
         norm = network.norms[depth]
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        count, total, squares = 0, 0.0, 0.0
-        for image in images:
-            hidden = image[None]
-            for earlier in stages[:depth]:
-                hidden = earlier(hidden)
-            values = stage[:-1](hidden)[0].flatten(1)
+        count = 0
+        total, squares = torch.zeros(2, norm.num_features, dtype=torch.float64)
+        for values in _values_before(stages[:depth], stage[:-1], images):
             count += values.shape[1]
             variance, mean = torch.var_mean(values, dim=1, correction=0)
             mean, variance = mean.cpu().double(), variance.cpu().double()
             total = total + mean * values.shape[1]
             squares = squares + (variance + mean**2) * values.shape[1]
-        mean = torch.as_tensor(total) / count
+        mean = total / count
         norm.running_mean.copy_(mean)
-        norm.running_var.copy_((torch.as_tensor(squares) / count - mean**2).clamp_min(0))
+        norm.running_var.copy_((squares / count - mean**2).clamp_min(0))
+
+
+def _values_before(earlier: Sequence[nn.Module], last: nn.Module, images: Sequence[Tensor]) -> Iterator[Tensor]:
+    """(F, n) tensors: what reaches a BatchNorm, over all pixels of the images, block by block to save memory."""
+    for image in images:
+        shape = image.shape[1:]
+        for block in iter_tiles(Box.of_shape(shape), block_edges(len(shape))):
+            around = block.grown((len(earlier) + 1,) * len(shape), shape)
+            hidden = image[(None, slice(None), *around.slices)]
+            for stage in earlier:
+                hidden = stage(hidden)
+            yield last(hidden)[(0, slice(None), *block.within(around).slices)].flatten(1)

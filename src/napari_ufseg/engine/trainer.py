@@ -10,8 +10,9 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import TrainingError, engine_errors
+from napari_ufseg.engine.fast_step import FastStep
 from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.losses import total_loss
+from napari_ufseg.engine.losses import TotalLoss, total_loss
 from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.results import EpochRecord, StopReason
 from napari_ufseg.engine.training_set import TrainingSet
@@ -62,6 +63,7 @@ class Trainer:
         self.images = [item.to(device) for item in chosen.images]
         self.scribbles = None if chosen.scribbles is None else [item.to(device) for item in chosen.scribbles]
         self.network = FeatureNet.of_config(config, n_channels).to(device)
+        self._fast = FastStep(self.network, config) if FastStep.is_for(self.network) else None
         self._n_channels = n_channels
         self._trained = chosen.trained
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
@@ -125,7 +127,7 @@ class Trainer:
         before = copy.deepcopy(self.network.state_dict())
         images = torch.stack([self.images[i] for i in batch])
         scribbles = None if self.scribbles is None else torch.stack([self.scribbles[i] for i in batch])
-        loss = total_loss(self.network(images), self.config, scribbles)
+        loss = self._loss(images, scribbles)
         losses = {name: float(value) for name, value in {"total": loss.total.detach(), **loss.terms}.items()}
         if not np.isfinite(losses["total"]):
             raise TrainingError(
@@ -138,6 +140,12 @@ class Trainer:
         for position, i in enumerate(batch):
             self.labels[i] = loss.labels[position].to(torch.int16)
         return losses
+
+    def _loss(self, images: Tensor, scribbles: Tensor | None) -> TotalLoss:
+        """By strips where that is possible, else by torch's own layers; the numbers are the same."""
+        if self._fast is not None:
+            return self._fast.loss(images, scribbles)
+        return total_loss(self.network(images), self.config, scribbles)
 
     def batches(self) -> list[list[int]]:
         """The images of one epoch, in batches of equal size; drawn anew for every epoch."""
@@ -178,6 +186,8 @@ class Trainer:
 
     def model(self) -> SegmentationModel:
         """The weights that made the labels of the last step, with BatchNorm statistics of all images."""
+        if self._fast is not None:
+            self._fast.release_memory()
         network = copy.deepcopy(self.network)
         network.load_state_dict(self._shown_weights)
         if self._trained:

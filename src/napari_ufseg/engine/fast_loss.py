@@ -1,0 +1,183 @@
+"""The loss and its gradient in one pass over strips of the response; the formulas are those of `losses`."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.fast_layers import CACHED, Normalised
+from napari_ufseg.engine.strips import Rows, side_by_side, strips_of
+
+
+@dataclass
+class _Sums:
+    """What a lane adds up of the terms."""
+
+    similarity: float = 0.0
+    down: float = 0.0
+    right: float = 0.0
+    scribble: float = 0.0
+
+
+@dataclass(frozen=True)
+class LossGradient:
+    """The terms of the loss, unweighted, and what BatchNorm needs of the gradient.
+
+    Parameters
+    ----------
+    terms : dict of str to float
+        Each active term.
+    sum_gradient, sum_product : (K,) tensors in double precision
+        Over all pixels, of the gradient, and of the gradient times the raw response.
+    """
+
+    terms: dict[str, float]
+    sum_gradient: Tensor
+    sum_product: Tensor
+
+
+class StripLoss:
+    """The loss of a response that is kept raw, before its BatchNorm.
+
+    Parameters
+    ----------
+    config : SegmentationConfig
+        Weights of the terms.
+    raw : (B, Y, X, K) tensor
+        The response before BatchNorm.
+    norm : Normalised
+        The BatchNorm.
+    labels : (B, Y, X) int64 tensor
+        Is filled with the class of every pixel.
+    scribbles : (B, Y, X) integer tensor, optional
+        0 for none, s for class s - 1.
+    """
+
+    def __init__(
+        self, config: SegmentationConfig, raw: Tensor, norm: Normalised, labels: Tensor, scribbles: Tensor | None
+    ) -> None:
+        self._config, self._raw, self._norm, self._labels, self._scribbles = config, raw, norm, labels, scribbles
+        n_images, n_rows, width, self._k = raw.shape
+        self._n_pixels = n_images * n_rows * width
+        self._n_down = n_images * (n_rows - 1) * width * self._k
+        self._n_right = n_images * n_rows * (width - 1) * self._k
+        self._n_marked = 0 if scribbles is None else int((scribbles > 0).sum())
+        self._values_per_row = width * self._k
+
+    def gradient(self, lanes: list[list[Rows]], out: Tensor) -> LossGradient:
+        """The terms; the gradient of the normalised response goes to `out`, (B, Y, X, K)."""
+        c = self._config
+        pull: Tensor | None = None
+        if c.M or c.m:
+            side_by_side(self._label_lane, lanes)
+            pull, areas = self._pull_on_areas()
+        else:
+            areas = {}
+
+        def work(lane: list[Rows]) -> tuple[_Sums, Tensor, Tensor]:
+            sums = _Sums()
+            total = torch.zeros(2, self._k, dtype=torch.float64)
+            for rows in strips_of(lane, self._values_per_row, CACHED):
+                gradient = self._strip(rows, pull, sums)
+                out[rows.slices] = gradient
+                flat = gradient.view(-1, self._k)
+                total[0] += flat.sum(0)
+                total[1] += (flat * self._raw[rows.slices].view(-1, self._k)).sum(0)
+            return sums, total[0], total[1]
+
+        parts = side_by_side(work, lanes)
+        terms = self._terms([part[0] for part in parts], areas)
+        first, second = (torch.stack(some).sum(0) for some in ([p[1] for p in parts], [p[2] for p in parts]))
+        return LossGradient(terms, first, second)
+
+    def _label_lane(self, lane: list[Rows]) -> None:
+        for rows in strips_of(lane, self._values_per_row, CACHED):
+            self._labels[rows.slices] = self._norm.applied(self._raw[rows.slices]).max(2).indices
+
+    def _pull_on_areas(self) -> tuple[Tensor, dict[str, float]]:
+        """The weight on each class's soft area, (K,), and the area terms; all labels must be known."""
+        shares = torch.bincount(self._labels.flatten(), minlength=self._k).double() / self._n_pixels
+        largest, smallest = int(shares.argmax()), int(shares.masked_fill(shares == 0, 2.0).argmin())
+        pull = torch.zeros(self._k, dtype=self._raw.dtype)
+        pull[largest] += self._config.M
+        pull[smallest] -= self._config.m
+        return pull, {"max_area": float(shares[largest]), "min_area": 1 - float(shares[smallest])}
+
+    def _terms(self, parts: list[_Sums], areas: dict[str, float]) -> dict[str, float]:
+        """The unweighted terms that are active, in the order of `total_loss`."""
+        c = self._config
+        terms: dict[str, float] = {}
+        n_free = self._n_pixels - self._n_marked
+        if c.mu:
+            terms["similarity"] = sum(part.similarity for part in parts) / max(1, n_free)
+        if c.nu:
+            down = c.nu_y * sum(part.down for part in parts) / max(1, self._n_down)
+            terms["continuity"] = down + c.nu_x * sum(part.right for part in parts) / max(1, self._n_right)
+        terms |= {name: areas[name] for name, weight in (("max_area", c.M), ("min_area", c.m)) if weight}
+        if self._scribbles is not None and c.scribble_weight:
+            terms["scribble"] = sum(part.scribble for part in parts) / max(1, self._n_marked)
+        return terms
+
+    def _strip(self, rows: Rows, pull: Tensor | None, sums: _Sums) -> Tensor:
+        """(rows, X, K): the gradient of the weighted sum; the parts of the terms are added to `sums`."""
+        n_rows = self._raw.shape[1]
+        top, bottom = max(0, rows.start - 1), min(n_rows, rows.stop + 1)
+        response = self._norm.applied(self._raw[rows.image, top:bottom])
+        inner = response[rows.start - top : rows.stop - top]
+        if pull is None:  # else they are known already
+            self._labels[rows.slices] = inner.max(2).indices
+        gradient = self._pixels(rows, inner.reshape(-1, self._k), pull, sums).view_as(inner)
+        if self._config.nu:
+            self._neighbours(rows, top, bottom, response, inner, gradient, sums)
+        return gradient
+
+    def _pixels(self, rows: Rows, response: Tensor, pull: Tensor | None, sums: _Sums) -> Tensor:
+        """The terms that look at each pixel by itself; (n, K) in and out."""
+        c = self._config
+        probability = torch.softmax(response, 1)
+        target = self._labels[rows.slices].reshape(-1, 1)
+        weight = response.new_full(target.shape, c.mu / max(1, self._n_pixels - self._n_marked))
+        free: Tensor | None = None
+        if self._scribbles is not None:
+            marks = self._scribbles[rows.slices].reshape(-1, 1).long()
+            free = marks == 0
+            target = torch.where(free, target, marks - 1)
+            weight = torch.where(free, weight, c.scribble_weight / max(1, self._n_marked))
+        entropy = self._cross_entropy(response, probability, target)
+        if free is None:
+            sums.similarity += float(entropy.sum())
+        else:
+            sums.similarity += float(entropy[free].sum())
+            sums.scribble += float(entropy[~free].sum())
+        soft = None
+        if pull is not None:  # gradient of a mean softmax: p_k (1[j = k] - p_j) / N
+            soft = probability * pull / self._n_pixels
+            soft -= probability * soft.sum(1, keepdim=True)
+        gradient = probability.mul_(weight).scatter_add_(1, target, -weight)
+        return gradient if soft is None else gradient.add_(soft)
+
+    @staticmethod
+    def _cross_entropy(response: Tensor, probability: Tensor, target: Tensor) -> Tensor:
+        """(n, 1): from the largest entry of each row, so that no logarithm of 0 is taken."""
+        log_sum = response.amax(1, keepdim=True) - probability.amax(1, keepdim=True).log()
+        return log_sum - response.gather(1, target)
+
+    def _neighbours(
+        self, rows: Rows, top: int, bottom: int, response: Tensor, inner: Tensor, gradient: Tensor, sums: _Sums
+    ) -> None:
+        """Continuity: absolute differences down and to the right, and their signs in the gradient."""
+        c, n = self._config, rows.stop - rows.start
+        down = response[1:] - response[:-1]
+        first = rows.start - top  # the difference to the row below of our first row
+        own = down[first : first + n]  # without the last row of the image
+        sums.down += float(own.abs().sum())
+        down.sign_().mul_(c.nu * c.nu_y / max(1, self._n_down))
+        gradient[: len(own)] -= own
+        above = down[: len(down) - (bottom > rows.stop)]  # differences whose lower row is ours
+        gradient[n - len(above) :] += above
+        right = inner[:, 1:] - inner[:, :-1]
+        sums.right += float(right.abs().sum())
+        right.sign_().mul_(c.nu * c.nu_x / max(1, self._n_right))
+        gradient[:, 1:] += right
+        gradient[:, :-1] -= right
