@@ -1,0 +1,74 @@
+"""The methods that are compared: each makes classes, and perhaps regions, of an image (Y, X, 3) uint8."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.vq import kmeans2
+from scores import regions_of
+from skimage.color import rgb2gray
+from skimage.filters import threshold_otsu
+from skimage.segmentation import felzenszwalb, slic
+
+from napari_ufseg import SegmentationConfig, segment
+
+Image = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to make labels; a method without luck gives the same ones for every seed."""
+
+    classes: Callable[[Image, int], Labels]
+    regions: Callable[[Labels], Labels] = regions_of
+    has_luck: bool = True
+
+
+def ours(preset: str) -> Method:
+    def classes(image: Image, seed: int) -> Labels:
+        # in gray images that are stored as RGB one channel says it all, as in a viewer that opens a gray file
+        is_gray = (image == image[..., :1]).all()
+        config = SegmentationConfig.preset(preset, seed=seed)
+        return segment(image[..., 0] if is_gray else image, config, device="cpu").labels
+
+    return Method(classes)
+
+
+def otsu(image: Image, seed: int) -> Labels:
+    gray = rgb2gray(image)
+    return (gray > threshold_otsu(gray)).astype(np.uint8)
+
+
+def k_means(k: int) -> Method:
+    def classes(image: Image, seed: int) -> Labels:
+        pixels = image.reshape(-1, 3) / 255.0
+        _, labels = kmeans2(pixels, k, iter=50, minit="++", seed=seed)
+        return labels.reshape(image.shape[:2])
+
+    return Method(classes)
+
+
+def superpixels(image: Image, seed: int) -> Labels:
+    return slic(image, n_segments=100, start_label=1)
+
+
+def as_they_are(segments: Labels) -> Labels:
+    """The segments of methods that make connected ones."""
+    return segments
+
+
+def graph(scale: float) -> Method:
+    return Method(lambda image, seed: felzenszwalb(image, scale=scale), regions=as_they_are, has_luck=False)
+
+
+METHODS = {
+    **{preset: ours(preset) for preset in ("fast", "generalised", "paper")},
+    "otsu": Method(otsu, has_luck=False),
+    "k-means 4": k_means(4),
+    "k-means 8": k_means(8),
+    "felzenszwalb 100": graph(100),
+    "felzenszwalb 500": graph(500),
+    "slic": Method(superpixels, regions=as_they_are, has_luck=False),
+}
