@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 def run_method(name: str, method: Method, sample: Sample, seed: int) -> Run:
     start, start_cpu = time.perf_counter(), time.process_time()
     classes = method.classes(sample.image, seed)
-    regions = method.regions(classes)
+    regions = method.regions(sample.image, classes)
     seconds = {"seconds": [time.perf_counter() - start], "CPU seconds": [time.process_time() - start_cpu]}
     scores: dict[str, list[float]] = {}
     if sample.nuclei is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import recipe
 from scipy.cluster.vq import kmeans2
 from scores import regions_of
 from skimage.color import rgb2gray
@@ -22,7 +23,7 @@ class Method:
     """How to make labels; a method without luck gives the same ones for every seed."""
 
     classes: Callable[[Image, int], Labels]
-    regions: Callable[[Labels], Labels] = regions_of
+    regions: Callable[[Image, Labels], Labels] = lambda image, classes: regions_of(classes)
     has_luck: bool = True
 
 
@@ -54,9 +55,13 @@ def superpixels(image: Image, seed: int) -> Labels:
     return slic(image, n_segments=100, start_label=1)
 
 
-def as_they_are(segments: Labels) -> Labels:
+def as_they_are(image: Image, segments: Labels) -> Labels:
     """The segments of methods that make connected ones."""
     return segments
+
+
+def prototype(image: Image, seed: int) -> Labels:
+    return recipe.segment(image, seed)
 
 
 def graph(scale: float) -> Method:
@@ -65,6 +70,7 @@ def graph(scale: float) -> Method:
 
 METHODS = {
     **{preset: ours(preset) for preset in ("fast", "generalised", "paper")},
+    "recipe": Method(prototype, regions=lambda image, classes: recipe.regions(classes, image)),
     "otsu": Method(otsu, has_luck=False),
     "k-means 4": k_means(4),
     "k-means 8": k_means(8),
