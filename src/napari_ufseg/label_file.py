@@ -59,6 +59,12 @@ class InputImage:
         steps = dict(zip(self.file.axes, self.file.scale, strict=True))
         return tuple(steps.get(letter, 1.0) for letter in self.source.labels_axes)
 
+    @property
+    def labels_translate(self) -> tuple[float, ...]:
+        """Where the middle of the first pixel of the label image lies along each axis, as `labels_scale`."""
+        start = dict(zip(self.file.axes, self.file.translate, strict=True))
+        return tuple(start.get(letter, 0.0) for letter in self.source.labels_axes)
+
 
 def open_input(
     path: Path, spatial_dims: int, *, axes: str | None = None, channel_axis: int | None = None, level: int = 0
@@ -167,7 +173,7 @@ def label_array(path: Path, image: InputImage) -> Iterator[Any]:
     path : Path
         The label file; its ending is the format, see `napari_ufseg.io.write_labels`.
     image : InputImage
-        Gives the shape, axes and scale.
+        Gives the shape, axes and place.
 
     Raises
     ------
@@ -176,7 +182,12 @@ def label_array(path: Path, image: InputImage) -> Iterator[Any]:
     """
     source = image.source
     axes = _axes_of_labels(source, path)
-    about: dict[str, Any] = {"axes": axes, "scale": image.labels_scale, "unit": image.file.unit}
+    about: dict[str, Any] = {
+        "axes": axes,
+        "scale": image.labels_scale,
+        "unit": image.file.unit,
+        "translate": image.labels_translate,
+    }
     chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
     if path.suffix.lower() == ZARR_SUFFIX:
         with folder_written_whole(path) as temporary, _named(temporary, path):

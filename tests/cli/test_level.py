@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_ufseg.io import open_image, read_labels
+from napari_ufseg.io import ImageFile, open_image, read_labels
 
 from .conftest import QUICK, Done, blobs
 
@@ -41,7 +42,7 @@ def axes() -> list[dict[str, str]]:
     return [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
 
 
-def datasets() -> list[dict[str, object]]:
+def datasets() -> list[dict[str, Any]]:
     transforms = [[{"type": "scale", "scale": list(steps)}] for steps in STEPS]
     return [{"path": str(i), "coordinateTransformations": transform} for i, transform in enumerate(transforms)]
 
@@ -63,6 +64,41 @@ def test_segment_reads_that_level(name: str, level: int, ufseg: Ufseg, pyramids:
     assert (open_image(out).scale, open_image(out).unit) == (STEPS[level], "µm")
     told = json.loads(report.read_text())
     assert (told["level"], told["input"][0]["shape"]) == (level, list(LEVELS[level].shape))
+
+
+def edges(image: ImageFile) -> list[float]:
+    """Where the first pixel begins and where the last one ends, along each axis."""
+    ends = (np.full(image.data.ndim, -0.5), np.array(image.data.shape) - 0.5)
+    return [place for end in ends for place in (end * image.scale + image.translate).tolist()]
+
+
+@pytest.mark.parametrize("name", ["cells.ome.tif", "cells.ome.zarr"])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_labels_of_a_level_lie_exactly_over_the_image(
+    name: str, level: int, ufseg: Ufseg, pyramids: Path, tmp_path: Path
+) -> None:
+    out, again = tmp_path / "l.ome.zarr", tmp_path / "again"
+    model = tmp_path / "m.safetensors"
+    words = ["--level", str(level)]
+    assert ufseg("segment", pyramids / name, "-o", out, "--model_path", model, *words, *QUICK).status == 0
+    assert edges(open_image(out)) == pytest.approx(edges(open_image(pyramids / name)))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / name).symlink_to(pyramids / name)
+    assert ufseg("batch", model, folder, "-o", again, "--format", "ome.zarr", *words).status == 0
+    assert edges(open_image(again / "cells_labels.ome.zarr")) == pytest.approx(edges(open_image(pyramids / name)))
+
+
+def test_the_translation_of_a_level_goes_to_its_labels(ufseg: Ufseg, tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "i.ome.zarr", zarr_format=2)
+    described = datasets()
+    for number, (level, dataset) in enumerate(zip(LEVELS, described, strict=True)):
+        group.create_array(str(number), data=level, chunks=(32, 32))
+        dataset["coordinateTransformations"] += [{"type": "translation", "translation": [100 + number, -50]}]
+    group.attrs.put({"multiscales": [{"axes": axes(), "datasets": described}]})
+    out = tmp_path / "l.ome.zarr"
+    assert ufseg("segment", tmp_path / "i.ome.zarr", "-o", out, "--level", "2", *QUICK).status == 0
+    assert (open_image(out).scale, open_image(out).translate) == (STEPS[2], (102, -50))
 
 
 @pytest.mark.parametrize("ending", [".tif", ".ome.zarr"])  # in memory, and by tiles that open the image themselves

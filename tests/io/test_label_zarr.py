@@ -42,6 +42,31 @@ def test_levels_hold_every_second_pixel(version: Any, tmp_path: Path) -> None:
 
 
 @VERSIONS
+def test_every_pixel_of_a_lower_level_lies_on_the_pixel_that_it_was(version: Any, tmp_path: Path) -> None:
+    write_labels(
+        tmp_path / "l.zarr", LABELS, scale=(2, 0.5, 0.25), unit="µm", translate=(4, 7, -1), ome_zarr_version=version
+    )
+    yaozarrs.validate_zarr_store(tmp_path / "l.zarr")
+    full = open_image(tmp_path / "l.zarr")
+    assert (full.scale, full.translate) == ((2, 0.5, 0.25), (4, 7, -1))
+    for level in range(1, 4):
+        image = open_image(tmp_path / "l.zarr", level=level)
+        pixels = np.indices(image.data.shape).reshape(3, -1).T
+        there = (pixels * image.scale + image.translate - full.translate) / full.scale
+        assert np.array_equal(there, there.round())  # and not between two of them
+        np.testing.assert_array_equal(image.data[...].ravel(), LABELS[tuple(there.astype(int).T)])
+
+
+def test_a_translation_of_the_last_axes(tmp_path: Path) -> None:
+    write_labels(tmp_path / "l.zarr", LABELS[:, :9, :9], translate=(3, 4))
+    assert open_image(tmp_path / "l.zarr").translate == (0, 3, 4)
+    write_labels(tmp_path / "l.zarr", LABELS[:, :9, :9], translate=(1, np.nan, 4))  # counts as not known
+    assert open_image(tmp_path / "l.zarr").translate == (0, 0, 0)
+    with pytest.raises(FileError, match="a translate of 4 numbers does not fit the axes ZYX"):
+        write_labels(tmp_path / "l.zarr", LABELS[:, :9, :9], translate=(0, 0, 3, 4))
+
+
+@VERSIONS
 def test_metadata_that_other_programs_look_for(version: Any, tmp_path: Path) -> None:
     write_labels(tmp_path / "l.zarr", LABELS[:, :9, :9], axes="TYX", scale=(3, 1, 1), ome_zarr_version=version)
     metadata = ome(tmp_path / "l.zarr")
@@ -83,8 +108,9 @@ def test_no_more_than_a_hundred_colours(tmp_path: Path) -> None:
 def test_filling_it_chunk_by_chunk(version: Any, tmp_path: Path) -> None:
     path = tmp_path / "l.zarr"
     array = create_label_zarr(
-        path, LABELS.shape, chunks=(1, 200, 200), axes="TYX", scale=(9, 2, 2), unit="nm", ome_zarr_version=version
-    )
+        path, LABELS.shape, chunks=(1, 200, 200), axes="TYX", scale=(9, 2, 2), unit="nm", translate=(0, 5, 6),
+        ome_zarr_version=version,
+    )  # fmt: skip
     assert (array.shape, array.chunks, array.dtype, array.path) == (LABELS.shape, (1, 200, 200), np.uint16, "0")
     with pytest.raises(FileError, match="holds no OME-Zarr image"):
         open_image(path)  # not finished
@@ -95,6 +121,7 @@ def test_filling_it_chunk_by_chunk(version: Any, tmp_path: Path) -> None:
     yaozarrs.validate_zarr_store(path)
     image = open_image(path)
     assert (image.axes, image.scale, image.unit, image.n_levels) == ("TYX", (9, 2, 2), "nm", 4)
+    assert image.translate == (0, 5, 6)
     np.testing.assert_array_equal(image.data[1], LABELS[1])
     np.testing.assert_array_equal(image.data[0, :200, :400], LABELS[0, :200, :400])
     assert not image.data[0, 200:].any()

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io import label_images_of, open_image, read_image
+from napari_ufseg.io import ImageFile, label_images_of, open_image, read_image
 
 IMAGE = np.arange(2 * 3 * 64 * 48, dtype=np.uint16).reshape(2, 3, 64, 48)
 AXES = [
@@ -41,6 +41,7 @@ def test_axes_scale_and_levels(zarr_format: int, tmp_path: Path) -> None:
     image = open_image(tmp_path / "x.zarr")
     assert (image.axes, image.unit, image.n_levels) == ("TCYX", "µm", 2)
     assert image.scale == pytest.approx((30, 1, 0.25, 0.25))  # seconds and micrometres
+    assert image.translate == pytest.approx((0, 0, 0.009, 9))
     np.testing.assert_array_equal(image.data[1, :, 10:20], IMAGE[1, :, 10:20])
     half = open_image(tmp_path / "x.zarr", level=1)
     assert half.scale == pytest.approx((30, 1, 0.5, 0.5))
@@ -48,6 +49,40 @@ def test_axes_scale_and_levels(zarr_format: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "x.zarr"), IMAGE)
     with pytest.raises(FileError, match=r"no resolution level 2: it has 2 levels, 0 to 1\.$"):
         open_image(tmp_path / "x.zarr", level=2)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_translation_that_a_level_tells(zarr_format: Any, tmp_path: Path) -> None:
+    steps = [{"type": "scale", "scale": [1, 1, 2, 2]}, {"type": "translation", "translation": [2, 0, 100, 3]}]
+    datasets = [{"path": "s0"}, {"path": "s1", "coordinateTransformations": steps}]
+    write_ome_zarr(tmp_path / "x.zarr", zarr_format, datasets=datasets)
+    half = open_image(tmp_path / "x.zarr", level=1)
+    assert half.scale == pytest.approx((30, 1, 0.5, 0.5))
+    assert half.translate == pytest.approx(
+        (60, 0, 100 * 0.25 + 0.009, 3 * 0.25 + 9)
+    )  # the first is scaled by the second
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_level_without_translation_covers_the_full_one(told: bool, tmp_path: Path) -> None:
+    """As the edges of its pixels tell, also if the sizes are odd, or not even its scale is told."""
+    group = zarr.create_group(tmp_path / "x.zarr", zarr_format=2)
+    scales = [[{"type": "scale", "scale": [0.5 * 2**i, 0.25 * 2**i]}] for i in range(3)]
+    datasets = []
+    for i, shape in enumerate([(45, 57), (23, 29), (11, 14)]):
+        group.create_array(str(i), data=np.zeros(shape, np.uint8))
+        datasets.append({"path": str(i), "coordinateTransformations": scales[i if told else 0]})
+    whole = [{"type": "translation", "translation": [7, -3]}]
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    group.attrs.put({"multiscales": [{"axes": axes, "datasets": datasets, "coordinateTransformations": whole}]})
+    for level in range(3):
+        np.testing.assert_allclose(edges(open_image(tmp_path / "x.zarr", level)), [(6.75, -3.125), (29.25, 11.125)])
+
+
+def edges(image: ImageFile) -> list[tuple[float, ...]]:
+    """Where the first pixel begins and where the last one ends."""
+    ends = (np.full(image.data.ndim, -0.5), np.array(image.data.shape) - 0.5)
+    return [tuple(end * image.scale + image.translate) for end in ends]
 
 
 def test_only_the_chunks_of_a_region_are_decoded(tmp_path: Path) -> None:

@@ -216,6 +216,36 @@ def test_saved_labels_open_over_their_image(
     assert opened(bare, tmp_path / f"twice.{ending}").axis_labels == again.axis_labels
 
 
+def corners(layer: Any) -> np.ndarray:
+    """Where the corners of the image or the labels are in the world, by the edges of their pixels."""
+    shape = np.array((layer.data[0] if layer.multiscale else layer.data).shape)
+    return np.array([layer.data_to_world(end) for end in (np.full(len(shape), -0.5), shape - 0.5)])
+
+
+@pytest.mark.parametrize("shift", [None, (0, 7, -4)])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_saved_labels_of_every_level_open_over_their_image(
+    bare: Dock, movie: np.ndarray, level: int, shift: tuple[float, ...] | None, tmp_path: Path
+) -> None:
+    levels = [movie[:, 0, :23], movie[:, 0, :23:2, ::2], movie[:, 0, :23:4, ::4]]  # of an odd height
+    group = write_ome_zarr(tmp_path / "i.zarr", levels, "TYX", (30, 0.5, 0.25))
+    if shift is not None:
+        metadata = group.attrs["multiscales"]
+        metadata[0]["coordinateTransformations"] = [{"type": "translation", "translation": shift}]
+        group.attrs.put({"multiscales": metadata})
+    image = opened(bare, tmp_path / "i.zarr")
+    np.testing.assert_allclose(image.translate, shift or (0, 0, 0))
+    bare.part("what", QComboBox).setCurrentText("All planes")
+    bare.part("resolution", QComboBox).setCurrentIndex(level)
+    bare.segment_to_end()
+    bare.widget.results.save_labels(tmp_path / "l.ome.zarr")
+    again = opened(bare, tmp_path / "l.ome.zarr")
+    assert again.data.shape == levels[level].shape
+    np.testing.assert_allclose(corners(again), corners(image))
+    np.testing.assert_allclose(corners(again), corners(bare.viewer.layers["i classes"]))
+    assert units(again) == units(image)
+
+
 @pytest.mark.parametrize("name", ["broken.tif", "short.tif", "plate.zarr", "empty.zarr"])
 def test_what_is_no_image_is_one_sentence(bare: Dock, name: str, tmp_path: Path) -> None:
     (tmp_path / "broken.tif").write_text("no image")

@@ -1,4 +1,4 @@
-"""TIFF and OME-Zarr as layers with the axes, scale and unit that the files tell (File > Open)."""
+"""TIFF and OME-Zarr as layers with the axes, place and unit that the files tell (File > Open)."""
 
 from collections.abc import Callable, Sequence
 from math import prod
@@ -61,6 +61,7 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
         "name": name,
         "axis_labels": _axis_labels(letters),
         "scale": tuple(full.scale[i] for i in axes),
+        "translate": tuple(full.translate[i] for i in axes),
         "units": tuple(_unit(full, i) for i in axes),
     }
     if is_labels:

@@ -169,7 +169,8 @@ class ResultsPanel(QWidget):
         index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
         data = sliced(layer.data, index)
         scale = [float(layer.scale[i]) for i in kept]
-        write_labels(path, data, axes=axes, scale=scale, unit=str(layer.units[-1]))
+        translate = [float(layer.translate[i]) for i in kept]
+        write_labels(path, data, axes=axes, scale=scale, unit=str(layer.units[-1]), translate=translate)
 
     def _layer_to_save(self) -> Labels | None:
         active = self._viewer.layers.selection.active

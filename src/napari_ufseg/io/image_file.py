@@ -42,6 +42,10 @@ class ImageFile:
     scale : tuple of float
         Size of a step along each axis of `data`: in `unit` along Z, Y and X, in
         seconds along T; 1.0 where it is not known.
+    translate : tuple of float
+        Where the middle of the first pixel lies along each axis, as `scale`;
+        0.0 where it is not known. The levels of a pyramid that do not say it
+        cover the area of the full one.
     unit : str or None
         Unit of the axes of space, as ``"µm"``; None if not known.
     n_levels : int
@@ -58,6 +62,7 @@ class ImageFile:
     data: LazyArray
     axes: str
     scale: tuple[float, ...]
+    translate: tuple[float, ...]
     unit: str | None = None
     n_levels: int = 1
     level: int = 0

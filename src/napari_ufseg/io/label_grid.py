@@ -1,4 +1,4 @@
-"""The shape, axes and scale of a label image that is to be written."""
+"""The shape, axes and place of a label image that is to be written."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +27,16 @@ class LabelGrid:
         X, in seconds along T. None if it is not known.
     unit : str, optional
         Symbol of the unit of space, as ``"µm"``; None for pixels.
+    translate : tuple of float, optional
+        Where the middle of the first pixel lies along each axis, as `scale`.
+        None if it is not known.
     """
 
     shape: tuple[int, ...]
     axes: str
     scale: tuple[float, ...] | None = None
     unit: str | None = None
+    translate: tuple[float, ...] | None = None
 
     @property
     def steps(self) -> dict[str, float]:
@@ -41,7 +45,12 @@ class LabelGrid:
 
 
 def label_grid(
-    path: Path, shape: tuple[int, ...], axes: str | None, scale: Sequence[float] | None, unit: str | None
+    path: Path,
+    shape: tuple[int, ...],
+    axes: str | None,
+    scale: Sequence[float] | None,
+    unit: str | None,
+    translate: Sequence[float] | None = None,
 ) -> LabelGrid:
     """The grid of a label image, checked.
 
@@ -58,6 +67,9 @@ def label_grid(
         not above 0 everywhere counts as not known.
     unit : str, optional
         By any name.
+    translate : sequence of float, optional
+        For each axis, or for the last ones. One that is not finite everywhere
+        counts as not known.
 
     Raises
     ------
@@ -67,12 +79,19 @@ def label_grid(
     axes = axes or "TZYX"[-len(shape) :]
     if axes not in _AXES or len(axes) != len(shape):
         raise FileError(f"Cannot write {path}: labels of shape {shape} and axes {axes} are none of {', '.join(_AXES)}.")
-    if scale is None or not all(isfinite(step) and step > 0 for step in scale):
-        return LabelGrid(shape, axes, None, length_unit(unit))
-    if len(scale) > len(axes):
-        raise FileError(f"Cannot write {path}: a scale of {len(scale)} numbers does not fit the axes {axes}.")
-    steps = (1.0,) * (len(axes) - len(scale)) + tuple(map(float, scale))
-    return LabelGrid(shape, axes, steps, length_unit(unit))
+    if scale is not None and not all(isfinite(step) and step > 0 for step in scale):
+        scale = None
+    if translate is not None and not all(map(isfinite, translate)):
+        translate = None
+    steps = None if scale is None else _for_all_axes(path, "scale", scale, axes, 1.0)
+    start = None if translate is None else _for_all_axes(path, "translate", translate, axes, 0.0)
+    return LabelGrid(shape, axes, steps, length_unit(unit), start)
+
+
+def _for_all_axes(path: Path, name: str, numbers: Sequence[float], axes: str, default: float) -> tuple[float, ...]:
+    if len(numbers) > len(axes):
+        raise FileError(f"Cannot write {path}: a {name} of {len(numbers)} numbers does not fit the axes {axes}.")
+    return (default,) * (len(axes) - len(numbers)) + tuple(map(float, numbers))
 
 
 def blocks(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:

@@ -29,6 +29,7 @@ def create_label_zarr(
     axes: str,
     scale: Sequence[float] | None = None,
     unit: str | None = None,
+    translate: Sequence[float] | None = None,
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4",
     overwrite: bool = False,
 ) -> "zarr.Array[Any]":
@@ -46,7 +47,7 @@ def create_label_zarr(
     shape, chunks : sequence of int
         Of the label image, and of the pieces it is stored in; a chunk is no
         larger than the image.
-    axes, scale, unit
+    axes, scale, unit, translate
         As for `write_labels`.
     ome_zarr_version : {"0.4", "0.5"}
         0.4 is stored as Zarr format 2, 0.5 as format 3.
@@ -66,8 +67,14 @@ def create_label_zarr(
     import zarr
 
     folder = Path(path)
-    grid = label_grid(folder, tuple(shape), axes, scale, unit)
-    settings = {"axes": grid.axes, "scale": grid.scale, "unit": grid.unit, "version": ome_zarr_version}
+    grid = label_grid(folder, tuple(shape), axes, scale, unit, translate)
+    settings = {
+        "axes": grid.axes,
+        "scale": grid.scale,
+        "unit": grid.unit,
+        "translate": grid.translate,
+        "version": ome_zarr_version,
+    }
     try:
         if overwrite:
             check_replaceable(folder)
@@ -115,7 +122,8 @@ def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True) -> 
     """Add the lower resolutions and the metadata to a label image that has been filled.
 
     Every second pixel along Y and X makes the next resolution, so that no
-    label comes up that was not there. No more than four chunks are in memory.
+    label comes up that was not there. Each stays where it is: the levels have
+    one translation, that of the first pixel. No more than four chunks are in memory.
 
     Parameters
     ----------
@@ -136,7 +144,8 @@ def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True) -> 
         group = zarr.open_group(folder, mode="r+")
         settings: Any = group.attrs[_UNFINISHED]
         levels, present = _add_lower_levels(group, settings["axes"])
-        grid = LabelGrid(levels[0].shape, settings["axes"], settings["scale"], settings["unit"])
+        place = (settings[name] for name in ("scale", "unit", "translate"))
+        grid = LabelGrid(levels[0].shape, settings["axes"], *place)
         group.attrs.put(label_metadata(grid, len(levels), present if colours else (), settings["version"]))
     except (KeyError, FileNotFoundError) as error:
         raise FileError(f"Cannot finish {folder}: there is no label image that was begun and not finished.") from error

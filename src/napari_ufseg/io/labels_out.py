@@ -27,6 +27,7 @@ def write_labels(
     axes: str | None = None,
     scale: Sequence[float] | None = None,
     unit: str | None = None,
+    translate: Sequence[float] | None = None,
     colours: bool = True,
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4",
 ) -> None:
@@ -49,6 +50,9 @@ def write_labels(
         in `unit` along Z, Y and X, in seconds along T.
     unit : str, optional
         Unit of length, for example ``"µm"`` or ``"micrometer"``.
+    translate : sequence of float, optional
+        Where the middle of the first pixel lies, for each axis or the last
+        ones, as `scale`. Only OME-Zarr can; a TIFF is written without it.
     colours : bool
         Store the colours of the classes. Only OME-Zarr can.
     ome_zarr_version : {"0.4", "0.5"}
@@ -64,7 +68,7 @@ def write_labels(
     labels: Any = label_image if hasattr(label_image, "dtype") else np.asarray(label_image)
     if np.dtype(labels.dtype).kind not in "bui":
         raise FileError(f"Cannot write {path}: labels are whole numbers, not {labels.dtype}.")
-    grid = label_grid(target, tuple(labels.shape), axes, scale, unit)
+    grid = label_grid(target, tuple(labels.shape), axes, scale, unit, translate)
     if target.suffix.lower() in TIFF_SUFFIXES:
         planes = (_fitting(labels[index], target) for index in np.ndindex(grid.shape[:-2]))
         with written_whole(target) as temporary:
@@ -89,6 +93,7 @@ def _write_zarr(
         axes=grid.axes,
         scale=grid.scale,
         unit=grid.unit,
+        translate=grid.translate,
         ome_zarr_version=ome_zarr_version,
     )
     band = (*chunks[:-1], max(grid.shape[-1], 1))

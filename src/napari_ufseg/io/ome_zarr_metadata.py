@@ -52,9 +52,18 @@ def _axis(letter: str, grid: LabelGrid) -> dict[str, str]:
 
 
 def _transformation(grid: LabelGrid, level: int) -> dict[str, Any]:
-    """The first pixel stays the first one, so that there is nothing to shift."""
+    """Scale and translation of a level.
+
+    The pixels of a level are some of those of the one before, at the places
+    where they were: the first pixel is the same one, and so is the translation
+    (a half-pixel shift would be right for means of 2 x 2). It is told for every
+    level, since readers give one to a level that has none.
+    """
     scale = [grid.steps.get(letter, 1.0) * (2**level if letter in "YX" else 1) for letter in grid.axes]
-    return {"coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    start = list(grid.translate or (0.0,) * len(grid.axes))
+    return {
+        "coordinateTransformations": [{"type": "scale", "scale": scale}, {"type": "translation", "translation": start}]
+    }
 
 
 def _rgba(label: int) -> list[int]:

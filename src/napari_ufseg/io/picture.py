@@ -14,7 +14,8 @@ def open_picture(file: Path) -> ImageFile:
     """A PNG or JPEG file, read whole."""
     data = read_picture(file)
     axes = "YX" if data.ndim == 2 else "YXC"
-    return ImageFile(file, data, axes, (1.0,) * data.ndim, is_rgb=axes == "YXC" and data.shape[-1] in (3, 4))
+    is_rgb = axes == "YXC" and data.shape[-1] in (3, 4)
+    return ImageFile(file, data, axes, (1.0,) * data.ndim, (0.0,) * data.ndim, is_rgb=is_rgb)
 
 
 def read_picture(file: Path) -> npt.NDArray[Any]:

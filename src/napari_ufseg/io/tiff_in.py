@@ -31,12 +31,15 @@ def open_tiff(file: Path, level: int) -> ImageFile:
         data = _lazy(tiff, level)
         axes = _axes(series.axes, data.ndim)
         steps, unit = _steps(tiff, series.kind)
-        scale = (
-            steps.get(axis, 1.0) * (full / size if axis in "ZYX" and size else 1.0)
-            for axis, full, size in zip(axes, series.shape, data.shape, strict=True)
-        )
+        full = [steps.get(axis, 1.0) for axis in axes]
+        ratio = [
+            n / size if axis in "ZYX" and size else 1.0
+            for axis, n, size in zip(axes, series.shape, data.shape, strict=True)
+        ]
+        scale = tuple(step * times for step, times in zip(full, ratio, strict=True))
+        translate = tuple((step - its) / 2 for step, its in zip(scale, full, strict=True))  # the edges are the same
         about = {"is_rgb": _is_rgb(series), "is_labels": series.keyframe.software == LABELS_SOFTWARE}
-        return ImageFile(file, data, axes, tuple(scale), unit, len(series.levels), level, **about)
+        return ImageFile(file, data, axes, scale, translate, unit, len(series.levels), level, **about)
     except BaseException:
         tiff.close()
         raise

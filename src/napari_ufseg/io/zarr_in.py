@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import zarr
 
 _LETTERS = {"time": "T", "channel": "C"}
+_Numbers = npt.NDArray[np.float64]
 
 
 def open_zarr(folder: Path, level: int) -> ImageFile:
@@ -47,11 +48,11 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     described = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in metadata.get("axes", [])]
     if len(described) != array.ndim:  # as in OME-Zarr 0.1 and 0.2, which had no axes
         described = [{"name": name} for name in ("tczyx" if array.ndim == 5 else "?" * (array.ndim - 2) + "yx")]
-    factors = _factors(metadata, array.ndim) * _factors(datasets[level], array.ndim)
     axes = "".join(map(_letter, described))
-    scale, unit = _scale(axes, described, factors.tolist())
+    placed = _placed(group, metadata, level, array.shape)
+    scale, translate, unit = _in_one_unit(axes, described, *placed)
     is_labels = "image-label" in _ome(group) and array.dtype.kind in "bui"
-    return ImageFile(folder, array, axes, scale, unit, len(datasets), level, is_labels=is_labels)
+    return ImageFile(folder, array, axes, scale, translate, unit, len(datasets), level, is_labels=is_labels)
 
 
 def label_folders(folder: Path) -> list[Path]:
@@ -76,7 +77,7 @@ def label_folders(folder: Path) -> list[Path]:
 def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
     if array.ndim < 2:
         raise FileError(f"{folder} is no image: it has shape {array.shape}, without (Y, X).")
-    return ImageFile(folder, array, "?" * (array.ndim - 2) + "YX", (1.0,) * array.ndim)
+    return ImageFile(folder, array, "?" * (array.ndim - 2) + "YX", (1.0,) * array.ndim, (0.0,) * array.ndim)
 
 
 def _first_image(folder: Path, group: "zarr.Group") -> tuple["zarr.Group", Mapping[str, Any]]:
@@ -110,25 +111,51 @@ def _letter(axis: Mapping[str, Any]) -> str:
     return name if len(name) == 1 and name in known else "?"
 
 
-def _factors(metadata: Mapping[str, Any], ndim: int) -> npt.NDArray[np.float64]:
-    """(ndim,) product of the scales among some coordinate transformations."""
-    scales = [step["scale"] for step in metadata.get("coordinateTransformations") or [] if step.get("type") == "scale"]
-    product: npt.NDArray[np.float64] = np.prod([np.ones(ndim), *(np.asarray(scale, float) for scale in scales)], axis=0)
-    return product
+def _placed(
+    group: "zarr.Group", metadata: Mapping[str, Any], level: int, shape: tuple[int, ...]
+) -> tuple[_Numbers, _Numbers]:
+    """(ndim,) step and middle of the first pixel of a level, in the units of its axes.
+
+    Many programs leave the translation of lower levels out, though every pixel
+    of theirs stands for some of the full resolution. Such a level covers the
+    area of the full one, as napari draws it.
+    """
+    datasets = metadata["datasets"]
+    step, start, is_told = _transformed(len(shape), datasets[level], metadata)
+    if level == 0 or is_told:
+        return step, start
+    full_shape: Any = getattr(group[datasets[0]["path"]], "shape", shape)
+    full, start, _ = _transformed(len(shape), datasets[0], metadata)
+    step = full * np.divide(full_shape, np.maximum(shape, 1))
+    return step, start + (step - full) / 2
 
 
-def _scale(
-    axes: str, described: Sequence[Mapping[str, Any]], factors: Sequence[float]
-) -> tuple[tuple[float, ...], str | None]:
-    """Size of a step per axis, lengths in the unit of the last axis of space, times in seconds; and that unit."""
+def _transformed(ndim: int, dataset: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[_Numbers, _Numbers, bool]:
+    """Step and start by the transformations of a level, then of all levels; whether the level tells its start."""
+    step, start = np.ones(ndim), np.zeros(ndim)
+    is_told = False
+    for part in (dataset, metadata):
+        for transformation in part.get("coordinateTransformations") or []:
+            if transformation.get("type") == "scale":
+                factor = np.asarray(transformation["scale"], float)
+                step, start = step * factor, start * factor
+            elif transformation.get("type") == "translation" and "translation" in transformation:
+                start = start + np.asarray(transformation["translation"], float)
+                is_told = is_told or part is dataset
+    return step, start, is_told
+
+
+def _in_one_unit(
+    axes: str, described: Sequence[Mapping[str, Any]], steps: _Numbers, starts: _Numbers
+) -> tuple[tuple[float, ...], tuple[float, ...], str | None]:
+    """Steps and starts, lengths in the unit of the last axis of space, times in seconds; and that unit."""
     units = [axis.get("unit") for axis in described]
     lengths = [length_unit(unit) for axis, unit in zip(axes, units, strict=True) if axis in "ZYX"]
     unit = lengths[-1] if lengths else None
-    scale = []
-    for axis, name, factor in zip(axes, units, factors, strict=True):
-        if axis == "T":
-            factor *= seconds(name)
-        elif axis in "ZYX":
-            factor *= length_ratio(length_unit(name), unit)
-        scale.append(float(factor) if isfinite(factor) and factor > 0 else 1.0)
-    return tuple(scale), unit
+    scale, translate = [], []
+    for axis, name, step, start in zip(axes, units, steps.tolist(), starts.tolist(), strict=True):
+        factor = seconds(name) if axis == "T" else length_ratio(length_unit(name), unit) if axis in "ZYX" else 1.0
+        is_usable = isfinite(step) and step > 0
+        scale.append(step * factor if is_usable else 1.0)
+        translate.append(start * factor if is_usable and isfinite(start) else 0.0)
+    return tuple(scale), tuple(translate), unit
