@@ -140,7 +140,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(model: SegmentationModel, folde
     for name, words in {
         "b.tif": "b.tif",
         "broken.tif": "broken.tif is not an image",
-        "colour.png": "trained on 1 channel(s)",
+        "colour.png": "trained on 1 channel,",
         "huge.tif": "NaN or infinite",
         "unclear.tif": "name the axes",
     }.items():

@@ -51,7 +51,8 @@ def test_a_folder_and_again(ufseg: Callable[..., Done], model: Path, folder: Pat
     np.testing.assert_array_equal(read_labels(written[0]), read_labels(tmp_path / "one.tif"))
     Path(written[1]).unlink()
     again = ufseg("batch", model, folder, "-o", out)
-    assert again == Done(0, done.out, "ufseg: 1 written, 2 skipped, 0 failed.\n")
+    told = f"{written[0]} (skipped)\n{written[1]}\n{written[2]} (skipped)\n"
+    assert again == Done(0, told, "ufseg: 1 written, 2 skipped, 0 failed.\n")
     assert ufseg("batch", model, folder, "-o", out, "--existing", "overwrite") == done
     assert ufseg("batch", model, folder, "-o", out, "--quiet") == Done(0, "", "")
 

@@ -1,9 +1,13 @@
 """Whatever the user can mend: exit status 2, one sentence on stderr, nothing written."""
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from napari_ufseg import SegmentationConfig, save_model
 from napari_ufseg.engine.inference import SegmentationModel
@@ -40,9 +44,9 @@ FAULTS = {
     "unknown device": (f"segment {{in}}/grey.png {OUT} --device tpu", "no device 'tpu'"),
     "force 0": (f"segment {{in}}/grey.png {OUT} --force 0", "force is 0"),
     "force a word": (f"segment {{in}}/grey.png {OUT} --force all", "force is 'all'"),
-    "channels do not fit": (f"segment {{in}}/colour.png {OUT} --n_channels 2", "has 3 channel(s), not 2"),
+    "channels do not fit": (f"segment {{in}}/colour.png {OUT} --n_channels 2", "has 3 channels, not 2"),
     "no channels": (f"segment {{in}}/colour.png {OUT} --n_channels 0", "n_channels is 0"),
-    "different channels": ("segment {in}/grey.png {in}/colour.png -o {out}/", "colour.png has 3 channel(s)"),
+    "different channels": ("segment {in}/grey.png {in}/colour.png -o {out}/", "colour.png has 3 channels"),
     "channel axis needed": (f"segment {{in}}/planar.tif {OUT}", "--axes"),
     "channel axis out of range": (f"segment {{in}}/planar.tif {OUT} --channel_axis 7", "channel_axis is 7"),
     "channel axis a word": (f"segment {{in}}/planar.tif {OUT} --channel_axis first", "'first'"),
@@ -56,7 +60,10 @@ FAULTS = {
         "colour.png are (48, 64, 3)",
     ),
     "scribbles missing": (f"segment {{in}}/grey.png {OUT} --scribbles {{in}}/none.tif", "none.tif"),
-    "too few scribbles": ("segment {in}/pair -o {out}/ --scribbles {in}/scribbles.tiff", "1 --scribbles for 2"),
+    "too few scribbles": (
+        "segment {in}/pair -o {out}/ --scribbles {in}/scribbles.tiff",
+        "There is 1 --scribbles for 2 images:",
+    ),
     "too many classes in the scribbles": (
         f"segment {{in}}/grey.png {OUT} --scribbles {{in}}/grey2.png --n_classes 4",
         "n_classes is 4",
@@ -134,3 +141,25 @@ def test_a_disk_that_is_full_is_one_sentence(
     done = ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", *QUICK)
     assert (done.status, done.err) == (2, f"ufseg: Cannot write {tmp_path / 'l.tif'}: No space left on device.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--debug"]])
+def test_what_tifffile_logs_of_a_damaged_file_is_for_debug(
+    flags: list[str], ufseg: Callable[..., Done], tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 90, 90), np.uint8), photometric="minisblack")
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:9000])
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("tifffile").addHandler(handler)
+    try:
+        done = ufseg("segment", tmp_path / "a.tif", "-o", tmp_path / "l.tif", *QUICK, *flags)
+        ours = len(heard)
+        with tifffile.TiffFile(tmp_path / "a.tif") as tiff, suppress(Exception):  # as another plugin of napari does
+            tiff.series[0].asarray()
+    finally:
+        logging.getLogger("tifffile").removeHandler(handler)
+    assert done.status == 2
+    assert (ours > 0) == bool(flags)
+    assert len(heard) > ours

@@ -2,18 +2,22 @@
 
 import json
 import platform
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import ImageDraw
 
 from napari_ufseg import __version__, load_model
 from napari_ufseg.cli.chart import colours_of
-from napari_ufseg.io import read_labels
+from napari_ufseg.cli.progress import train
+from napari_ufseg.io import read_image, read_labels
 
 from .conftest import QUICK, Done, blobs
 
@@ -166,6 +170,39 @@ def test_pie_is_a_chart_of_the_areas(ufseg: Ufseg, images: Path, tmp_path: Path)
     chart = iio.imread(pie)[:, :360].reshape(-1, 3)
     drawn = [int((chart == colour).all(axis=1).sum()) for colour in colours_of(labels.tolist()).values()]
     assert np.allclose(np.array(drawn) / sum(drawn), counts / counts.sum(), atol=0.02)
+
+
+@pytest.mark.parametrize(("dims", "unit"), [("2", "pixels"), ("3", "voxels")])
+def test_the_chart_says_what_it_counts(
+    dims: str, unit: str, ufseg: Ufseg, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def text(self: Any, at: Any, written: str, *options: Any, **more: Any) -> None:
+        words.append(written)
+        draw(self, at, written, *options, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    done = ufseg("segment", images / "stack.tif", "--pie", tmp_path / "p.png", *QUICK, "--spatial_dims", dims,
+                 "-o", tmp_path / "l.tif")  # fmt: skip
+    assert done.status == 0
+    assert words[:3] == ["label", "share", unit]
+
+
+@pytest.mark.parametrize(("name", "when"), [("stack.tif", "in the first epoch"), ("grey.png", "after 1 epoch")])
+def test_ctrl_c_after_the_first_step(
+    name: str, when: str, ufseg: Ufseg, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*session: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return train(*session, **options)
+
+    monkeypatch.setattr("napari_ufseg.cli.commands.train", pressed)
+    done = ufseg("segment", images / name, "-o", tmp_path / "l.tif", *QUICK, "--batch_size", "1")
+    assert (done.status, done.out) == (130, f"{tmp_path / 'l.tif'}\n")
+    assert done.err == f"ufseg: stopped by Ctrl-C {when}; what there was is written.\n"
+    assert read_image(tmp_path / "l.tif").shape[-2:] == (48, 64)
 
 
 def test_many_classes_get_different_colours() -> None:

@@ -162,6 +162,7 @@ def with_value(value, dtype=np.float64):
         (with_value(np.inf), {}, "2 values that are NaN or infinite"),
         (with_value(-np.inf, np.float16), {}, "2 values that are NaN or infinite"),
         (with_value(np.nan), {"scaling": "percentile"}, "2 values that are NaN or infinite"),
+        (np.array([[1, np.nan], [2, 3]]), {}, "1 value that is NaN or infinite: replace it first"),
         (np.full((5, 6), np.nan), {}, "30 values that are NaN or infinite"),
         (np.zeros((0, 5)), {}, "is empty"),
         (np.zeros((5, 6, 0)), {}, "is empty"),
@@ -260,5 +261,5 @@ def test_scribbles_come_one_per_image_and_may_be_missing():
     first, second = check_scribbles([painted, None], sources, 6)
     assert (first == 2).all()
     assert second is None
-    with pytest.raises(ImageError, match="1 scribble images for 2 images"):
+    with pytest.raises(ImageError, match="There is 1 scribble image for 2 images: give"):
         check_scribbles([painted], sources, 6)

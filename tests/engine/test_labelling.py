@@ -180,7 +180,7 @@ def test_outputs_are_checked():
     ]
     with pytest.raises(ImageError) as caught:
         outputs_for(sources, [np.zeros((5, 6), np.uint16)])
-    assert str(caught.value) == "There are 1 output arrays for 2 images: give one for each."
+    assert str(caught.value) == "There is 1 output array for 2 images: give one for each."
     with pytest.raises(ImageError) as caught:
         outputs_for(sources[1:], [np.zeros((5, 6, 3), np.uint16)])
     assert str(caught.value) == ("The output array has shape (5, 6, 3), but the labels of the image have (3, 5, 6).")

@@ -5,7 +5,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TextIO
 
 from napari_ufseg.cli.parser import parse
@@ -36,8 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         share_the_processor()
         with _one_line_warnings(debug):
             from napari_ufseg.cli import commands  # not before here: --help must not wait for torch
+            from napari_ufseg.io import with_log
 
-            return commands.run(arguments)
+            with with_log() if debug else nullcontext():
+                return commands.run(arguments)
     except UfsegError as error:
         return _fail(str(error), EXIT_USER, debug)
     except KeyboardInterrupt:

@@ -130,7 +130,8 @@ def _follow(plan: "BatchPlan", rows: "list[FileDone]", *, quiet: bool) -> "tuple
             if event.message:
                 tqdm.write(f"ufseg: warning: {event.message}", file=sys.stderr)
             if not quiet:
-                tqdm.write(str(event.output), file=sys.stdout)
+                done = " (skipped)" if event.status == "skipped" else ""
+                tqdm.write(f"{event.output}{done}", file=sys.stdout)
 
 
 def write_batch_report(path: Path, rows: "list[FileDone]") -> None:

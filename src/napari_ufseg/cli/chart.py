@@ -25,7 +25,7 @@ def colours_of(labels: Sequence[int]) -> dict[int, Colour]:
     return {label: tuple(palette[(label - 1) % len(palette)].tolist()) for label in labels}
 
 
-def write_chart(path: Path, areas: Mapping[int, int]) -> None:
+def write_chart(path: Path, areas: Mapping[int, int], unit: str = "pixels") -> None:
     """Write a pie chart of the area of each class as PNG.
 
     Parameters
@@ -34,10 +34,12 @@ def write_chart(path: Path, areas: Mapping[int, int]) -> None:
         The file.
     areas : dict of int to int
         Pixels of each label.
+    unit : str
+        What is counted: ``"voxels"`` for a volume.
     """
     colours = colours_of(list(areas))
     ranked = sorted(areas.items(), key=lambda item: -item[1])
-    rows = _legend_rows(ranked)
+    rows = _legend_rows(ranked, unit)
     height = max(360, 60 + 26 * len(rows))
     chart = Image.new("RGB", (680 * _SMOOTH, height * _SMOOTH), _PAPER)
     draw = ImageDraw.Draw(chart)
@@ -63,11 +65,11 @@ def _draw_pie(
         begin = end
 
 
-def _legend_rows(ranked: list[tuple[int, int]]) -> list[tuple[int | None, str, str, str]]:
-    """(label or None, name, share, pixels) for the head and each row."""
+def _legend_rows(ranked: list[tuple[int, int]], unit: str) -> list[tuple[int | None, str, str, str]]:
+    """(label or None, name, share, number) for the head and each row."""
     total = sum(count for _, count in ranked)
     shown = ranked if len(ranked) <= _LEGEND_ROWS else ranked[: _LEGEND_ROWS - 1]
-    rows: list[tuple[int | None, str, str, str]] = [(None, "label", "share", "pixels")]
+    rows: list[tuple[int | None, str, str, str]] = [(None, "label", "share", unit)]
     rows += [(label, str(label), _percent(count / total), f"{count:,}") for label, count in shown]
     if len(shown) < len(ranked):
         rest = sum(count for _, count in ranked[len(shown) :])
@@ -83,14 +85,14 @@ def _draw_legend(
     draw: ImageDraw.ImageDraw, rows: list[tuple[int | None, str, str, str]], colours: dict[int, Colour]
 ) -> None:
     font = ImageFont.load_default(size=16 * _SMOOTH)
-    for row, (label, name, share, pixels) in enumerate(rows):
+    for row, (label, name, share, number) in enumerate(rows):
         y = (30 + 26 * row + 10) * _SMOOTH
         if label is not None:
             box = [380 * _SMOOTH, y - 8 * _SMOOTH, 396 * _SMOOTH, y + 8 * _SMOOTH]
             draw.rectangle(box, fill=colours[label])
         draw.text((408 * _SMOOTH, y), name, _INK, font, anchor="lm")
         draw.text((550 * _SMOOTH, y), share, _INK, font, anchor="rm")
-        draw.text((655 * _SMOOTH, y), pixels, _INK, font, anchor="rm")
+        draw.text((655 * _SMOOTH, y), number, _INK, font, anchor="rm")
 
 
 def write_picture(path: Path, image: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:

@@ -24,7 +24,7 @@ from napari_ufseg.cli.report import Outcome
 from napari_ufseg.cli.results import write_results
 from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ImageError, UfsegWarning, engine_errors
+from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
 from napari_ufseg.engine.estimate import estimate_run
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.labelling import Job, Progress, label_images, scan
@@ -83,7 +83,8 @@ def run_segment(arguments: Namespace) -> int:
             write_results(arguments, inputs, outcome, paths)
     print_written(paths.all, arguments)
     if ctrl_c.pressed:
-        print(f"ufseg: stopped by Ctrl-C after {session.epoch} epochs; what there was is written.", file=sys.stderr)
+        when = f"after {counted(session.epoch, 'epoch')}" if session.epoch else "in the first epoch"
+        print(f"ufseg: stopped by Ctrl-C {when}; what there was is written.", file=sys.stderr)
         return 130
     return 0
 
@@ -132,7 +133,7 @@ def run_predict(arguments: Namespace) -> int:
             image = load_image(arguments, file, model.config.spatial_dims)
             if image.source.n_channels != model.n_channels:
                 raise ImageError(
-                    f"{file} has {image.source.n_channels} channel(s), but the model was trained on "
+                    f"{file} has {counted(image.source.n_channels, 'channel')}, but the model was trained on "
                     f"{model.n_channels}: choose an image with the same channels (--n_channels 1 or 3 converts "
                     "colour and grey)."
                 )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from skimage.color import rgb2gray
 
 from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.errors import ImageError, counted
 from napari_ufseg.engine.image import without_singles
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.io import find_images, read_image
@@ -49,7 +49,7 @@ def load_inputs(arguments: Namespace, paths: Sequence[Path], spatial_dims: int) 
     for image in images:
         if image.source.n_channels != images[0].source.n_channels:
             raise ImageError(
-                f"{image.path} has {image.source.n_channels} channel(s) but {images[0].path} has "
+                f"{image.path} has {counted(image.source.n_channels, 'channel')} but {images[0].path} has "
                 f"{images[0].source.n_channels}: images that are trained together need the same "
                 "(--n_channels 1 or 3 converts colour and grey)."
             )
@@ -89,7 +89,7 @@ def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSou
         values = np.repeat(grey, 3, axis=-1)
     else:
         raise ImageError(
-            f"{path} has {there} channel(s), not {n_channels}: "
+            f"{path} has {counted(there, 'channel')}, not {n_channels}: "
             "only colour (3) to grey (1) and grey to colour are converted."
         )
     return ImageSource(values, letters, source.spatial_dims, source.name, source.squeezed)
@@ -98,7 +98,8 @@ def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSou
 def _load_scribbles(files: Sequence[str], images: Sequence[InputImage]) -> list[npt.NDArray[Any] | None]:
     if len(files) != len(images):
         raise UsageError(
-            f"There are {len(files)} --scribbles for {len(images)} image(s): give one for each, '-' for an image without."
+            f"There {'is' if len(files) == 1 else 'are'} {len(files)} --scribbles for {counted(len(images), 'image')}: "
+            "give one for each, '-' for an image without."
         )
     scribbles: list[npt.NDArray[Any] | None] = []
     for file, image in zip(files, images, strict=True):

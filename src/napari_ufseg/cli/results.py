@@ -55,6 +55,7 @@ def write_results(arguments: Namespace, inputs: Inputs, outcome: Outcome, paths:
     if paths.model:
         save_model(outcome.segmentation.model, paths.model)
     if paths.pie:
-        write_chart(paths.pie, outcome.segmentation.areas)
+        unit = "voxels" if outcome.segmentation.config.spatial_dims == 3 else "pixels"
+        write_chart(paths.pie, outcome.segmentation.areas, unit)
     if paths.report:
         write_report(paths.report, build_report(arguments, inputs, outcome, paths.all))

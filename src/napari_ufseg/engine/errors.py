@@ -45,6 +45,11 @@ class UfsegWarning(UserWarning):
     """Something worth knowing that does not stop the work."""
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun for a message: ``1 channel``, ``3 channels``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 

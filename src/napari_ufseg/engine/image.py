@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.errors import ConfigError, ImageError
+from napari_ufseg.engine.errors import ConfigError, ImageError, counted
 from napari_ufseg.engine.scaling import learn_brightness
 from napari_ufseg.engine.source import ImageSource, open_source
 
@@ -75,7 +75,7 @@ def require_same_channels(sources: Sequence[ImageSource]) -> None:
     for source in sources:
         if source.n_channels != sources[0].n_channels:
             raise ImageError(
-                f"{source.name} has {source.n_channels} channels but {_lower(sources[0].name)} has "
+                f"{source.name} has {counted(source.n_channels, 'channel')} but {_lower(sources[0].name)} has "
                 f"{sources[0].n_channels}: images that are trained together need the same channels."
             )
 
@@ -134,7 +134,8 @@ def check_scribbles(scribbles: Any, sources: Sequence[ImageSource], n_classes: i
         If an id is larger than `n_classes`.
     """
     if len(scribbles) != len(sources):
-        raise ImageError(f"There are {len(scribbles)} scribble images for {len(sources)} images: give one for each.")
+        images = f"{counted(len(scribbles), 'scribble image')} for {counted(len(sources), 'image')}"
+        raise ImageError(f"There {'is' if len(scribbles) == 1 else 'are'} {images}: give one for each.")
     return [
         None if item is None else _checked_scribbles(item, source, n_classes)
         for item, source in zip(scribbles, sources, strict=True)

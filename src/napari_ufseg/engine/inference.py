@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.errors import ImageError, counted
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.scaling import Brightness
 from napari_ufseg.engine.source import ImageSource
@@ -58,8 +58,8 @@ class SegmentationModel:
         """Raise ImageError unless an image has the channels that the model was trained on."""
         if source.n_channels != self.n_channels:
             raise ImageError(
-                f"The model was trained on {self.n_channels} channel(s), but {source.name[0].lower()}{source.name[1:]} "
-                f"has {source.n_channels}: choose an image with the same channels, or train a new model."
+                f"The model was trained on {counted(self.n_channels, 'channel')}, but "
+                f"{source.name[0].lower()}{source.name[1:]} has {source.n_channels}: choose an image with the same channels, or train a new model."
             )
 
 

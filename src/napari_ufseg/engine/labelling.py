@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ImageError, UfsegWarning, engine_errors
+from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
 from napari_ufseg.engine.image import as_list, open_sources
 from napari_ufseg.engine.inference import LabelImage, SegmentationModel, box_responses, label_box
 from napari_ufseg.engine.scaling import Brightness, learn_brightness
@@ -217,7 +217,8 @@ def outputs_for(sources: Sequence[ImageSource], given: Sequence[Any] | None = No
     if given is None:
         return [np.zeros(source.labels_shape, np.uint16) for source in sources]
     if len(given) != len(sources):
-        raise ImageError(f"There are {len(given)} output arrays for {len(sources)} images: give one for each.")
+        arrays = f"{counted(len(given), 'output array')} for {counted(len(sources), 'image')}"
+        raise ImageError(f"There {'is' if len(given) == 1 else 'are'} {arrays}: give one for each.")
     for out, source in zip(given, sources, strict=True):
         if np.dtype(out.dtype) != np.uint16:
             raise ImageError(f"The output array has values of type {out.dtype}: labels need uint16.")

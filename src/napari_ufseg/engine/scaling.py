@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.errors import ImageError, counted
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.tiling import Box
 
@@ -116,8 +116,9 @@ class BrightnessSummary:
     def brightness(self, name: str) -> Brightness:
         """What becomes 0 and 1; ImageError with the name of the image if values are NaN or infinite."""
         if self._strange:
+            are, them = ("is", "it") if self._strange == 1 else ("are", "them")
             raise ImageError(
-                f"{name} has {self._strange} values that are NaN or infinite: replace them first, "
+                f"{name} has {counted(self._strange, 'value')} that {are} NaN or infinite: replace {them} first, "
                 "for example with numpy.nan_to_num."
             )
         if self._ranking is not None:

@@ -5,6 +5,7 @@ from napari_ufseg.io.folders import ZARR_SUFFIX, check_replaceable, folder_writt
 from napari_ufseg.io.image_file import ImageFile, LazyArray
 from napari_ufseg.io.label_zarr import create_label_array, create_label_zarr, finish_label_zarr
 from napari_ufseg.io.labels_out import write_labels
+from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading import label_images_of, open_image, read_image, read_labels, readable
 from napari_ufseg.io.units import length_name
 
@@ -28,5 +29,6 @@ __all__ = [
     "read_image",
     "read_labels",
     "readable",
+    "with_log",
     "write_labels",
 ]

@@ -6,7 +6,7 @@ from itertools import product
 from math import isfinite
 from pathlib import Path
 
-from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.errors import FileError, counted
 from napari_ufseg.io.units import length_unit
 
 _AXES = ("YX", "ZYX", "TYX", "TZYX")
@@ -90,7 +90,9 @@ def label_grid(
 
 def _for_all_axes(path: Path, name: str, numbers: Sequence[float], axes: str, default: float) -> tuple[float, ...]:
     if len(numbers) > len(axes):
-        raise FileError(f"Cannot write {path}: a {name} of {len(numbers)} numbers does not fit the axes {axes}.")
+        raise FileError(
+            f"Cannot write {path}: a {name} of {counted(len(numbers), 'number')} does not fit the axes {axes}."
+        )
     return (default,) * (len(axes) - len(numbers)) + tuple(map(float, numbers))
 
 

@@ -14,6 +14,7 @@ from napari_ufseg.io.find import IMAGE_SUFFIXES, TIFF_SUFFIXES
 from napari_ufseg.io.folders import is_zarr
 from napari_ufseg.io.image_file import ImageFile
 from napari_ufseg.io.picture import open_picture
+from napari_ufseg.io.quiet import without_log
 from napari_ufseg.io.tiff_in import open_tiff, read_tiff
 from napari_ufseg.io.zarr_in import label_folders, open_zarr
 
@@ -118,13 +119,14 @@ def check_is_image(file: Path) -> None:
 
 @contextmanager
 def readable(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever the readers raise into FileError.
+    """Turn whatever the readers raise into FileError, and keep back what they log.
 
     For those who read regions of an open image: damage among its pixels comes
     up only then.
     """
     try:
-        yield
+        with without_log():
+            yield
     except FileError:
         raise
     except PermissionError as error:
