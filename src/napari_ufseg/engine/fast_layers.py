@@ -114,22 +114,57 @@ class Normalised:
         return gain.to(kind), sum_gradient.to(kind), (steep.to(kind), slope.to(kind), constant.to(kind))
 
 
-def framed(values: Tensor, rows: Rows, norm: Normalised | None) -> Tensor:
-    """(rows + 2, X + 2, F): rows of (B, Y, X, F), normalised, with their neighbours; 0 beyond the image."""
+def framed(values: Tensor, rows: Rows, norm: Normalised | None, *, replicate: bool = False) -> Tensor:
+    """(rows + 2, X + 2, F): rows of (B, Y, X, F), normalised, with their neighbours.
+
+    Beyond the image there is 0, or with `replicate` the nearest pixel of the image.
+    """
     n_rows, width, channels = values.shape[1:]
     frame = values.new_empty(rows.stop - rows.start + 2, width + 2, channels)
-    frame[:, 0], frame[:, -1] = 0, 0
     top, bottom = max(0, rows.start - 1), min(n_rows, rows.stop + 1)
-    if rows.start == 0:
-        frame[0] = 0
-    if rows.stop == n_rows:
-        frame[-1] = 0
     inside = frame[top - rows.start + 1 : bottom - rows.start + 1, 1:-1]
     if norm is None:
         inside.copy_(values[rows.image, top:bottom])
     else:
         torch.addcmul(norm.shift, values[rows.image, top:bottom], norm.scale, out=inside)
+    if rows.start == 0:
+        frame[0] = frame[1] if replicate else 0
+    if rows.stop == n_rows:
+        frame[-1] = frame[-2] if replicate else 0
+    frame[:, 0] = frame[:, 1] if replicate else 0
+    frame[:, -1] = frame[:, -2] if replicate else 0
     return frame
+
+
+def input_gradient(gradient: Tensor, rows: Rows, kernel: Tensor, *, replicate: bool = False) -> Tensor:
+    """(rows, X, C): the gradient of the input of a 3x3 convolution, as a convolution with the kernel turned round.
+
+    Parameters
+    ----------
+    gradient : (Y + 4, X + 2, F) tensor
+        Of the output of one image, in a frame of zeros, two rows and one column wide.
+    rows : Rows
+        Which rows are wanted.
+    kernel : (C, F, 3, 3) tensor
+        Flipped along both axes, with inputs and outputs exchanged.
+    replicate : bool
+        Whether the frame of the input repeated its border; the border then also gets what its copies got.
+    """
+    if not replicate:
+        return convolved(gradient[rows.start + 1 : rows.stop + 3], kernel, None)
+    n_rows = len(gradient) - 4
+    above, below = rows.start == 0, rows.stop == n_rows
+    seen = gradient[rows.start + 1 - above : rows.stop + 3 + below]
+    found = F.conv2d(seen.permute(2, 0, 1)[None], kernel, padding=(0, 1))[0].permute(1, 2, 0)
+    if above:
+        found[1] += found[0]
+        found = found[1:]
+    if below:
+        found[-2] += found[-1]
+        found = found[:-1]
+    found[:, 1] += found[:, 0]
+    found[:, -2] += found[:, -1]
+    return found[:, 1:-1]
 
 
 def convolved(frame: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:

@@ -97,6 +97,11 @@ def _conv(width_in: int, width_out: int, size: tuple[int, ...], generator: torch
     return conv
 
 
+def kernel_of(conv: nn.Conv2d, weight: Tensor | None = None) -> Tensor:
+    """Temporary."""
+    return conv.weight if weight is None else weight
+
+
 @torch.no_grad()
 def recompute_batchnorm(network: FeatureNet, images: Sequence[Tensor]) -> None:
     """Set every BatchNorm to the exact mean and variance over all pixels of the images.
