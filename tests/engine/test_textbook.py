@@ -56,6 +56,19 @@ CASES = {
         None,
         {"mu": 1.0, "nu": 5.0, "M": 0.0, "m": 0.0, "learning_rate": 0.1, "momentum": 0.9},
     ),
+    "symmetric kernels": (coins(), None, {"kernels": "symmetric"}),
+    "replicate padding": (coins(), None, {"padding": "replicate"}),
+    "a skip": (tissue(), painted(), {"skip": "on", "scribble_weight": 0.5}),
+    "all three": (  # flat parts of the image lie on a jump of the absolute value; with this seed none is hit
+        [coins(), coins(30, 60)],
+        None,
+        {"kernels": "symmetric", "padding": "replicate", "skip": "on", "n_convolutions": 3, "seed": 1},
+    ),
+    "a start from clusters": (
+        tissue(),
+        None,
+        {"skip": "on", "start": "clusters", "kernels": "symmetric", "padding": "replicate", "learning_rate": 0.005},
+    ),
 }
 
 
@@ -75,7 +88,12 @@ def start(image, scribbles, changes, dtype):
 
 
 def book_settings(config):
-    return {name: getattr(config, name) for name in (*ALL, "learning_rate", "momentum")}
+    network = {
+        "symmetric": config.kernels == "symmetric",
+        "replicate": config.padding == "replicate",
+        "skip": config.skip == "on",
+    }
+    return {name: getattr(config, name) for name in (*ALL, "learning_rate", "momentum")} | network
 
 
 def largest_difference(image, scribbles, changes, dtype, *, side_by_side=False):

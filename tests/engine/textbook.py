@@ -26,6 +26,19 @@ def convolution(x, kernel, bias):
     return y
 
 
+def in_all_positions(kernel):
+    """A square of weights as it lies, turned by quarters, and all of that seen in a mirror: the mean of the eight."""
+    turned = [torch.rot90(kernel, quarters, (-2, -1)) for quarters in range(4)]
+    return sum(turned + [torch.flip(one, (-1,)) for one in turned]) / 8
+
+
+def with_border_repeated(x):
+    """One more pixel on every side, of the value of the nearest one."""
+    rows = [0, *range(x.shape[2]), x.shape[2] - 1]
+    columns = [0, *range(x.shape[3]), x.shape[3] - 1]
+    return x[:, :, rows][:, :, :, columns]
+
+
 def relu(x):
     return x * (x > 0)
 
@@ -39,14 +52,23 @@ def batch_norm(x, gain, offset):
     return gain[None, :, None, None] * normal + offset[None, :, None, None]
 
 
-def response(x, blocks):
-    """Blocks of 3x3 convolution, ReLU and batch norm; the last block is 1x1 and has no ReLU."""
+def response(x, blocks, *, symmetric=False, replicate=False, skip=False):
+    """Blocks of 3x3 convolution, ReLU and batch norm; the last block is 1x1 and has no ReLU.
+
+    With the skip the last block sees the image too, in front of what the others made of it.
+    """
+    image = x
     for depth, (kernel, bias, gain, offset) in enumerate(blocks):
-        x = convolution(x, kernel, bias)
-        if depth < len(blocks) - 1:
-            x = relu(x)
-        x = batch_norm(x, gain, offset)
-    return x
+        if depth == len(blocks) - 1:
+            x = convolution(torch.cat([image, x], dim=1) if skip else x, kernel, bias)
+            return batch_norm(x, gain, offset)
+        if symmetric:
+            kernel = in_all_positions(kernel)
+        if replicate:
+            x = convolution(with_border_repeated(x), kernel, bias)[:, :, 1:-1, 1:-1]
+        else:
+            x = convolution(x, kernel, bias)
+        x = batch_norm(relu(x), gain, offset)
 
 
 def softmax(r):
@@ -106,16 +128,17 @@ def scribble(r, scribbles):
 class Textbook:
     """Stochastic gradient descent with momentum on the weighted sum of the terms, from given weights."""
 
-    def __init__(self, blocks, *, learning_rate, momentum, mu, nu, nu_x, nu_y, M, m, scribble_weight):
+    def __init__(self, blocks, *, learning_rate, momentum, mu, nu, nu_x, nu_y, M, m, scribble_weight, **network):
         self.blocks = [[w.detach().clone().double().requires_grad_() for w in block] for block in blocks]
         self.velocity = [[torch.zeros_like(w) for w in block] for block in self.blocks]
         self.learning_rate, self.momentum = learning_rate, momentum
+        self.network = network
         self.nu_x, self.nu_y = nu_x, nu_y
         self.weights = {"similarity": mu, "continuity": nu, "max_area": M, "min_area": m, "scribble": scribble_weight}
 
     def step(self, x, scribbles=None):
         """Losses of the present weights, their labels, and then one update."""
-        r = response(x.double(), self.blocks)
+        r = response(x.double(), self.blocks, **self.network)
         c = r.detach().argmax(dim=1)
         terms = {
             "similarity": similarity(r, c, scribbles),

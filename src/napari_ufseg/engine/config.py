@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from napari_ufseg.engine.errors import ConfigError
+from napari_ufseg.engine.network_options import NetworkOptions
 from napari_ufseg.engine.option import Option, as_number, choice_option, number_option
 
-_NETWORK, _TRAINING, _LOSS, _STOP = "Network", "Training", "Loss weights", "Stopping"
+_TRAINING, _LOSS, _STOP = "Training", "Loss weights", "Stopping"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentationConfig:
+class SegmentationConfig(NetworkOptions):
     """All options of the method; the defaults are the preset ``generalised``.
 
     The config says what is computed. Where (device) and how often pictures
@@ -24,41 +25,6 @@ class SegmentationConfig:
         If an option is unknown, of the wrong type or out of range.
     """
 
-    n_features: int = number_option(
-        100,
-        "Features",
-        _NETWORK,
-        (1, 1024, 8),
-        "Channels of each convolution; more tell finer textures apart, but are slower and need more memory.",
-    )
-    n_convolutions: int = number_option(
-        2,
-        "Convolutions",
-        _NETWORK,
-        (1, 10, 1),
-        "Number of 3x3 convolutions; more look at a wider neighbourhood and give smoother, blurrier borders.",
-    )
-    n_classes: int = number_option(
-        100,
-        "Classes to begin with",
-        _NETWORK,
-        (2, 1000, 1),
-        "How many classes the first picture may have; more keep finer differences and take longer to settle.",
-    )
-    spatial_dims: int = number_option(
-        2,
-        "Dimensions",
-        _NETWORK,
-        (2, 3, 1),
-        "2 takes every plane by itself; larger, 3, looks along depth (Z) too, with 3D convolutions: slower, smoother in Z.",
-    )
-    anisotropy: float = number_option(
-        1.0,
-        "Anisotropy",
-        _NETWORK,
-        (0.01, 1000.0, 0.1),
-        "Step in Z divided by the pixel size, for 3 dimensions; larger lets fewer convolutions look along Z.",
-    )
     seed: int = number_option(
         0,
         "Seed",
@@ -80,6 +46,13 @@ class SegmentationConfig:
         (1e-5, 10.0, 0.01),
         "Size of a training step; larger merges classes faster, too large makes them collapse into one.",
     )
+    learning_rate_decay: float = number_option(
+        0.0,
+        "Fall of the learning rate",
+        _TRAINING,
+        (0.0, 2.0, 0.1),
+        "Power with which the learning rate falls to 0 over the epochs; larger settles sooner, 0 keeps it as it is.",
+    )
     momentum: float = number_option(
         0.4,
         "Momentum",
@@ -93,6 +66,20 @@ class SegmentationConfig:
         _TRAINING,
         ("minmax", "percentile"),
         "minmax spans darkest to brightest pixel; percentile ignores the extreme 0.1 % at either end (hot pixels).",
+    )
+    start: str = choice_option(
+        "random",
+        "Start",
+        _TRAINING,
+        ("random", "clusters"),
+        "random begins with random classes; clusters with those of k-means on brightness or colour (needs skip).",
+    )
+    start_contrast: float = number_option(
+        15.0,
+        "Contrast of the start",
+        _TRAINING,
+        (1.0, 100.0, 1.0),
+        "How sure the start from clusters is of its classes; larger keeps more of them as they are.",
     )
     mu: float = number_option(
         2.0,
@@ -164,6 +151,13 @@ class SegmentationConfig:
         (1, 1000, 1),
         "Training stops when only so many classes are left; larger stops earlier with more classes.",
     )
+    guard: str = choice_option(
+        "off",
+        "Guard",
+        _STOP,
+        ("off", "on"),
+        "on: where fewer classes are left than the target, the last picture with enough of them is kept.",
+    )
     settle_fraction: float = number_option(
         0.0,
         "Settled below (share)",
@@ -213,25 +207,6 @@ class SegmentationConfig:
     def from_dict(cls, options: dict[str, Any]) -> Self:
         """The config that `to_dict` described; options that are missing keep their default."""
         return cls(**options)
-
-    @property
-    def n_convolutions_z(self) -> int:
-        """How many of the convolutions also look along depth.
-
-        With voxels `anisotropy` times as deep as wide, so many steps of the
-        convolutions along Z span about the same length as all their steps in
-        the plane: ``n_convolutions / anisotropy``, rounded, at least one and
-        at most all. With 2 spatial dimensions none does.
-        """
-        if self.spatial_dims == 2:
-            return 0
-        return min(self.n_convolutions, max(1, round(self.n_convolutions / self.anisotropy)))
-
-    @property
-    def halo(self) -> tuple[int, ...]:
-        """How far the network sees beyond a pixel, along (Y, X) or (Z, Y, X)."""
-        plane = (self.n_convolutions,) * 2
-        return plane if self.spatial_dims == 2 else (self.n_convolutions_z, *plane)
 
     def to_dict(self) -> dict[str, Any]:
         """All options as plain Python values, ready for JSON."""

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
@@ -102,7 +102,9 @@ def estimate_run(
 
 def _cost_only(config: SegmentationConfig) -> SegmentationConfig:
     """The config with the options that do not change the cost of a step at fixed values."""
-    return replace(config, seed=0, epochs=1, min_classes=1, settle_fraction=0.0, batch_size=1, learning_rate=0.01)
+    stops = {"epochs": 1, "min_classes": 1, "settle_fraction": 0.0, "guard": "off"}
+    steps = {"batch_size": 1, "learning_rate": 0.01, "learning_rate_decay": 0.0}
+    return config.replace(**stops, **steps, seed=0, start="random", start_contrast=15.0)
 
 
 @dataclass(frozen=True)

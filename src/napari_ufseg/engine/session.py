@@ -20,6 +20,7 @@ from napari_ufseg.engine.losses import require_a_term
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.preview import Preview
 from napari_ufseg.engine.results import EpochRecord, Segmentation, Snapshot, StopReason
+from napari_ufseg.engine.start import require_skip
 from napari_ufseg.engine.tiling import Box
 from napari_ufseg.engine.trainer import Trainer
 from napari_ufseg.engine.training_set import build_training_set
@@ -89,6 +90,7 @@ class TrainingSession:
             marks = None if scribbles is None else check_scribbles(as_list(scribbles)[0], self.sources, c.n_classes)
             if marks is not None and all(item is None for item in marks):
                 marks = None
+            require_skip(c)
             require_a_term(c, has_scribbles=marks is not None)
             chosen = build_training_set(self.sources, c, marks, memory_budget)
         self.is_whole = chosen.is_whole

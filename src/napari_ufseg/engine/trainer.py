@@ -3,6 +3,7 @@
 import copy
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.losses import TotalLoss, total_loss
 from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.results import EpochRecord, StopReason
+from napari_ufseg.engine.start import start_from_clusters
 from napari_ufseg.engine.training_set import TrainingSet
 
 
@@ -27,8 +29,21 @@ class _Step:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _State:
+    """What an epoch came to: weights, and the labels that they made."""
+
+    weights: dict[str, Any]
+    labels: list[Tensor]
+
+
 class Trainer:
     """Trains one network on the images of a training set.
+
+    With `guard` an epoch that ends with fewer classes than `min_classes`
+    is undone: weights and labels become those of the last epoch with enough,
+    and the descent, if it goes on, begins from them without momentum. Where
+    there is no such epoch, as at the very beginning, nothing is undone.
 
     Parameters
     ----------
@@ -62,12 +77,18 @@ class Trainer:
         self.labels: list[Tensor] = [torch.zeros(item.shape[1:], dtype=torch.int16) for item in chosen.images]
         self.images = [item.to(device) for item in chosen.images]
         self.scribbles = None if chosen.scribbles is None else [item.to(device) for item in chosen.scribbles]
-        self.network = FeatureNet.of_config(config, n_channels).to(device)
-        self._fast = FastStep(self.network, config) if FastStep.is_for(self.network) else None
         self._n_channels = n_channels
         self._trained = chosen.trained
+        network = FeatureNet.of_config(config, n_channels)
+        if config.start == "clusters" and self._trained:
+            start_from_clusters(network, [chosen.images[i] for i in self._trained], config)
+        self.network = network.to(device)
+        self._fast = FastStep(self.network, config) if FastStep.is_for(self.network) else None
+        if self._channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
         self._shown_weights = copy.deepcopy(self.network.state_dict())
+        self._kept: _State | None = None
         self._order = np.random.default_rng(config.seed)
         self._pending: list[list[int]] = []
         self._epoch_steps: list[_Step] = []
@@ -78,6 +99,11 @@ class Trainer:
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.history)
+
+    @property
+    def _channels_last(self) -> bool:
+        """Whether torch's layers compute with the channels side by side in memory: in planes that is faster."""
+        return self._fast is None and self.config.spatial_dims == 2
 
     @property
     def losses(self) -> dict[str, float]:
@@ -133,6 +159,8 @@ class Trainer:
             raise TrainingError(
                 f"Training diverged in epoch {self.epoch + 1} (the loss is not finite): use a smaller learning_rate."
             )
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate()
         self._optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
@@ -145,7 +173,21 @@ class Trainer:
         """By strips where that is possible, else by torch's own layers; the numbers are the same."""
         if self._fast is not None:
             return self._fast.loss(images, scribbles)
+        if self._channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         return total_loss(self.network(images), self.config, scribbles)
+
+    def learning_rate(self) -> float:
+        """The size of the steps of the present epoch.
+
+        ``learning_rate * (1 - epoch / epochs) ** learning_rate_decay`` with
+        the epochs that are done, so that the first epoch has the full rate and
+        the one after the last would have 0. A training that is run on beyond
+        ``config.epochs`` keeps the rate of the last of them.
+        """
+        c = self.config
+        done = min(self.epoch, c.epochs - 1)
+        return float(c.learning_rate * (1 - done / c.epochs) ** c.learning_rate_decay)
 
     def batches(self) -> list[list[int]]:
         """The images of one epoch, in batches of equal size; drawn anew for every epoch."""
@@ -164,7 +206,19 @@ class Trainer:
         total = sum(new.numel() for new, _ in pairs)
         share = changed / total if self.history else 1.0
         seconds = sum(step.seconds for step in steps)
-        self.history.append(EpochRecord(self.epoch + 1, self.count_classes(), losses, share, seconds))
+        n_classes = self.count_classes()
+        self.history.append(EpochRecord(self.epoch + 1, n_classes, losses, share, seconds))
+        if self.config.guard == "on":
+            self._keep_or_undo(n_classes)
+
+    def _keep_or_undo(self, n_classes: int) -> None:
+        """Remember an epoch with enough classes; go back to the last such one from an epoch with too few."""
+        if n_classes >= min(self.config.min_classes, self.config.n_classes):
+            self._kept = _State(self._shown_weights, list(self.labels))
+        elif self._kept is not None:
+            self.labels, self._shown_weights = list(self._kept.labels), self._kept.weights
+            self.network.load_state_dict(self._kept.weights)
+            self._optimiser.state.clear()
 
     def count_classes(self) -> int:
         """Classes that are present, over all images that are not constant."""
@@ -189,6 +243,8 @@ class Trainer:
         if self._fast is not None:
             self._fast.release_memory()
         network = copy.deepcopy(self.network)
+        if self._channels_last:  # in the order in which a model comes from a file, so that it gives the same bits
+            network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         network.load_state_dict(self._shown_weights)
         if self._trained:
             recompute_batchnorm(network, [self.images[i] for i in self._trained])
