@@ -1,5 +1,6 @@
 """A real viewer with the dock."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from driver import WAIT, Dock
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 
+from napari_ufseg._napari._estimate import THREAD
 from napari_ufseg.samples import nuclei
 
 LARGEST_TEXTURE = 4096
@@ -46,6 +48,8 @@ def dock(make_napari_viewer_proxy: Any, qtbot: Any, picture: np.ndarray) -> Iter
     viewer.add_image(picture, name="cells")
     yield Dock(viewer, qtbot)
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+    viewer.close()
+    qtbot.waitUntil(lambda: all(thread.name != THREAD for thread in threading.enumerate()), timeout=WAIT)
 
 
 @pytest.fixture

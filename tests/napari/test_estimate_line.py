@@ -1,26 +1,113 @@
 """The line that says what a run will take."""
 
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
 import dask.array as da
 import numpy as np
-from driver import QUICK, WAIT
+import pytest
+from driver import QUICK, WAIT, Dock
 from qtpy.QtWidgets import QLabel
+
+from napari_ufseg._napari._estimate import THREAD
+from napari_ufseg.engine import estimate
+from napari_ufseg.engine.estimate import Estimate
 
 
 def words_of(dock):
     return dock.part("estimate", QLabel).text()
 
 
-def test_memory_time_and_device_are_told_before_the_run(dock):
+def wait_for_figure(dock):
     dock.qtbot.waitUntil(lambda: words_of(dock).startswith("About "), timeout=WAIT)
+
+
+class Held:
+    """An estimate that lasts until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.stopped, self._go = threading.Event(), False, threading.Event()
+
+        def slow(*_: object, stopped: Any) -> Estimate:
+            self.begun.set()
+            assert self._go.wait(20)
+            self.stopped = stopped()
+            return Estimate(10**9, 7.0, "cpu", True)
+
+        monkeypatch.setattr(estimate, "estimate_run", slow)
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Every estimate of the test."""
+    estimates = Held(monkeypatch)
+    yield estimates
+    estimates.let_go()
+
+
+def test_memory_time_and_device_are_told_before_the_run(dock):
+    wait_for_figure(dock)
     assert "GB and at most 1 s on cpu" in words_of(dock)
     dock.widget.config = QUICK.replace(epochs=100_000)
-    dock.qtbot.waitUntil(lambda: "at most 1 s" not in words_of(dock), timeout=WAIT)
+    assert words_of(dock) == "Estimating..."
+    wait_for_figure(dock)
+    assert "at most 1 s" not in words_of(dock)
+
+
+def test_another_image_has_no_figure_until_its_own_is_there(dock, picture):
+    wait_for_figure(dock)
+    dock.viewer.add_image(picture, name="other")
+    assert words_of(dock) == "Estimating..."
+    wait_for_figure(dock)
+
+
+def test_the_figure_stays_during_its_run(dock, picture):
+    dock.widget.config = QUICK
+    wait_for_figure(dock)
+    figure = words_of(dock)
+    dock.widget.segment()
+    assert words_of(dock) == figure
+    dock.qtbot.waitUntil(lambda: dock.part("status").text().startswith("Done"), timeout=WAIT)
+    assert words_of(dock) == "Estimating..."
+
+
+def test_a_run_that_begins_before_its_figure_is_there_shows_none(dock, held):
+    dock.qtbot.waitUntil(held.begun.is_set, timeout=WAIT)
+    dock.widget.segment()
+    assert words_of(dock) == ""
+    held.let_go()
+    dock.qtbot.waitUntil(lambda: dock.part("status").text().startswith("Done"), timeout=WAIT)
+    assert held.stopped
+
+
+def test_a_run_on_other_layers_shows_no_figure(dock, picture):
+    wait_for_figure(dock)
+    other = dock.viewer.add_image(picture[:20], name="other")
+    dock.viewer.layers.selection.active = dock.viewer.layers["cells"]
+    wait_for_figure(dock)
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.widget.segment_layers([other])
+        assert words_of(dock) == ""
+
+
+def test_while_a_model_is_applied_no_figure_of_a_run_is_shown(dock):
+    dock.segment_to_end()
+    wait_for_figure(dock)
+    dock.click("apply_model")
+    assert words_of(dock) == ""
+    wait_for_figure(dock)
 
 
 def test_without_an_image_there_is_nothing_to_tell(dock):
-    dock.qtbot.waitUntil(lambda: words_of(dock).startswith("About "), timeout=WAIT)
+    wait_for_figure(dock)
     dock.viewer.layers.clear()
-    dock.qtbot.waitUntil(lambda: not words_of(dock), timeout=WAIT)
+    assert words_of(dock) == ""
 
 
 def test_what_does_not_fit_is_told_with_what_helps(dock):
@@ -28,3 +115,53 @@ def test_what_does_not_fit_is_told_with_what_helps(dock):
     dock.viewer.add_image(huge, name="huge", contrast_limits=(0, 3), visible=False)
     dock.qtbot.waitUntil(lambda: "random tiles" in words_of(dock), timeout=WAIT)
     assert "The whole would take" in words_of(dock)
+
+
+@pytest.mark.parametrize("how", ["window", "dock"])
+def test_closing_during_an_estimate_neither_waits_for_it_nor_complains(dock: Dock, held: Held, how: str) -> None:
+    dock.qtbot.waitUntil(held.begun.is_set, timeout=WAIT)
+    if how == "window":
+        dock.viewer.close()
+    else:
+        dock.viewer.window.remove_dock_widget(dock.dock)
+    assert any(thread.name == THREAD for thread in threading.enumerate())
+    held.let_go()
+    dock.qtbot.waitUntil(lambda: all(thread.name != THREAD for thread in threading.enumerate()), timeout=WAIT)
+    assert held.stopped
+    dock.qtbot.wait(200)  # what the thread might have had to say arrives; an exception would fail the test
+
+
+SCRIPT = """
+import threading
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QWidget
+from napari_ufseg import SegmentationConfig
+from napari_ufseg._napari._estimate import EstimateLine, Question
+from napari_ufseg.engine import estimate
+from napari_ufseg.engine.source import open_source
+
+app, window = QApplication([]), QWidget()
+source = open_source(np.zeros((900, 900)), axes="YX", spatial_dims=2, name="it")
+real = estimate.estimate_run
+
+begun = threading.Event()
+
+def beginning(*arguments, **options):
+    begun.set()
+    return real(*arguments, **options)
+
+estimate.estimate_run = beginning
+timer = QTimer()
+timer.timeout.connect(lambda: begun.is_set() and app.quit())
+timer.start(1)
+line = EstimateLine(lambda: Question([source], SegmentationConfig.preset("paper"), "cpu", 1), window)
+line.refresh()
+app.exec()
+print(line.text())
+"""
+
+
+def test_a_script_that_ends_during_an_estimate_prints_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=WAIT / 1000)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Estimating...\n", "")

@@ -64,6 +64,7 @@ class SourcePanel(QWidget):
         self._form.addRow("", self.together)
         self._form.addRow("Segment", self._what.native)
         self._form.addRow("", self._words)
+        self._image: Image | None = None
         self._of_image: list[Any] = []  # controls that come and go with the image
         self.image.changed.connect(self._on_image)
         self._what.changed.connect(self._on_change)
@@ -136,6 +137,12 @@ class SourcePanel(QWidget):
         self._told[layer] = axes
         self._on_image()
 
+    def reset_choices(self, event: Any = None) -> None:
+        """Read the list of images anew; the last one that goes is not signalled by the choice itself."""
+        self.image.reset_choices(event)
+        if self.image.value is not self._image:
+            self._on_image()
+
     def set_enabled(self, enabled: bool) -> None:
         """Allow or forbid changes, as during a run."""
         for control in (self._what, *self._of_image):
@@ -150,7 +157,7 @@ class SourcePanel(QWidget):
     def _on_image(self, _: Any = None) -> None:
         """Offer the resolutions of the image, and a role for every axis that could be one thing or another."""
         self._drop()
-        image = self.image.value
+        image = self._image = self.image.value
         if image is not None:
             if image.multiscale:
                 self._add_resolution(image)

@@ -135,6 +135,8 @@ class SegmentationWidget(QWidget):
                 if source.series_shape:
                     self._source.what = What.PLANES
             parts = self._source.parts(layers)
+            if list(layers) != self._source.layers:  # the estimate was for others
+                self._estimate.refresh()
             self._run_panel.begin(", ".join(part.title for part in parts))
             self._run.start(
                 parts,
@@ -161,7 +163,7 @@ class SegmentationWidget(QWidget):
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
-        self._source.image.reset_choices(event)
+        self._source.reset_choices(event)
 
     # -- assembly ----------------------------------------------------------------------------------
 
@@ -219,6 +221,7 @@ class SegmentationWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._run.close("the dock was closed")
             self.results.application.close("the dock was closed")
+            self._estimate.drop()
         elif event is not None and event.type() == QEvent.Type.Show:
             self._column.fit_width()
         return bool(super().event(event))
@@ -276,6 +279,7 @@ class SegmentationWidget(QWidget):
 
     def _on_apply(self, name: str) -> None:
         self._run_panel.begin_applying(name)
+        self._estimate.refresh()  # its figure is for Segment
         self._estimate.hold(True)
 
     def _on_applied(self, words: str) -> None:

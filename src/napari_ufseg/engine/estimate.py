@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import MemoryShortageError, engine_errors
+from napari_ufseg.engine.errors import MemoryShortageError, UfsegError, engine_errors
 from napari_ufseg.engine.memory import resident_bytes
 from napari_ufseg.engine.scaling import Brightness
 from napari_ufseg.engine.source import ImageSource
@@ -63,8 +62,16 @@ class Estimate:
         return f"{line} {self.advice}".strip()
 
 
+class EstimateStoppedError(UfsegError):
+    """Nobody wants the estimate any more."""
+
+
 def estimate_run(
-    sources: Sequence[ImageSource], config: SegmentationConfig, device: str = "auto", memory_budget: int | None = None
+    sources: Sequence[ImageSource],
+    config: SegmentationConfig,
+    device: str = "auto",
+    memory_budget: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Estimate:
     """Estimate a run from a probe step of the same network on a few pixels of noise; reads nothing of the images.
 
@@ -72,11 +79,15 @@ def estimate_run(
     ----------
     sources, config, device, memory_budget
         As for `TrainingSession`.
+    stopped : callable
+        Whether it is no longer wanted; asked before every step of the probe.
 
     Raises
     ------
     DeviceError
         If the device is not there.
+    EstimateStoppedError
+        If it was stopped.
     """
     place = resolve_device(device)
     try:
@@ -85,7 +96,7 @@ def estimate_run(
         return Estimate(0, 0.0, str(place), False, str(error), fits=False)
     n_channels = sources[0].n_channels
     with engine_errors("The probe step"):
-        probe = _probed(_cost_only(config), n_channels, str(place), plan.batch_pixels, torch.get_num_threads())
+        probe = _probed(_cost_only(config), n_channels, str(place), plan.batch_pixels, stopped)
     labels = sum(2 * source.n_pixels for source in sources)
     memory = max(plan.run_bytes, probe.bytes_per_pixel * plan.batch_pixels)
     seconds = config.epochs * plan.epoch_pixels * probe.step_seconds + labels / 2 * probe.label_seconds
@@ -116,21 +127,39 @@ class _Probe:
     bytes_per_pixel: float
 
 
-@lru_cache(maxsize=32)
-def _probed(config: SegmentationConfig, n_channels: int, device: str, pixels: int, threads: int) -> _Probe:
+_known: dict[tuple[SegmentationConfig, int, str, int, int], _Probe] = {}
+
+
+def _probed(
+    config: SegmentationConfig, n_channels: int, device: str, pixels: int, stopped: Callable[[], bool]
+) -> _Probe:
     """Steps on growing squares (or cubes) of noise, until one takes a third of a second or is as large as the real one."""
+    threads = torch.get_num_threads()
+    key = config, n_channels, device, pixels, threads
+    if key in _known:
+        return _known[key]
     place = torch.device(device)
     wanted = _SMALLEST_PROBE
     while True:
         size = min(wanted, pixels)
-        seconds, grown = _step(config, n_channels, place, size)
+        seconds, grown = _step(config, n_channels, place, size, stopped)
         if seconds > _PROBE_SECONDS or size >= pixels:
             break
         wanted *= 4
-    return _Probe(seconds / size, _label_seconds(config, n_channels, place) / threads, grown / size)
+    _go_on(stopped)
+    probe = _Probe(seconds / size, _label_seconds(config, n_channels, place) / threads, grown / size)
+    _known[key] = probe
+    return probe
 
 
-def _step(config: SegmentationConfig, n_channels: int, device: torch.device, pixels: int) -> tuple[float, int]:
+def _go_on(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise EstimateStoppedError("The estimate was stopped.")
+
+
+def _step(
+    config: SegmentationConfig, n_channels: int, device: torch.device, pixels: int, stopped: Callable[[], bool]
+) -> tuple[float, int]:
     """Seconds of a training step on so many pixels, and by how much the memory grew."""
     edge = max(2, ceil(pixels ** (1 / config.spatial_dims)))
     noise = np.random.default_rng(0).random((n_channels, *(edge,) * config.spatial_dims), np.float32)
@@ -139,7 +168,9 @@ def _step(config: SegmentationConfig, n_channels: int, device: torch.device, pix
     chosen = TrainingSet(images, None, [Place(0, 0, box)], [Brightness(0.0, 1.0)], is_whole=True)
     with _memory_watched() as grown:
         trainer = Trainer(chosen, config, n_channels, device)
+        _go_on(stopped)
         trainer.step()  # the first one also prepares the machine
+        _go_on(stopped)
         start = time.perf_counter()
         trainer.step()
         seconds = time.perf_counter() - start
