@@ -111,6 +111,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_model(model, folder / f"{name}.safetensors")
     random = np.random.default_rng(0)
     write_zarr(folder / "stack.zarr", random.integers(0, 200, (20, 300, 520), np.uint8))
+    write_zarr(folder / "long.zarr", random.integers(0, 200, (200, 300, 520), np.uint8))
     write_zarr(folder / "deep.zarr", random.integers(0, 60000, (70, 80, 100), np.uint16))
     strange = random.random((2, 300, 300), np.float32)
     strange[1, 5, 6:9] = np.nan
@@ -134,8 +135,8 @@ def expected(data: Path) -> npt.NDArray[np.uint16]:
     return labels
 
 
-def stack_job(data: Path, out: Path) -> list[str | Path]:
-    return ["predict", data / "planes.safetensors", data / "stack.zarr", "--axes", "TYX", "-o", out]
+def stack_job(data: Path, out: Path, image: str = "stack.zarr") -> list[str | Path]:
+    return ["predict", data / "planes.safetensors", data / image, "--axes", "TYX", "-o", out]
 
 
 def n_chunks(folder: Path) -> int:
@@ -217,8 +218,9 @@ def test_several_images_one_after_the_other(cluster: Cluster, data: Path, tmp_pa
 
 @posix
 def test_ctrl_c_ends_the_work_and_leaves_nothing(cluster: Cluster, data: Path, tmp_path: Path) -> None:
-    with Terminal(*stack_job(data, tmp_path / "labels.ome.zarr"), "--scheduler", cluster.address) as run:
-        run.wait_for(r"labels.ome.zarr \|.*[1-9]\d* %")
+    job = stack_job(data, tmp_path / "labels.ome.zarr", "long.zarr")  # there must be more to do when the bar is seen
+    with Terminal(*job, "--scheduler", cluster.address) as run:
+        run.wait_for(r"labels.ome.zarr \|[^|]*\| +[1-9]\d? %")
         run.process.send_signal(signal.SIGINT)
         done = run.finish()
     assert done.status == 130

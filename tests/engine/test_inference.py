@@ -72,7 +72,7 @@ def test_other_images_of_other_sizes_are_labelled(coins, others, quick):
 
 def test_channels_must_fit(coins, tissue, quick):
     colour = segment(tissue, quick(epochs=1), device="cpu").model
-    with pytest.raises(ImageError, match=r"trained on 3 channel\(s\), but the image has 1"):
+    with pytest.raises(ImageError, match=r"trained on 3 channels, but the image has 1"):
         predict(colour, coins, device="cpu")
     first = predict(colour, np.moveaxis(tissue, 2, 0), channel_axis=0, device="cpu")
     assert np.array_equal(first, predict(colour, tissue, device="cpu"))
@@ -87,7 +87,7 @@ def test_a_constant_image_is_label_one_with_one_warning(coins, quick, recorded):
 
 def test_bad_images_and_devices_are_refused(coins, quick):
     model = segment(coins, quick(epochs=1), device="cpu").model
-    with pytest.raises(ImageError, match=r"^Image 2 has 1 values that are NaN"):
+    with pytest.raises(ImageError, match=r"^Image 2 has 1 value that is NaN"):
         predict(model, [coins, np.array([[1.0, np.nan]])], device="cpu")
     with pytest.raises(DeviceError):
         predict(model, coins, device="abacus")

@@ -43,7 +43,9 @@ class Trainer:
     With `guard` an epoch that ends with fewer classes than `min_classes`
     is undone: weights and labels become those of the last epoch with enough,
     and the descent, if it goes on, begins from them without momentum. Where
-    there is no such epoch, as at the very beginning, nothing is undone.
+    there is no such epoch, as at the very beginning, nothing is undone. The
+    classes of an epoch are counted in what each of its steps showed; with
+    several batches the result, made with one set of weights, may have fewer.
 
     Parameters
     ----------
