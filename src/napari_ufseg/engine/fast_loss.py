@@ -7,6 +7,7 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.fast_layers import CACHED, Normalised
+from napari_ufseg.engine.losses import largest_and_smallest
 from napari_ufseg.engine.strips import Rows, side_by_side, strips_of
 
 
@@ -98,7 +99,7 @@ class StripLoss:
     def _pull_on_areas(self) -> tuple[Tensor, dict[str, float]]:
         """The weight on each class's soft area, (K,), and the area terms; all labels must be known."""
         shares = torch.bincount(self._labels.flatten(), minlength=self._k).double() / self._n_pixels
-        largest, smallest = int(shares.argmax()), int(shares.masked_fill(shares == 0, 2.0).argmin())
+        largest, smallest = largest_and_smallest(shares)
         pull = torch.zeros(self._k, dtype=self._raw.dtype)
         pull[largest] += self._config.M
         pull[smallest] -= self._config.m

@@ -10,7 +10,7 @@ from napari_ufseg.engine.fast_backward import BackwardPass
 from napari_ufseg.engine.fast_forward import forward
 from napari_ufseg.engine.fast_layers import Buffers
 from napari_ufseg.engine.fast_loss import StripLoss
-from napari_ufseg.engine.losses import TotalLoss
+from napari_ufseg.engine.losses import TotalLoss, term_weights
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.strips import lanes_of
 
@@ -66,14 +66,7 @@ class FastStep:
         told = StripLoss(self._config, last.values, last.normalised, labels, scribbles).gradient(lanes, gradient)
         back = BackwardPass(pixels, layers, lanes, self._buffers)
         gradients = back.gradients(gradient, (told.sum_gradient, told.sum_product))
-        c = self._config
-        weights = {
-            "similarity": c.mu,
-            "continuity": c.nu,
-            "max_area": c.M,
-            "min_area": c.m,
-            "scribble": c.scribble_weight,
-        }
+        weights = term_weights(self._config)
         total = sum(weights[name] * value for name, value in told.terms.items())
         return pixels.new_tensor(total), labels, told.terms, gradients
 

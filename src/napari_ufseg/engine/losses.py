@@ -68,14 +68,14 @@ def max_area_loss(response: Tensor, *, labels: Tensor | None = None) -> Tensor:
     Bengio et al. 2013, arXiv:1308.3432).
     """
     share = class_shares(response, labels)
-    largest = int(share.argmax())
+    largest, _ = largest_and_smallest(share)
     return _straight_through(share[largest], response, largest)
 
 
 def min_area_loss(response: Tensor, *, labels: Tensor | None = None) -> Tensor:
     """One minus the area share of the smallest class that is present; gradient as in `max_area_loss`."""
     share = class_shares(response, labels)
-    smallest = int(share.masked_fill(share == 0, 2.0).argmin())
+    _, smallest = largest_and_smallest(share)
     return 1 - _straight_through(share[smallest], response, smallest)
 
 
@@ -96,6 +96,23 @@ def class_shares(response: Tensor, labels: Tensor | None = None) -> Tensor:
     labels = classes_of(response) if labels is None else labels
     counts = torch.bincount(labels.flatten(), minlength=response.shape[1])
     return counts.to(response.dtype) / labels.numel()
+
+
+def largest_and_smallest(share: Tensor) -> tuple[int, int]:
+    """The classes with the most and with the fewest pixels, of those that are present; the first of equal ones.
+
+    Parameters
+    ----------
+    share : (K,) float tensor
+        As `class_shares` gives it.
+    """
+    return int(share.argmax()), int(share.masked_fill(share == 0, 2.0).argmin())
+
+
+def term_weights(config: SegmentationConfig) -> dict[str, float]:
+    """The weight of every term by its name, in the order of their sum."""
+    c = config
+    return {"similarity": c.mu, "continuity": c.nu, "max_area": c.M, "min_area": c.m, "scribble": c.scribble_weight}
 
 
 @dataclass(frozen=True)
@@ -123,23 +140,21 @@ def total_loss(response: Tensor, config: SegmentationConfig, scribbles: Tensor |
     Terms of weight 0 are not computed. In volumes the difference between
     planes counts per pixel size: nu_z is divided by the anisotropy.
     """
-    labels = classes_of(response)
-    weighted: dict[str, tuple[float, Tensor]] = {}
-    if config.mu:
-        weighted["similarity"] = config.mu, similarity_loss(response, scribbles, labels=labels)
-    if config.nu:
-        weighted["continuity"] = (
-            config.nu,
-            continuity_loss(response, config.nu_y, config.nu_x, config.nu_z / config.anisotropy),
-        )
-    if config.M:
-        weighted["max_area"] = config.M, max_area_loss(response, labels=labels)
-    if config.m:
-        weighted["min_area"] = config.m, min_area_loss(response, labels=labels)
-    if scribbles is not None and config.scribble_weight:
-        weighted["scribble"] = config.scribble_weight, scribble_loss(response, scribbles)
-    total = torch.stack([weight * value for weight, value in weighted.values()]).sum()
-    return TotalLoss(total, {name: value.detach() for name, (_, value) in weighted.items()}, labels)
+    labels, c = classes_of(response), config
+    values: dict[str, Tensor] = {}
+    if c.mu:
+        values["similarity"] = similarity_loss(response, scribbles, labels=labels)
+    if c.nu:
+        values["continuity"] = continuity_loss(response, c.nu_y, c.nu_x, c.nu_z / c.anisotropy)
+    if c.M:
+        values["max_area"] = max_area_loss(response, labels=labels)
+    if c.m:
+        values["min_area"] = min_area_loss(response, labels=labels)
+    if scribbles is not None and c.scribble_weight:
+        values["scribble"] = scribble_loss(response, scribbles)
+    weights = term_weights(c)
+    total = torch.stack([weights[name] * value for name, value in values.items()]).sum()
+    return TotalLoss(total, {name: value.detach() for name, value in values.items()}, labels)
 
 
 def require_a_term(config: SegmentationConfig, *, has_scribbles: bool) -> None:
