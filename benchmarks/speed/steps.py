@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from skimage import data
 from torch import Tensor, nn
 
 from napari_ufseg import SegmentationConfig
+from napari_ufseg.engine.device import peak_memory_bytes
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.session import TrainingSession
 
@@ -80,12 +80,6 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def memory_peak() -> float:
-    """Largest memory of this process so far, in bytes (Linux)."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024.0 * int(status["VmHWM"].split()[0])
-
-
 if __name__ == "__main__":  # a process of its own, to see the memory of one kind of step
     kind, n_features, n_classes, edge = sys.argv[1], *map(int, sys.argv[2:5])
     the_config = SegmentationConfig.preset(
@@ -93,7 +87,8 @@ if __name__ == "__main__":  # a process of its own, to see the memory of one kin
     )
     picture = photograph() if not edge else np.random.default_rng(0).integers(0, 255, (edge, edge, 1), np.uint8)
     steps = (Textbook if kind == "textbook" else engine)(picture, the_config)
-    before = memory_peak()
+    cpu = torch.device("cpu")
+    before = peak_memory_bytes(cpu)["process"]
     for _ in range(2):
         steps.step()
-    print(memory_peak() - before)
+    print(peak_memory_bytes(cpu)["process"] - before)
