@@ -12,21 +12,14 @@ import torch
 
 from napari_ufseg.batch_plan import BatchPlan, BatchSummary, FileDone, FileProgress, Status, files_of, nearest_folder
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import FileError, UfsegError, engine_errors
-from napari_ufseg.engine.labelling import Job, label_images, tasks_of
-from napari_ufseg.engine.scaling import learn_brightness
-from napari_ufseg.engine.source import ImageSource
-from napari_ufseg.engine.tiling import Box
+from napari_ufseg.engine.errors import FileError, StoppedError, UfsegError, engine_errors, go_on
+from napari_ufseg.engine.labelling import Job, label_images, scan
 from napari_ufseg.io import ZARR_SUFFIX, check_replaceable
 from napari_ufseg.label_file import check_writable, label_array, open_input
 
 __all__ = ["BatchPlan", "BatchSummary", "FileDone", "FileProgress", "files_of", "run_batch"]
 
 _PROBE = 2**20  # bytes that the output folder must take after a file has failed
-
-
-class _StopError(UfsegError):
-    """Somebody wants the batch to end."""
 
 
 def run_batch(
@@ -85,7 +78,7 @@ def run_batch(
                     check_writable(output)
                     at = partial(FileProgress, image, number, len(files))
                     message = yield from _labelled(plan, image, output, device, stopped, at)
-        except _StopError:
+        except StoppedError:
             break
         except UfsegError as error:
             status, message = "failed", f"{str(error).rstrip('.')}."
@@ -109,26 +102,13 @@ def _labelled(
     file = open_input(image, plan.model.config.spatial_dims, axes=plan.axes, level=plan.level)
     plan.model.require_channels(file.source)
     with _no_empty_folders(output.parent), label_array(output, file) as labels:
-        tiles = _until(stopped, file.source)
-        job = Job(file.source, learn_brightness(file.source, plan.model.config.scaling, tiles), labels)
+        job = Job(file.source, scan(file.source, plan.model.config.scaling, stopped), labels)
         with closing(label_images(plan.model, [job], device)) as passes:
             for progress in passes:
-                _go_on(stopped)
+                go_on(stopped)
                 yield at(progress.pixels / progress.total)
-        _go_on(stopped)
+        go_on(stopped)
     return f"{file.source.name} is constant: all of it is one class." if job.brightness.is_constant else ""
-
-
-def _until(stopped: Callable[[], bool], source: ImageSource) -> Iterator[tuple[int, Box]]:
-    """The tiles of an image, unless the batch is stopped."""
-    for task in tasks_of([source]):
-        _go_on(stopped)
-        yield task.item, task.box
-
-
-def _go_on(stopped: Callable[[], bool]) -> None:
-    if stopped():
-        raise _StopError("The batch was stopped.")
 
 
 def _is_there(output: Path) -> bool:

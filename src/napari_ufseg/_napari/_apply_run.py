@@ -1,7 +1,7 @@
 """A model applied to images in a thread: how far it has come, and labels that are kept when it is ended early."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._watched_work import WatchedWork
 from napari_ufseg._napari._work import processor
-from napari_ufseg.engine.errors import UfsegError, engine_errors
+from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.inference import SegmentationModel
@@ -61,10 +61,6 @@ class _Mailbox:
     error: str = ""
 
 
-class _OverError(UfsegError):
-    """It was ended while the images were read."""
-
-
 class ApplyRun(WatchedWork):
     """Applies a model in a thread of its own.
 
@@ -103,22 +99,21 @@ def _apply(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
         with engine_errors("Prediction"), processor(plan.threads, is_over) as is_free:
             if is_free:
                 _label(plan, box, is_over)
-    except _OverError:
-        pass
+    except StoppedError:
+        pass  # while the images were read: no pixel has a label, as the share in the box says
     except UfsegError as error:
         box.error = str(error)
 
 
 def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
     from napari_ufseg.engine.device import release_memory, resolve_device
-    from napari_ufseg.engine.labelling import Job, label_images
-    from napari_ufseg.engine.scaling import learn_brightness
+    from napari_ufseg.engine.labelling import Job, label_images, scan
 
     device, scaling = resolve_device(plan.device), plan.model.config.scaling
     try:
         box.applied = Applied()
         jobs = [
-            Job(source, learn_brightness(source, scaling, _pieces(source, is_over)), out)
+            Job(source, scan(source, scaling, is_over), out)
             for source, out in zip(plan.sources, plan.outs, strict=True)
         ]
         begun = time.monotonic()
@@ -128,13 +123,3 @@ def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
             box.applied = Applied(box.share, left)
     finally:
         release_memory(device)
-
-
-def _pieces(source: Any, is_over: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
-    """The tiles of an image, as long as it goes on."""
-    from napari_ufseg.engine.labelling import tasks_of
-
-    for task in tasks_of([source]):
-        if is_over():
-            raise _OverError
-        yield task.item, task.box

@@ -14,7 +14,7 @@ from napari_ufseg._napari._classes_layer import METADATA_KEY
 from napari_ufseg._napari._layers import sliced
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import SourcePanel
-from napari_ufseg.engine.errors import ImageError, UfsegError, engine_errors
+from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.inference import SegmentationModel
@@ -91,8 +91,9 @@ class ResultsPanel(QWidget):
         if model is None:
             self._about_model.setText("Model: none yet (run Segment, or load one)")
         else:
-            channels = "1 channel" if model.n_channels == 1 else f"{model.n_channels} channels"
-            self._about_model.setText(f"Model: {channels}, {model.config.n_features} features")
+            self._about_model.setText(
+                f"Model: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
+            )
         self._enable()
         self.model_changed.emit()
 

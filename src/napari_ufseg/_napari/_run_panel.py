@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from napari_ufseg._napari._plot import CurvesPlot
 from napari_ufseg._napari._worker import RunState
+from napari_ufseg.engine.errors import counted
 
 if TYPE_CHECKING:
     from napari_ufseg._napari._apply_run import Applied
@@ -107,7 +108,7 @@ class RunPanel(QWidget):
         else:
             self._show_labelled(snapshot.labelled, snapshot.seconds_left)
         loss = snapshot.losses["total"]
-        self.status.setText(f"{_count(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}")
+        self.status.setText(f"{counted(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}")
         self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
 
     def end(self, segmentation: "Segmentation", n_classes: int, device: str) -> None:
@@ -119,10 +120,12 @@ class RunPanel(QWidget):
             why += f", {segmentation.config.min_classes} classes not reached"
         self.progress.setRange(0, epochs)
         self.progress.setValue(epochs)
-        self.progress.setFormat(f"{_count(epochs, 'epoch')} in {seconds}")
+        self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")
         if not segmentation.is_complete:
             why += ", the rest of the labels left out"
-        self.status.setText(f"Done: {_count(n_classes, 'class')} after {_count(epochs, 'epoch')} on {device} ({why}).")
+        self.status.setText(
+            f"Done: {counted(n_classes, 'class')} after {counted(epochs, 'epoch')} on {device} ({why})."
+        )
 
     def begin_applying(self, name: str) -> None:
         """Show that a model is being applied to the image of that name."""
@@ -165,11 +168,6 @@ class RunPanel(QWidget):
         self.segment.setEnabled(segment)
         self.pause.setEnabled(pause)
         self.stop.setEnabled(stop)
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"
 
 
 def _button(text: str, name: str, shortcut: str, tip: str) -> QPushButton:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import UfsegError, engine_errors
+from napari_ufseg.engine.errors import UfsegError, counted, engine_errors
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation
@@ -175,7 +175,7 @@ def _describe(device: Any, threads: int) -> str:
         import torch
 
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
+    return f"cpu ({counted(threads, 'thread')})" if device.type == "cpu" else str(device)
 
 
 def load_heavy_parts() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.errors import ImageError, counted
 
 ROLES = {"T": "time", "Z": "depth", "C": "channel", "Y": "row", "X": "column", "Q": "other"}
 UNKNOWN = "?"
@@ -131,8 +131,7 @@ def describe(shape: Sequence[int], axes: str, spatial_dims: int = 2) -> str:
             continue
         one, many = _COUNTED.get(letter, ("unknown", "unknown"))
         words = f"{size} {one if size == 1 else many} of {words}"
-    n_channels = sizes.get("C", 1)
-    return f"{words}, {n_channels} channel{'' if n_channels == 1 else 's'}"
+    return f"{words}, {counted(sizes.get('C', 1), 'channel')}"
 
 
 def _lower(name: str) -> str:

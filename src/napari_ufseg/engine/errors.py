@@ -5,7 +5,7 @@ kind without a word, so a run that met one would never be seen to end.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -41,13 +41,24 @@ class FileError(UfsegError):
     """An image or label file cannot be read or written."""
 
 
+class StoppedError(UfsegError):
+    """The work is no longer wanted; whoever asked for its end catches this."""
+
+
 class UfsegWarning(UserWarning):
     """Something worth knowing that does not stop the work."""
 
 
 def counted(n: int, noun: str) -> str:
-    """A number with its noun for a message: ``1 channel``, ``3 channels``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """A number with its noun for a message: ``1 channel``, ``3 channels``, ``3 classes``."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{n} {noun if n == 1 else plural}"
+
+
+def go_on(stopped: Callable[[], bool]) -> None:
+    """Raise StoppedError if the work is no longer wanted."""
+    if stopped():
+        raise StoppedError("The work was stopped.")
 
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")

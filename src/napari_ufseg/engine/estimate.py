@@ -12,7 +12,7 @@ import torch
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import MemoryShortageError, UfsegError, engine_errors
+from napari_ufseg.engine.errors import MemoryShortageError, engine_errors, go_on
 from napari_ufseg.engine.memory import resident_bytes
 from napari_ufseg.engine.scaling import Brightness
 from napari_ufseg.engine.source import ImageSource
@@ -62,10 +62,6 @@ class Estimate:
         return f"{line} {self.advice}".strip()
 
 
-class EstimateStoppedError(UfsegError):
-    """Nobody wants the estimate any more."""
-
-
 def estimate_run(
     sources: Sequence[ImageSource],
     config: SegmentationConfig,
@@ -86,7 +82,7 @@ def estimate_run(
     ------
     DeviceError
         If the device is not there.
-    EstimateStoppedError
+    StoppedError
         If it was stopped.
     """
     place = resolve_device(device)
@@ -146,15 +142,10 @@ def _probed(
         if seconds > _PROBE_SECONDS or size >= pixels:
             break
         wanted *= 4
-    _go_on(stopped)
+    go_on(stopped)
     probe = _Probe(seconds / size, _label_seconds(config, n_channels, place) / threads, grown / size)
     _known[key] = probe
     return probe
-
-
-def _go_on(stopped: Callable[[], bool]) -> None:
-    if stopped():
-        raise EstimateStoppedError("The estimate was stopped.")
 
 
 def _step(
@@ -168,9 +159,9 @@ def _step(
     chosen = TrainingSet(images, None, [Place(0, 0, box)], [Brightness(0.0, 1.0)], is_whole=True)
     with _memory_watched() as grown:
         trainer = Trainer(chosen, config, n_channels, device)
-        _go_on(stopped)
+        go_on(stopped)
         trainer.step()  # the first one also prepares the machine
-        _go_on(stopped)
+        go_on(stopped)
         start = time.perf_counter()
         trainer.step()
         seconds = time.perf_counter() - start

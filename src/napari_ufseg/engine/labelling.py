@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
+from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors, go_on
 from napari_ufseg.engine.image import as_list, open_sources
 from napari_ufseg.engine.inference import LabelImage, SegmentationModel, box_responses, label_box
 from napari_ufseg.engine.scaling import Brightness, learn_brightness
@@ -91,9 +91,21 @@ def tasks_of(sources: Sequence[ImageSource]) -> list[_Task]:
     ]
 
 
-def scan(source: ImageSource, scaling: str) -> Brightness:
-    """Learn the brightness of an image, reading every pixel of it once."""
-    return learn_brightness(source, scaling, ((task.item, task.box) for task in tasks_of([source])))
+def scan(source: ImageSource, scaling: str, stopped: Callable[[], bool] = lambda: False) -> Brightness:
+    """Learn the brightness of an image, reading every pixel of it once.
+
+    Raises
+    ------
+    StoppedError
+        If `stopped`, which is asked before every tile, is true.
+    """
+
+    def pieces() -> Iterator[tuple[int, Box]]:
+        for task in tasks_of([source]):
+            go_on(stopped)
+            yield task.item, task.box
+
+    return learn_brightness(source, scaling, pieces())
 
 
 def label_images(
