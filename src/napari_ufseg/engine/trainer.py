@@ -86,8 +86,6 @@ class Trainer:
             start_from_clusters(network, [chosen.images[i] for i in self._trained], config)
         self.network = network.to(device)
         self._fast = FastStep(self.network, config) if FastStep.is_for(self.network) else None
-        if self._channels_last:
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
         self._shown_weights = copy.deepcopy(self.network.state_dict())
         self._kept: _State | None = None
@@ -101,11 +99,6 @@ class Trainer:
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.history)
-
-    @property
-    def _channels_last(self) -> bool:
-        """Whether torch's layers compute with the channels side by side in memory: in planes that is faster."""
-        return self._fast is None and self.config.spatial_dims == 2
 
     @property
     def losses(self) -> dict[str, float]:
@@ -175,8 +168,6 @@ class Trainer:
         """By strips where that is possible, else by torch's own layers; the numbers are the same."""
         if self._fast is not None:
             return self._fast.loss(images, scribbles)
-        if self._channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
         return total_loss(self.network(images), self.config, scribbles)
 
     def learning_rate(self) -> float:
@@ -245,8 +236,6 @@ class Trainer:
         if self._fast is not None:
             self._fast.release_memory()
         network = copy.deepcopy(self.network)
-        if self._channels_last:  # in the order in which a model comes from a file, so that it gives the same bits
-            network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         network.load_state_dict(self._shown_weights)
         if self._trained:
             recompute_batchnorm(network, [self.images[i] for i in self._trained])
