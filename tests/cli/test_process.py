@@ -51,6 +51,11 @@ def test_status_2_without_a_traceback(tmp_path: Path) -> None:
     assert done == Done(2, "", "ufseg: There is no file or folder none.tif.\n")
 
 
+def _take_ctrl_c() -> None:
+    """Be open to SIGINT, as what is started in a terminal is; tests in the background of a shell are not, and hand that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A process whose stderr is a pseudo terminal; it is ended with the block."""
 
@@ -60,7 +65,13 @@ class Terminal:
         self.reader, writer = pty.openpty()
         command = [sys.executable, "-m", "napari_ufseg", *map(str, words)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=writer, text=True, env=environment(), start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=writer,
+            text=True,
+            env=environment(),
+            start_new_session=True,
+            preexec_fn=_take_ctrl_c,
         )
         os.close(writer)
         self.shown = ""
