@@ -11,12 +11,14 @@ import tifffile
 
 from napari_ufseg.io.image_file import ImageFile, LazyArray
 from napari_ufseg.io.tiff_out import LABELS_SOFTWARE
+from napari_ufseg.io.tiff_whole import require_whole
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 
 def read_tiff(file: Path) -> tuple[npt.NDArray[Any], str]:
     """All pixels of the first series of a TIFF file, and a letter for each axis."""
     with tifffile.TiffFile(file) as tiff:
+        require_whole(tiff)
         series = tiff.series[0]
         array = np.asarray(series.asarray())
         return array, _axes(series.axes, array.ndim)
@@ -28,6 +30,7 @@ def open_tiff(file: Path, level: int) -> ImageFile:
     try:
         series = tiff.series[0]
         level = level if 0 <= level < len(series.levels) else 0
+        require_whole(tiff, level)
         data = _lazy(tiff, level)
         axes = _axes(series.axes, data.ndim)
         steps, unit = _steps(tiff, series.kind)
