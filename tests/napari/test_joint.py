@@ -1,12 +1,14 @@
 """Several images trained together: what is chosen, and that pressing Segment again does the same again."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from driver import QUICK, WAIT, Dock
 from napari.layers import Labels
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLabel, QMessageBox
 
 from napari_ufseg import predict, segment
 
@@ -80,3 +82,79 @@ def test_a_model_is_applied_to_all_chosen_images_and_then_again(three: Dock) -> 
     for name, data in zip("abc", pixels(three, "a", "b", "c"), strict=True):
         labels = [layer.data for layer in three.viewer.layers if layer.name.startswith(f"{name} classes")][-1]
         np.testing.assert_array_equal(labels, predict(model, data, device="cpu"))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def save_into(folder: Path, three: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(folder))
+    three.click("save_labels")
+
+
+@pytest.mark.parametrize("selected", [["a classes", "b classes", "c classes"], ["cells"]])
+def test_save_labels_after_a_joint_run_saves_all_of_them_and_says_so(
+    three: Dock, tmp_path: Path, notices: list[Any], monkeypatch: pytest.MonkeyPatch, selected: list[str]
+) -> None:
+    three.segment_to_end()
+    select(three, *selected)
+    save_into(tmp_path, three, monkeypatch)
+    for name in ("a classes", "b classes", "c classes"):
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / f"{name}.tif"), three.viewer.layers[name].data)
+    assert len(names_in(tmp_path)) == 3
+    assert [notice.message for notice in notices] == [f"Saved 3 Labels layers in {tmp_path}"]
+
+
+def test_only_the_selected_labels_are_saved_and_cancel_saves_none(
+    three: Dock, tmp_path: Path, notices: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.segment_to_end()
+    select(three, "b classes", "c", "c classes")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: "")
+    three.click("save_labels")
+    assert (names_in(tmp_path), notices) == ([], [])
+    save_into(tmp_path, three, monkeypatch)
+    assert names_in(tmp_path) == ["b classes.tif", "c classes.tif"]
+    select(three, "a", "a classes")
+    three.widget.results.save_labels(tmp_path / "a.tif")
+    assert notices[-1].message == f"Saved a classes as {tmp_path / 'a.tif'}"
+
+
+def test_names_of_layers_become_safe_names_of_files_of_which_no_two_are_the_same(three: Dock, tmp_path: Path) -> None:
+    names = ["x/y: z?", "x_y_ z_", "X/Y: Z?", "..", "it"]
+    layers = [three.viewer.add_labels(np.full((4, 4), i + 1), name=f"old {i}") for i in range(5)]
+    for layer, name in zip(layers, names, strict=True):
+        layer.name = name
+    three.viewer.layers.selection = set(layers)
+    three.widget.results.save_labels(tmp_path)
+    assert {path.name: int(tifffile.imread(path).max()) for path in tmp_path.iterdir()} == {
+        "x_y_ z_.tif": 1, "x_y_ z_ (2).tif": 2, "X_Y_ Z_ (3).tif": 3, "labels.tif": 4, "it.tif": 5,
+    }  # fmt: skip
+
+
+def test_a_layer_that_cannot_be_saved_is_named_and_the_others_are_saved(
+    three: Dock, tmp_path: Path, notices: list[Any]
+) -> None:
+    three.segment_to_end()
+    (tmp_path / "b classes.tif").mkdir()
+    three.widget.results.save_labels(tmp_path)
+    assert names_in(tmp_path) == ["a classes.tif", "b classes.tif", "c classes.tif"]
+    assert len(notices) == 1
+    assert notices[0].message.startswith(f"Saved 2 of 3 Labels layers in {tmp_path}. Cannot write {tmp_path}")
+    assert "b classes.tif" in notices[0].message
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_files_in_the_folder_are_overwritten_only_after_a_yes(
+    three: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    three.segment_to_end()
+    (tmp_path / "b classes.tif").write_text("mine")
+    asked = []
+    button = QMessageBox.StandardButton[answer]
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args[2]) or button)
+    save_into(tmp_path, three, monkeypatch)
+    assert len(asked) == 1
+    assert "b classes.tif" in asked[0]
+    assert len(names_in(tmp_path)) == (3 if answer == "Yes" else 1)

@@ -56,9 +56,9 @@ class ModelApplication(QObject):
         return self._lifeline.run is not None
 
     @property
-    def layer(self) -> "Labels | None":
-        """The first Labels layer of the newest application, if there is one."""
-        return self._targets[0].layer if self._targets else None
+    def layers(self) -> "list[Labels]":
+        """The Labels layers of the newest application."""
+        return [target.layer for target in self._targets if target.layer is not None]
 
     def start(self, model: "SegmentationModel", parts: Sequence[Part], device: str, threads: int) -> None:
         """Label these parts.

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushButton, QWidget
 
 from napari_ufseg._napari._application import ModelApplication
-from napari_ufseg._napari._classes_layer import METADATA_KEY
-from napari_ufseg._napari._layers import sliced
+from napari_ufseg._napari._labels_saving import file_stem, paths_for, write_layer, write_layers
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import SourcePanel
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
@@ -41,8 +40,8 @@ class ResultsPanel(QWidget):
         Of the model to images.
     device : str
         Where the model is applied, as in `napari_ufseg.predict`.
-    labels_layer : napari.layers.Labels or None
-        The newest result; *Save labels* prefers the active layer if it is a Labels layer.
+    labels_layers : list of napari.layers.Labels
+        The newest result; *Save labels* prefers Labels layers that are selected.
     model : SegmentationModel or None
         From the last run, or loaded.
 
@@ -64,11 +63,15 @@ class ResultsPanel(QWidget):
         self.application.began.connect(self._enable)
         self.application.ended.connect(self._on_applied)
         self.application.failed.connect(self._enable)
-        self.labels_layer: Labels | None = None
+        self.labels_layers: list[Labels] = []
         self._model: SegmentationModel | None = None
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        self._save_labels = self._button("Save labels...", "save_labels", "Write the labels as a TIFF with scale.")
+        self._save_labels = self._button(
+            "Save labels...",
+            "save_labels",
+            "Write the selected Labels layers with their scale; several go into a folder.",
+        )
         self._save_model = self._button("Save model...", "save_model", "Keep the trained network for other images.")
         self._load_model = self._button("Load model...", "load_model", "Take a saved network.")
         self._apply_model = self._button("Apply model", "apply_model", "Label the chosen image with the network.")
@@ -98,14 +101,20 @@ class ResultsPanel(QWidget):
         self.model_changed.emit()
 
     def save_labels(self, path: str | Path | None = None) -> None:
-        """Write the labels as a uint16 TIFF with their scale; asks for a file name if there is none."""
-        layer = self._layer_to_save()
-        if layer is None:
+        """Write the selected Labels layers, or those of the newest result, as uint16 with their scale.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            The file; of several layers the folder, in which each gets a TIFF that is named after it. Asked for without.
+        """
+        layers = self._layers_to_save()
+        if not layers:
             show_warning("There are no labels to save yet: press Segment, or select a Labels layer.")
-            return
-        chosen = path or self._ask_to_save("Save labels", f"{layer.name}.tif", _LABEL_FILES, ".tif")
-        if chosen:
-            self._reported(lambda: self._write_labels(layer, Path(chosen)), f"Saved {chosen}")
+        elif len(layers) == 1:
+            self._save_one(layers[0], path)
+        else:
+            self._save_all(layers, path)
 
     def save_model(self, path: str | Path | None = None) -> None:
         """Write the model; asks for a file name if there is none."""
@@ -149,7 +158,7 @@ class ResultsPanel(QWidget):
 
     def _on_applied(self, _: str) -> None:
         self._enable()
-        self.labels_layer = self.application.layer or self.labels_layer
+        self.labels_layers = self.application.layers or self.labels_layers
 
     def _enable(self, *_: object) -> None:
         """Allow what makes sense now."""
@@ -158,40 +167,48 @@ class ResultsPanel(QWidget):
         self._apply_model.setEnabled(has_model and not is_running)
         self._apply_model.setText("Applying..." if is_running else "Apply model")
 
-    def _write_labels(self, layer: Labels, path: Path) -> None:
-        from napari_ufseg.io import write_labels
+    def _layers_to_save(self) -> list[Labels]:
+        """The Labels layers that are selected, or else those of the newest result that are still there."""
+        layers, selection = list(self._viewer.layers), self._viewer.layers.selection
+        selected = [layer for layer in layers if isinstance(layer, Labels) and layer in selection]
+        return selected or [layer for layer in self.labels_layers if layer in layers]
 
-        known = str(layer.metadata.get(METADATA_KEY, {}).get("axes", ""))
-        letters = known if len(known) == layer.ndim else "TZYX"[-layer.ndim :]
-        kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
-        axes = "".join(letters[i] for i in kept)
-        for free in "ZT":
-            axes = axes if free in axes else axes.replace("Q", free, 1)
-        index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
-        data = sliced(layer.data, index)
-        scale = [float(layer.scale[i]) for i in kept]
-        translate = [float(layer.translate[i]) for i in kept]
-        write_labels(path, data, axes=axes, scale=scale, unit=str(layer.units[-1]), translate=translate)
+    def _save_one(self, layer: Labels, path: str | Path | None) -> None:
+        chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}.tif", _LABEL_FILES, ".tif")
+        if chosen:
+            self._reported(lambda: write_layer(layer, Path(chosen)), f"Saved {layer.name} as {chosen}")
 
-    def _layer_to_save(self) -> Labels | None:
-        active = self._viewer.layers.selection.active
-        if isinstance(active, Labels):
-            return active
-        return self.labels_layer if self.labels_layer in self._viewer.layers else None
+    def _save_all(self, layers: list[Labels], folder: str | Path | None) -> None:
+        chosen = folder or self._ask_for_folder(layers)
+        if chosen:
+            self._reported(lambda: write_layers(layers, Path(chosen)))
+
+    def _ask_for_folder(self, layers: list[Labels]) -> str:
+        """Where the user wants the files of several layers; empty after Cancel, or if files there shall be kept."""
+        title = f"Save {len(layers)} Labels layers into a folder"
+        chosen = str(QFileDialog.getExistingDirectory(self, title))
+        there = [path.name for path in paths_for(layers, Path(chosen)) if path.exists()] if chosen else []
+        if there:
+            question = f"In {chosen} there are already: {', '.join(there)}. Overwrite?"
+            yes = QMessageBox.StandardButton.Yes
+            if QMessageBox.question(self, title, question) != yes:
+                return ""
+        return chosen
 
     def _ask_to_save(self, title: str, name: str, kinds: str, suffix: str) -> str:
         """The file name that the user gives, with the suffix if it has none; empty after Cancel."""
         chosen = str(QFileDialog.getSaveFileName(self, title, name, kinds)[0])
         return chosen + suffix if chosen and not Path(chosen).suffix else chosen
 
-    def _reported(self, action: Callable[[], None], success: str) -> None:
+    def _reported(self, action: Callable[[], str | None], success: str = "") -> None:
+        """Do it, and tell what came of it: what it gives, or else the words for its success."""
         try:
             with engine_errors("Saving or loading"):
-                action()
+                words = action() or success
         except UfsegError as error:
             show_error(str(error))
         else:
-            show_info(success)
+            show_info(words)
 
     def _button(self, text: str, method: str, tip: str) -> QPushButton:
         button = QPushButton(text)

@@ -266,7 +266,7 @@ class SegmentationWidget(QWidget):
 
     def _on_finished(self, segmentation: "Segmentation") -> None:
         self.results.model = segmentation.model
-        self.results.labels_layer = self._run.layers[0].layer
+        self.results.labels_layers = [layer.layer for layer in self._run.layers if layer.layer is not None]
         self._run_panel.end(segmentation, len(segmentation.areas), self._run.device)
         self.run_finished.emit(segmentation)
 
