@@ -113,6 +113,30 @@ def test_the_plane_that_is_looked_at_is_shown_next(bare, stack, batch_size):
     assert layer.editable
 
 
+@pytest.mark.parametrize("batch_size", [16, 2])
+def test_the_plane_that_is_looked_at_is_shown_while_the_run_is_paused(bare, stack, batch_size):
+    bare.viewer.add_image(stack, name="stack", axis_labels=("t", "y", "x"))
+    choose(bare, "what", "All planes")
+    bare.viewer.dims.set_current_step(0, 1)
+    bare.widget.config = ENDLESS.replace(batch_size=batch_size)
+    bare.click("segment")
+    bare.qtbot.waitUntil(lambda: "stack classes" in bare.viewer.layers, timeout=WAIT)
+    bare.click("pause")
+    bare.qtbot.waitUntil(lambda: bare.part("pause").text() == "Resume", timeout=WAIT)
+    layer, epoch = classes_of(bare), bare.part("progress").value()
+    for plane in (3, 4):
+        assert not layer.data[plane].any()
+        bare.viewer.dims.set_current_step(0, plane)
+        bare.qtbot.waitUntil(lambda plane=plane: bool(layer.data[plane].all()), timeout=WAIT)
+    assert bare.part("progress").value() == epoch
+    assert bare.part("status").text().startswith("Paused. ")
+    assert bare.part("pause").text() == "Resume"
+    bare.click("pause")
+    bare.qtbot.waitUntil(lambda: bare.part("progress").value() > epoch, timeout=WAIT)
+    assert bare.part("pause").text() == "Pause"
+    bare.stop()
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_channels_are_used_together_and_are_no_axis_of_the_labels(bare, stack, axis):
     image = np.stack([stack, stack[::-1], stack[:, ::-1]], axis=axis)

@@ -85,7 +85,7 @@ class RunPanel(QWidget):
             pause=state in (RunState.RUNNING, RunState.LABELLING, RunState.PAUSED),
             stop=active and state is not RunState.STOPPING,
         )
-        paused = state is RunState.PAUSED
+        self._is_paused = paused = state is RunState.PAUSED
         if self.pause.text() != ("Resume" if paused else "Pause"):
             self.pause.setText("Resume" if paused else "Pause")
             self.pause.setShortcut(QKeySequence("F6"))  # a new text clears it
@@ -108,8 +108,10 @@ class RunPanel(QWidget):
         else:
             self._show_labelled(snapshot.labelled, snapshot.seconds_left)
         loss = snapshot.losses["total"]
-        self.status.setText(f"{counted(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}")
-        self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
+        words = f"{counted(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}"
+        self.status.setText(f"Paused. {words}" if self._is_paused else words)
+        if not self._is_paused:
+            self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
 
     def end(self, segmentation: "Segmentation", n_classes: int, device: str) -> None:
         """Show how a run ended."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _processor = threading.Lock()  # held by whoever sets the number of torch's threads
-_SECONDS = 0.1  # between two questions whether it is still worth waiting for it
+_SECONDS = 0.1  # between two questions whether it is still worth waiting
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ class Mailbox:
     session: "TrainingSession | None" = None
     snapshot: Any = None
     device: str = ""
+    is_parked: bool = False
+    pause: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event = field(default_factory=threading.Event)  # the view, or the wish to pause, has changed
     stop: threading.Event = field(default_factory=threading.Event)
     abandon: threading.Event = field(default_factory=threading.Event)
     handed_over: threading.Event = field(default_factory=threading.Event)
@@ -115,6 +118,7 @@ def _pictures(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
         session.stop()
     pictures = session.run(plan.every)
     while not box.abandon.is_set():
+        box.woken.clear()
         try:
             box.snapshot = next(pictures)
         except StopIteration as end:
@@ -123,8 +127,24 @@ def _pictures(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
         yield
         if labelling:  # no picture may be drawn into the labels any more
             box.handed_over.wait()
+        yield from _parked(session, box, draws=not labelling)
     pictures.close()
     return Outcome()
+
+
+def _parked(session: "TrainingSession", box: Mailbox, *, draws: bool) -> Iterator[None]:
+    """While the run is paused: draw what is in view whenever that moves, until the labels themselves are shown."""
+    if not box.pause.is_set():
+        return
+    box.is_parked = True
+    while box.pause.is_set() and not box.abandon.is_set():
+        yield  # also lets the worker see whether napari ends
+        if box.woken.wait(_SECONDS):
+            box.woken.clear()
+            if draws and box.pause.is_set():
+                box.snapshot = session.snapshot()
+    box.is_parked = False
+    yield
 
 
 @contextmanager

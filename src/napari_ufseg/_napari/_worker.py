@@ -58,12 +58,9 @@ class TrainingRun(QObject):
         self.plan = plan
         self.state = RunState.STARTING
         self._box = Mailbox()
-        self._pause_wanted = False
         self._worker: Any = GeneratorWorker(train, plan, self._box)
         self._worker.yielded.connect(self._on_yield)
         self._worker.returned.connect(self._on_return)
-        self._worker.paused.connect(self._on_parked)
-        self._worker.resumed.connect(self._on_parked)
         self._worker.warned.connect(self._on_warning)
 
     @property
@@ -84,11 +81,12 @@ class TrainingRun(QObject):
         self._want_pause(False)
 
     def look_at(self, number: int, item: int, centre: tuple[float, ...]) -> None:
-        """Show that plane of that image from the next picture on."""
+        """Show that plane of that image from the next picture on; a paused run makes one for it."""
         self._box.views[number] = item, centre
         session = self._box.session
         if session is not None:
             session.look_at(number, item, centre)
+        self._box.woken.set()
 
     def stop(self) -> None:
         """End the training after the present step and keep its labels."""
@@ -113,31 +111,31 @@ class TrainingRun(QObject):
         """Wait until the thread has let go; True if it did in time."""
         deadline = time.monotonic() + seconds
         while self._worker.is_running and time.monotonic() < deadline:
-            self._worker.resume()  # it may have parked after we asked it to go on
             time.sleep(0.002)
         return not self._worker.is_running
 
     # -- main thread, called by the worker's signals --------------------------------------------
 
     def _on_yield(self, _: object) -> None:
+        self._follow_pause()
         snapshot, self._box.snapshot = self._box.snapshot, None
         if snapshot is None or self.state.is_final:
             return  # an older picture that a newer one has overtaken
         if snapshot.labelled is not None:
             self._box.handed_over.set()
         if snapshot.labelled is not None and snapshot.labelled < 1:
-            self._set_state(RunState.LABELLING)
+            if self.state is not RunState.PAUSED:
+                self._set_state(RunState.LABELLING)
         elif self.state is RunState.STARTING:
             self._set_state(RunState.RUNNING)
         self.updated.emit(snapshot)
 
-    def _on_parked(self) -> None:
-        """The worker has really paused or resumed: follow, or correct it if the wish has changed since."""
-        paused = self._worker.is_paused
-        if paused != self._pause_wanted:
-            self._want_pause(self._pause_wanted)
-        elif self.state in (RunState.RUNNING, RunState.PAUSED, RunState.STARTING):
-            self._set_state(RunState.PAUSED if paused else RunState.RUNNING)
+    def _follow_pause(self) -> None:
+        """Paused is what the thread is, not what was asked of it."""
+        if self._box.is_parked and self._box.pause.is_set() and self.state is not RunState.STOPPING:
+            self._set_state(RunState.PAUSED)
+        elif self.state is RunState.PAUSED and not self._box.is_parked:
+            self._set_state(RunState.RUNNING)
 
     def _on_return(self, outcome: Outcome) -> None:
         if self.state.is_final:
@@ -155,11 +153,11 @@ class TrainingRun(QObject):
             self.warned.emit(str(message))
 
     def _want_pause(self, wanted: bool) -> None:
-        self._pause_wanted = wanted
         if wanted:
-            self._worker.pause()
+            self._box.pause.set()
         else:
-            self._worker.resume()
+            self._box.pause.clear()
+            self._box.woken.set()
 
     def _set_state(self, state: RunState) -> None:
         if state is not self.state and not self.state.is_final:
