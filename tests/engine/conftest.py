@@ -87,7 +87,7 @@ def model_of():
         small = {"n_features": 4, "n_classes": 4, "n_convolutions": 1}
         config = SegmentationConfig(**{**small, **changes})
         network = FeatureNet.of_config(config, n_channels)
-        shape = (n_channels, *(12,) * config.spatial_dims)
+        shape = (config.n_inputs(n_channels), *(12,) * config.spatial_dims)
         recompute_batchnorm(network, [torch.rand(shape, generator=torch.Generator().manual_seed(1))])
         return SegmentationModel(network, config, n_channels)
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from napari_ufseg.engine.errors import ConfigError
+from napari_ufseg.engine.input_options import InputOptions
 from napari_ufseg.engine.network_options import NetworkOptions
 from napari_ufseg.engine.option import Option, as_number, choice_option, number_option
 
@@ -12,7 +13,7 @@ _TRAINING, _LOSS, _STOP = "Training", "Loss weights", "Stopping"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentationConfig(NetworkOptions):
+class SegmentationConfig(InputOptions, NetworkOptions):
     """All options of the method; the defaults are the preset ``generalised``.
 
     The config says what is computed. Where (device) and how often pictures
@@ -59,13 +60,6 @@ class SegmentationConfig(NetworkOptions):
         _TRAINING,
         (0.0, 0.999, 0.05),
         "How much of the last step is kept in the next; larger is faster and less steady.",
-    )
-    scaling: str = choice_option(
-        "minmax",
-        "Brightness scaling",
-        _TRAINING,
-        ("minmax", "percentile"),
-        "minmax spans darkest to brightest pixel; percentile ignores the extreme 0.1 % at either end (hot pixels).",
     )
     start: str = choice_option(
         "random",

@@ -153,7 +153,7 @@ def _step(
 ) -> tuple[float, int]:
     """Seconds of a training step on so many pixels, and by how much the memory grew."""
     edge = max(2, ceil(pixels ** (1 / config.spatial_dims)))
-    noise = np.random.default_rng(0).random((n_channels, *(edge,) * config.spatial_dims), np.float32)
+    noise = np.random.default_rng(0).random((config.n_inputs(n_channels), *(edge,) * config.spatial_dims), np.float32)
     images = [torch.from_numpy(noise)]
     box = Box.of_shape(noise.shape[1:])
     chosen = TrainingSet(images, None, [Place(0, 0, box)], [Brightness(0.0, 1.0)], is_whole=True)
@@ -171,7 +171,7 @@ def _step(
 def _label_seconds(config: SegmentationConfig, n_channels: int, device: torch.device) -> float:
     """Seconds per pixel of labelling one block."""
     edges = tuple(min(edge, 128) for edge in block_edges(config.spatial_dims))
-    noise = torch.rand(1, n_channels, *edges, device=device)
+    noise = torch.rand(1, config.n_inputs(n_channels), *edges, device=device)
     box = Box.of_shape(edges)
     empty = TrainingSet([noise[0].cpu()], None, [Place(0, 0, box)], [Brightness(0.0, 1.0)], is_whole=True)
     network = Trainer(empty, config, n_channels, device).network.eval()

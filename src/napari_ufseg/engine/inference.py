@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.input_channels import input_channels, seen_box
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.scaling import Brightness
 from napari_ufseg.engine.source import ImageSource
@@ -111,12 +112,14 @@ def box_responses(
     shape = source.item_shape
     edges = block_edges(len(shape))
     outer = box.snapped(edges, shape)
-    seen = outer.grown(config.halo, shape)
-    values = torch.from_numpy(brightness.scaled(source.read(item, seen)))
+    seen = seen_box(outer.grown(config.halo, shape), shape, config)
+    values = source.read(item, seen)
     device = next(network.parameters()).device
     for block in iter_tiles(outer, edges):
         around = block.grown(config.halo, shape)
-        inputs = values[(slice(None), *around.within(seen).slices)].contiguous()
+        sees = seen_box(around, shape, config)
+        its = values[(slice(None), *sees.within(seen).slices)]
+        inputs = input_channels(its, sees, around, brightness, config)
         with torch.inference_mode():  # never around the yield: an error outside would leave the whole thread in it
             responses = network(inputs[None].to(device))[0]
         cell = Box(tuple(map(max, block.start, box.start)), tuple(map(min, block.stop, box.stop)))

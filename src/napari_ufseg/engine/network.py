@@ -72,10 +72,10 @@ class FeatureNet(nn.Module):
 
     @classmethod
     def of_config(cls, config: SegmentationConfig, n_channels: int) -> Self:
-        """A fresh network as a config describes it."""
+        """A fresh network as a config describes it, for images of `n_channels`."""
         c = config
         return cls(
-            n_channels,
+            c.n_inputs(n_channels),
             c.n_features,
             c.n_classes,
             c.n_convolutions,

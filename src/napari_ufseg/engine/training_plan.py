@@ -55,7 +55,7 @@ def plan_training(
     MemoryShortageError
         If not even a batch of the smallest tiles fits.
     """
-    n_channels, dims = sources[0].n_channels, config.spatial_dims
+    n_channels, dims = config.n_inputs(sources[0].n_channels), config.spatial_dims
     pixels, batch = sum(source.n_pixels for source in sources), _largest_batch(sources, config)
     kept = 4 * n_channels + _KEPT_PER_PIXEL
     whole = step_bytes(config, n_channels, batch) + kept * pixels

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.input_channels import input_channels, seen_box
 from napari_ufseg.engine.scaling import Brightness, learn_brightness
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.tiling import Box, iter_tiles, tile_edges
@@ -32,8 +33,8 @@ class TrainingSet:
 
     Parameters
     ----------
-    images : list of (C, Y, X) or (C, Z, Y, X) float tensors
-        On the CPU.
+    images : list of (D, Y, X) or (D, Z, Y, X) float tensors
+        Their input channels (see `input_channels`), on the CPU.
     scribbles : list of (Y, X) or (Z, Y, X) int64 tensors, or None
         0 for none; None if there is no scribble at all.
     places : list of Place
@@ -57,24 +58,31 @@ class TrainingSet:
 
 
 class _Pick:
-    """Boxes of one source that are to be kept while it is read."""
+    """Boxes of one source, with what shapes their input, that are to be kept while it is read."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[Place], shape: Sequence[int], config: SegmentationConfig) -> None:
         self.places = places
-        self.pieces: dict[Place, npt.NDArray[Any]] = {}
+        self._seen = {place: seen_box(place.box, shape, config) for place in places}
+        self._pieces: dict[Place, npt.NDArray[Any]] = {}
+        self._config = config
         self._of_item: dict[int, list[Place]] = defaultdict(list)
         for place in places:
             self._of_item[place.item].append(place)
 
     def visit(self, item: int, box: Box, values: npt.NDArray[Any]) -> None:
         for place in self._of_item.get(item, ()):
-            part = place.box.overlap(box)
+            seen = self._seen[place]
+            part = seen.overlap(box)
             if part is None:
                 continue
-            if place not in self.pieces:
-                self.pieces[place] = np.empty((len(values), *place.box.shape), values.dtype)
+            if place not in self._pieces:
+                self._pieces[place] = np.empty((len(values), *seen.shape), values.dtype)
             inside = values[(slice(None), *part.within(box).slices)]
-            self.pieces[place][(slice(None), *part.within(place.box).slices)] = inside
+            self._pieces[place][(slice(None), *part.within(seen).slices)] = inside
+
+    def take(self, place: Place, brightness: Brightness) -> Tensor:
+        """The input channels of a place; its pixels are not kept any longer."""
+        return input_channels(self._pieces.pop(place), self._seen[place], place.box, brightness, self._config)
 
 
 def build_training_set(
@@ -117,15 +125,16 @@ def build_training_set(
     for number, source in enumerate(sources):
         if tile is None:
             pieces = [(item, source.whole) for item in range(source.n_items)]
-            pick = _Pick([Place(number, item, box) for item, box in pieces])
+            pick = _Pick([Place(number, item, box) for item, box in pieces], source.item_shape, config)
         else:
             pieces = _tiles(source)
             n_pixels = plan.epoch_pixels * source.n_pixels // n_all
-            pick = _Pick(list(_draw(source, number, tile, n_pixels, scribbles and scribbles[number], random)))
+            drawn = list(_draw(source, number, tile, n_pixels, scribbles and scribbles[number], random))
+            pick = _Pick(drawn, source.item_shape, config)
         learnt = learn_brightness(source, config.scaling, pieces, pick.visit)
         brightness.append(learnt)
         for place in pick.places:
-            images.append(torch.from_numpy(learnt.scaled(pick.pieces.pop(place))))
+            images.append(pick.take(place, learnt))
         places += pick.places
     cut = None if scribbles is None else [_cut_scribbles(sources, scribbles, place) for place in places]
     if cut is not None and not any(bool(item.any()) for item in cut):

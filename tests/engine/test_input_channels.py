@@ -1,0 +1,167 @@
+"""What the network sees: colours, local contrast, and that no part of an image depends on how it is cut."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.color import rgb2lab
+
+from napari_ufseg import SegmentationConfig, predict, segment
+from napari_ufseg.engine import training_plan
+from napari_ufseg.engine.inference import label_box
+from napari_ufseg.engine.input_channels import input_channels, seen_box
+from napari_ufseg.engine.labelling import scan
+from napari_ufseg.engine.scaling import Brightness
+from napari_ufseg.engine.source import open_source
+from napari_ufseg.engine.tiling import Box
+from napari_ufseg.engine.training_set import build_training_set
+
+UNIT = Brightness(0.0, 1.0)
+CONTRAST = {"local_contrast": 0.4, "local_contrast_size": 8.0}
+
+
+def whole_input(image, **changes):
+    """The input channels of a (C, Y, X) or (C, Z, Y, X) image in [0, 1]."""
+    box = Box.of_shape(image.shape[1:])
+    config = SegmentationConfig(spatial_dims=image.ndim - 1, **changes)
+    return input_channels(image, box, box, UNIT, config).numpy()
+
+
+def textbook_contrast(plane, size, weight):
+    """Means of cells, a Gaussian over them as a sum, bilinear interpolation between the middles of the cells."""
+    cell = 1
+    while cell < 16 and 8 * cell <= size:
+        cell *= 2
+    shape = tuple(-(-n // cell) for n in plane.shape)
+
+    def cells(values):
+        return np.array(
+            [
+                [values[i * cell : (i + 1) * cell, j * cell : (j + 1) * cell].mean() for j in range(shape[1])]
+                for i in range(shape[0])
+            ]
+        )
+
+    radius = int(np.ceil(3.5 * size / cell))
+    steps = np.arange(-radius, radius + 1)
+    gauss = np.exp(-0.5 * (steps * cell / size) ** 2)
+    gauss /= gauss.sum()
+
+    def blurred(values):
+        out = np.zeros_like(values)
+        for i in range(shape[0]):
+            for j in range(shape[1]):
+                rows, columns = np.clip(i + steps, 0, shape[0] - 1), np.clip(j + steps, 0, shape[1] - 1)
+                out[i, j] = gauss @ values[np.ix_(rows, columns)] @ gauss
+        return out
+
+    mean, square = blurred(cells(plane)), blurred(cells(plane**2))
+    gain = 1 / np.sqrt(np.maximum(square - mean**2, 0) + 0.1**2)
+
+    def between(values):
+        y, x = ((np.arange(n) + 0.5) / cell - 0.5 for n in plane.shape)
+        y, x = np.clip(y, 0, shape[0] - 1), np.clip(x, 0, shape[1] - 1)
+        i, j = np.minimum(y.astype(int), shape[0] - 2), np.minimum(x.astype(int), shape[1] - 2)
+        a, b = (y - i)[:, None], (x - j)[None]
+        down, right = np.ix_(i, j), np.ix_(i, j + 1)
+        below, across = np.ix_(i + 1, j), np.ix_(i + 1, j + 1)
+        return (1 - a) * ((1 - b) * values[down] + b * values[right]) + a * (
+            (1 - b) * values[below] + b * values[across]
+        )
+
+    return weight * (plane - between(mean)) * between(gain)
+
+
+def test_by_default_the_network_sees_the_image_as_it_is(tissue):
+    image = np.moveaxis(tissue, 2, 0) / np.float32(255)
+    assert np.array_equal(whole_input(image.astype(np.float32)), image.astype(np.float32))
+    assert SegmentationConfig().n_inputs(3) == 3
+
+
+@pytest.mark.parametrize("size", [3.0, 8.0, 20.0])
+def test_local_contrast_is_that_of_the_formula(size):
+    plane = np.random.default_rng(0).random((53, 70))
+    plane[:, 30:] *= 0.3
+    found = whole_input(plane[None], local_contrast=0.7, local_contrast_size=size)
+    assert found.shape == (2, 53, 70)
+    np.testing.assert_allclose(found[0], plane, atol=1e-7)
+    np.testing.assert_allclose(found[1], textbook_contrast(plane, size, 0.7), atol=2e-5)
+
+
+def test_local_contrast_sees_through_uneven_light():
+    random = np.random.default_rng(1)
+    objects = np.repeat(np.repeat(random.random((12, 12)) < 0.3, 10, 0), 10, 1).astype(float)
+    light = np.linspace(0.3, 1.0, 120)
+    brightness, contrast = whole_input((0.1 + 0.6 * objects * light)[None], **CONTRAST)
+    inside = objects.astype(bool)
+    assert brightness[inside].min() < 0.35  # a dim object is as dark as
+    assert contrast[inside].min() > contrast[~inside].max()
+
+
+def test_planes_of_a_volume_and_channels_are_for_themselves():
+    volume = np.random.default_rng(2).random((2, 5, 40, 33)).astype(np.float32)
+    found = whole_input(volume, **CONTRAST)
+    assert found.shape == (4, 5, 40, 33)
+    for z in range(5):
+        assert np.array_equal(found[:, z], whole_input(volume[:, z], **CONTRAST))
+    for channel in range(2):
+        np.testing.assert_array_equal(found[2 + channel], whole_input(volume[channel : channel + 1], **CONTRAST)[1])
+
+
+def test_lab_is_for_three_channels(tissue):
+    image = (np.moveaxis(tissue, 2, 0) / 255).astype(np.float32)
+    np.testing.assert_allclose(whole_input(image, colour="lab"), np.moveaxis(rgb2lab(tissue), 2, 0) / 100, atol=1e-5)
+    both = whole_input(image, colour="lab", **CONTRAST)
+    np.testing.assert_allclose(both[3], textbook_contrast(rgb2lab(tissue)[..., 0] / 100, 8.0, 0.4), atol=2e-5)
+    for n in (1, 2, 4):
+        other = np.resize(image, (n, *image.shape[1:]))
+        assert np.array_equal(whole_input(other, colour="lab"), other)
+
+
+@pytest.mark.parametrize("size", [2.0, 5.0, 16.0, 60.0])
+@pytest.mark.parametrize("colour", ["as_is", "lab"])
+def test_what_is_read_for_a_box_is_enough(size, colour):
+    image = np.random.default_rng(3).random((3, 230, 301)).astype(np.float32)
+    config = SegmentationConfig(local_contrast=0.2, local_contrast_size=size, colour=colour)
+    expected = whole_input(image, local_contrast=0.2, local_contrast_size=size, colour=colour)
+    for box in (Box((0, 0), (230, 301)), Box((100, 7), (117, 250)), Box((200, 280), (230, 301)), Box((3, 5), (4, 6))):
+        seen = seen_box(box, image.shape[1:], config)
+        assert box.is_in(seen)
+        found = input_channels(image[(slice(None), *seen.slices)], seen, box, UNIT, config)
+        np.testing.assert_allclose(found, expected[(slice(None), *box.slices)], atol=2e-6)
+
+
+@pytest.mark.parametrize(("dims", "shape"), [(2, (601, 530)), (3, (9, 150, 140))])
+def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
+    image = np.random.default_rng(4).integers(0, 255, shape).astype(np.uint8)
+    model = model_of(spatial_dims=dims, skip="on", local_contrast=0.5, local_contrast_size=9.0)
+    source = open_source(image, axes="ZYX"[-dims:], spatial_dims=dims)
+    brightness = scan(source, "minmax")
+    whole = predict(model, image, axes="ZYX"[-dims:], device="cpu")
+    assert len(np.unique(whole)) > 2
+    corners = np.random.default_rng(5)
+    for _ in range(4):
+        start = tuple(int(corners.integers(n)) for n in shape)
+        stop = tuple(int(corners.integers(a, n)) + 1 for a, n in zip(start, shape, strict=True))
+        labels = label_box(model.network, model.config, model.class_labels, source, brightness, 0, Box(start, stop))
+        assert np.array_equal(labels, whole[Box(start, stop).slices])
+
+
+def test_tiles_that_are_trained_on_have_the_input_of_the_whole(quick, budget_for, monkeypatch):
+    monkeypatch.setattr(training_plan, "SAMPLED_PIXELS", 2**15)
+    image = np.random.default_rng(6).integers(0, 60000, (3, 400, 380)).astype(np.uint16)
+    config = quick(batch_size=4, scaling="percentile", **CONTRAST)
+    sources = [open_source(image, axes="TYX")]
+    whole = build_training_set(sources, config, None, 10**10)
+    cut = build_training_set(sources, config, None, budget_for(config, 4 * 64**2, 2))
+    assert (whole.is_whole, cut.is_whole) == (True, False)
+    for place, found in zip(cut.places, cut.images, strict=True):
+        expected = whole.images[place.item][(slice(None), *place.box.slices)]
+        torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
+
+
+def test_a_run_with_local_contrast_predicts_what_it_showed(coins, tissue, quick):
+    for image, n_inputs in ((coins, 2), (tissue, 6)):
+        config = quick(skip="on", padding="replicate", local_contrast=0.2, colour="lab")
+        result = segment(image, config, device="cpu")
+        assert result.model.network.stages[0][0].weight.shape[1] == n_inputs
+        assert np.array_equal(predict(result.model, image, device="cpu"), result.labels)
