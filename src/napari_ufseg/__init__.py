@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.config import SegmentationConfig
     from napari_ufseg.engine.errors import UfsegError
     from napari_ufseg.engine.model_file import load_model, save_model
+    from napari_ufseg.engine.regions import absorb_small, connected_regions
 
 _HOMES = {
     "SegmentationConfig": "config",
     "UfsegError": "errors",
+    "absorb_small": "regions",
+    "connected_regions": "regions",
     "iter_segment": "api",
     "load_model": "model_file",
     "predict": "api",
@@ -29,6 +32,8 @@ __all__ = [
     "SegmentationConfig",
     "UfsegError",
     "__version__",
+    "absorb_small",
+    "connected_regions",
     "iter_segment",
     "load_model",
     "predict",
