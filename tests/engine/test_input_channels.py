@@ -23,7 +23,7 @@ def whole_input(image, **changes):
     """The input channels of a (C, Y, X) or (C, Z, Y, X) image in [0, 1]."""
     box = Box.of_shape(image.shape[1:])
     config = SegmentationConfig(spatial_dims=image.ndim - 1, **changes)
-    return input_channels(image, box, box, UNIT, config).numpy()
+    return input_channels(image, box, box, box.shape, UNIT, config).numpy()
 
 
 def textbook_contrast(plane, size, weight):
@@ -107,6 +107,28 @@ def test_planes_of_a_volume_and_channels_are_for_themselves():
         np.testing.assert_array_equal(found[2 + channel], whole_input(volume[channel : channel + 1], **CONTRAST)[1])
 
 
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_noise_is_removed_by_the_filter_of_the_formula(noise):
+    random = np.random.default_rng(7)
+    plane = np.repeat(np.repeat(random.random((5, 6)), 8, 0), 8, 1)
+    noisy = plane + random.normal(0, noise, plane.shape)
+    box, config = Box.of_shape(plane.shape), SegmentationConfig(denoise=2.0)
+    brightness = Brightness(0.0, 2.0, noise)  # so that nothing is clipped: brightness is halved
+    noisy = noisy.clip(0, 2)
+    found = input_channels(noisy[None], box, box, box.shape, brightness, config).numpy()[0]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(noisy / 2, 2, mode="edge"), (5, 5))
+    mean, variance = windows.mean((2, 3)), windows.var((2, 3))
+    expected = mean + np.maximum(variance - noise**2, 0) / variance * (noisy / 2 - mean)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    flat = windows.std((2, 3)) < noise
+    assert np.abs(found - plane / 2)[flat].mean() < 0.6 * np.abs(noisy / 2 - plane / 2)[flat].mean()
+
+
+def test_without_noise_nothing_is_removed(coins):
+    image = (coins[None] / 255).astype(np.float32)
+    assert np.array_equal(whole_input(image, denoise=3.0), image)
+
+
 def test_lab_is_for_three_channels(tissue):
     image = (np.moveaxis(tissue, 2, 0) / 255).astype(np.float32)
     np.testing.assert_allclose(whole_input(image, colour="lab"), np.moveaxis(rgb2lab(tissue), 2, 0) / 100, atol=1e-5)
@@ -118,22 +140,24 @@ def test_lab_is_for_three_channels(tissue):
 
 
 @pytest.mark.parametrize("size", [2.0, 5.0, 16.0, 60.0])
-@pytest.mark.parametrize("colour", ["as_is", "lab"])
-def test_what_is_read_for_a_box_is_enough(size, colour):
+@pytest.mark.parametrize(("colour", "contrast"), [("as_is", 0.2), ("lab", 0.2), ("lab", 0.0)])
+def test_what_is_read_for_a_box_is_enough(size, colour, contrast):
     image = np.random.default_rng(3).random((3, 230, 301)).astype(np.float32)
-    config = SegmentationConfig(local_contrast=0.2, local_contrast_size=size, colour=colour)
-    expected = whole_input(image, local_contrast=0.2, local_contrast_size=size, colour=colour)
+    noisy = Brightness(0.0, 1.0, 0.1)
+    config = SegmentationConfig(local_contrast=contrast, local_contrast_size=size, colour=colour, denoise=2.0)
+    whole = Box.of_shape(image.shape[1:])
+    expected = input_channels(image, whole, whole, whole.shape, noisy, config)
     for box in (Box((0, 0), (230, 301)), Box((100, 7), (117, 250)), Box((200, 280), (230, 301)), Box((3, 5), (4, 6))):
         seen = seen_box(box, image.shape[1:], config)
         assert box.is_in(seen)
-        found = input_channels(image[(slice(None), *seen.slices)], seen, box, UNIT, config)
+        found = input_channels(image[(slice(None), *seen.slices)], seen, box, whole.shape, noisy, config)
         np.testing.assert_allclose(found, expected[(slice(None), *box.slices)], atol=2e-6)
 
 
 @pytest.mark.parametrize(("dims", "shape"), [(2, (601, 530)), (3, (9, 150, 140))])
 def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
     image = np.random.default_rng(4).integers(0, 255, shape).astype(np.uint8)
-    model = model_of(spatial_dims=dims, skip="on", local_contrast=0.5, local_contrast_size=9.0)
+    model = model_of(spatial_dims=dims, skip="on", denoise=1.0, local_contrast=0.5, local_contrast_size=9.0)
     source = open_source(image, axes="ZYX"[-dims:], spatial_dims=dims)
     brightness = scan(source, "minmax")
     whole = predict(model, image, axes="ZYX"[-dims:], device="cpu")
@@ -149,7 +173,7 @@ def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
 def test_tiles_that_are_trained_on_have_the_input_of_the_whole(quick, budget_for, monkeypatch):
     monkeypatch.setattr(training_plan, "SAMPLED_PIXELS", 2**15)
     image = np.random.default_rng(6).integers(0, 60000, (3, 400, 380)).astype(np.uint16)
-    config = quick(batch_size=4, scaling="percentile", **CONTRAST)
+    config = quick(batch_size=4, scaling="percentile", denoise=0.5, **CONTRAST)
     sources = [open_source(image, axes="TYX")]
     whole = build_training_set(sources, config, None, 10**10)
     cut = build_training_set(sources, config, None, budget_for(config, 4 * 64**2, 2))

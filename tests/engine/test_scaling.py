@@ -73,7 +73,7 @@ def test_a_sample_does_not_depend_on_the_pieces_either(dtype, edges, monkeypatch
     source = open_source(image, axes="TCYX")
     whole = learn_brightness(source, "percentile", pieces_of(source, source.item_shape))
     cut = learn_brightness(source, "percentile", pieces_of(source, edges))
-    assert cut == whole
+    assert (cut.low, cut.high) == (whole.low, whole.high)
     low, high = np.percentile(image.astype(float), (0.1, 99.9))
     assert whole.low == pytest.approx(low, rel=0.5)
     assert whole.high == pytest.approx(high, rel=0.5)
@@ -133,3 +133,45 @@ def test_every_piece_is_shown_once_and_read_once(counted):
     assert (image.reads == 1).all()
     assert [(item, box) for item, box, _ in seen] == pieces_of(source, (10, 7))
     assert all(np.array_equal(values, source.read(item, box)) for item, box, values in seen)
+
+
+# -- noise ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "f8"])
+@pytest.mark.parametrize("deviation", [2.0, 12.0])
+def test_the_noise_is_measured_beside_edges(dtype, deviation):
+    random = np.random.default_rng(3)
+    blocks = np.repeat(np.repeat(random.integers(60, 190, (2, 1, 16, 15)), 25, 2), 25, 3)
+    image = (blocks + random.normal(0, deviation, blocks.shape)).round().clip(0, 255).astype(dtype)
+    found = scan(open_source(image, axes="TCYX"), "minmax")
+    assert found.noise == pytest.approx(deviation, rel=0.15)
+    assert found.scaled_noise == pytest.approx(found.noise / (found.high - found.low))
+
+
+def test_the_noise_of_channels_is_their_mean():
+    random = np.random.default_rng(4)
+    image = np.stack([random.normal(0, 3, (200, 200)), random.normal(0, 9, (200, 200))])
+    assert scan(open_source(image, axes="CYX"), "percentile").noise == pytest.approx(6, rel=0.05)
+
+
+@pytest.mark.parametrize("squares", [2**20, 50])
+@pytest.mark.parametrize("edges", [(36, 40), (2, 4), (10, 8)])
+def test_the_noise_does_not_depend_on_the_pieces(edges, squares, monkeypatch):
+    monkeypatch.setattr(scaling._Noise, "_SQUARES", squares)
+    source = open_source(stack("u2"), axes="TCYX")
+    whole = learn_brightness(source, "minmax", pieces_of(source, source.item_shape))
+    cut = learn_brightness(source, "minmax", pieces_of(source, edges)[::-1])
+    assert whole.noise == cut.noise > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (2, 2), (3, 3)])
+def test_small_images_have_a_noise_too(shape):
+    image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    assert scan(open_source(image), "minmax").noise == 0
+
+
+def test_huge_values_have_a_finite_noise():
+    image = np.array([[-1e308, 1e308], [1e308, -1e308]])
+    found = scan(open_source(image), "minmax")
+    assert np.isfinite(found.scaled_noise)

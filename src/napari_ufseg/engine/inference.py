@@ -119,7 +119,7 @@ def box_responses(
         around = block.grown(config.halo, shape)
         sees = seen_box(around, shape, config)
         its = values[(slice(None), *sees.within(seen).slices)]
-        inputs = input_channels(its, sees, around, brightness, config)
+        inputs = input_channels(its, sees, around, shape, brightness, config)
         with torch.inference_mode():  # never around the yield: an error outside would leave the whole thread in it
             responses = network(inputs[None].to(device))[0]
         cell = Box(tuple(map(max, block.start, box.start)), tuple(map(min, block.stop, box.stop)))

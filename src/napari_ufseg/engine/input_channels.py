@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.input_options import NOISE_WINDOW
 from napari_ufseg.engine.scaling import Brightness
 from napari_ufseg.engine.tiling import Box
 
@@ -19,28 +20,35 @@ _LAB_RANGE = 100.0
 
 
 def seen_box(box: Box, shape: Sequence[int], config: SegmentationConfig) -> Box:
-    """The part of an item that must be read for the input channels of a box.
+    """The part of an item that must be read for the input channels of a box; nothing more is needed along depth."""
+    return _compared_box(box, shape, config).grown(_in_plane(config.denoise_reach, shape), shape)
 
-    It is grown by the reach of the local contrast and begins and ends at its
-    cells, which are counted from the corner of the item. Nothing is needed
-    beyond the box without local contrast, nor ever along depth.
-    """
+
+def _compared_box(box: Box, shape: Sequence[int], config: SegmentationConfig) -> Box:
+    """What local contrast looks at: whole cells, which are counted from the corner of the item."""
     if not config.sees_local_contrast:
         return box
-    depth = len(shape) - 2
-    halo = (0,) * depth + (config.contrast_reach,) * 2
-    cells = (1,) * depth + (config.contrast_cell,) * 2
-    return box.grown(halo, shape).snapped(cells, shape)
+    cells = (1,) * (len(shape) - 2) + (config.contrast_cell,) * 2
+    return box.grown(_in_plane(config.contrast_reach, shape), shape).snapped(cells, shape)
+
+
+def _in_plane(reach: int, shape: Sequence[int]) -> tuple[int, ...]:
+    return (0,) * (len(shape) - 2) + (reach,) * 2
 
 
 def input_channels(
-    values: npt.NDArray[Any], seen: Box, box: Box, brightness: Brightness, config: SegmentationConfig
+    values: npt.NDArray[Any],
+    seen: Box,
+    box: Box,
+    shape: Sequence[int],
+    brightness: Brightness,
+    config: SegmentationConfig,
 ) -> Tensor:
     """The input of the network for a box.
 
-    The channels, scaled by `brightness`, come first; with ``colour="lab"``
-    three of them are turned into CIE L*, a* and b*, divided by 100. With
-    local contrast there follows as many channels
+    The channels, scaled by `brightness`, come first. With `denoise` they are
+    `smoothed`; with ``colour="lab"`` three of them are turned into CIE L*, a*
+    and b*, divided by 100. With local contrast there follow as many channels
 
         local_contrast * (x - mean) / sqrt(variance + 0.1^2)
 
@@ -57,6 +65,8 @@ def input_channels(
         Of `seen_box`.
     box : Box
         The part that is wanted.
+    shape : sequence of int
+        Of the item.
     brightness : Brightness
         Of the whole image.
     config : SegmentationConfig
@@ -66,11 +76,37 @@ def input_channels(
     (D, *box) float32 tensor
         D is ``config.n_inputs(C)``.
     """
-    channels = torch.from_numpy(as_seen(brightness.scaled(values), config))
-    inside = (slice(None), *box.within(seen).slices)
+    scaled = brightness.scaled(values)
+    if config.denoise > 0:
+        scaled = smoothed(scaled, config.denoise * brightness.scaled_noise)
+    compared = _compared_box(box, shape, config)
+    channels = torch.from_numpy(as_seen(scaled[(slice(None), *compared.within(seen).slices)], config))
+    inside = (slice(None), *box.within(compared).slices)
     if not config.sees_local_contrast:
         return channels[inside].contiguous()
     return torch.cat([channels[inside], _local_contrast(channels, config)[inside]])
+
+
+def smoothed(scaled: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.float32]:
+    """Every plane after the local Wiener filter: flat parts become their mean, edges stay.
+
+    ``mean + max(0, variance - noise^2) / variance * (x - mean)`` with mean and
+    variance over 5 x 5 pixels (Lee 1980, https://doi.org/10.1109/TPAMI.1980.4766994).
+
+    Parameters
+    ----------
+    scaled : (C, ..., Y, X) array
+    noise : float
+        Standard deviation of what is to be removed; a larger value smooths more, 0 nothing.
+    """
+    if noise <= 0:
+        return scaled
+    values = scaled.astype(np.float64)
+    window = (1,) * (values.ndim - 2) + (NOISE_WINDOW,) * 2
+    mean = uniform_filter(values, window, mode="nearest")
+    variance = (uniform_filter(values**2, window, mode="nearest") - mean**2).clip(1e-12)
+    kept = (variance - noise**2).clip(0) / variance
+    return np.asarray(mean + kept * (values - mean), np.float32)
 
 
 def as_seen(scaled: npt.NDArray[np.float32], config: SegmentationConfig) -> npt.NDArray[np.float32]:

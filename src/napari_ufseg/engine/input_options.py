@@ -8,6 +8,7 @@ from napari_ufseg.engine.option import choice_option, number_option
 _INPUT = "Input"
 _TRUNCATE = 3.5  # where the Gaussian of the local contrast ends, in standard deviations
 _LARGEST_CELL = 16
+NOISE_WINDOW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,13 @@ class InputOptions:
         _INPUT,
         ("as_is", "lab"),
         "lab turns 3 channels, as red, green and blue, into lightness and two of colour that are even to the eye.",
+    )
+    denoise: float = number_option(
+        0.0,
+        "Noise removal",
+        _INPUT,
+        (0.0, 10.0, 0.5),
+        "How much is smoothed away, in units of the measured noise; larger removes weak detail too, 0 nothing.",
     )
     local_contrast: float = number_option(
         0.0,
@@ -64,6 +72,11 @@ class InputOptions:
     def contrast_radius(self) -> int:
         """How many cells the Gaussian reaches on either side."""
         return ceil(_TRUNCATE * self.local_contrast_size / self.contrast_cell)
+
+    @property
+    def denoise_reach(self) -> int:
+        """Pixels around a pixel that the noise removal looks at."""
+        return NOISE_WINDOW // 2 if self.denoise > 0 else 0
 
     @property
     def contrast_reach(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Self
 
 import numpy as np
@@ -23,15 +24,23 @@ class Brightness:
     ----------
     low, high : float
         In double precision; equal if there is nothing to tell apart.
+    noise : float
+        Standard deviation of the noise, in the units of the image.
     """
 
     low: float
     high: float
+    noise: float = 0.0
 
     @property
     def is_constant(self) -> bool:
         """Whether every value is the same."""
         return self.low == self.high
+
+    @property
+    def scaled_noise(self) -> float:
+        """Standard deviation of the noise after `scaled`."""
+        return 0.0 if self.is_constant else float(min(1.0, self.noise / 2 / (self.high / 2 - self.low / 2)))
 
     def scaled(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """The values as float32 in [0, 1]; those beyond the two are clipped, a constant image is 0."""
@@ -86,23 +95,28 @@ class BrightnessSummary:
     ----------
     ranking : _Counts, _Sample or None
         What percentiles are taken from; None for the extremes.
+    noise : _Noise
+        What the noise is taken from.
     """
 
-    def __init__(self, ranking: "_Counts | _Sample | None") -> None:
+    def __init__(self, ranking: "_Counts | _Sample | None", noise: "_Noise") -> None:
         self._ranking = ranking
+        self._noise = noise
         self._low, self._high, self._strange = np.inf, -np.inf, 0
 
     @classmethod
     def of(cls, source: ImageSource, scaling: str) -> Self:
         """The summary of no piece yet of an image; `scaling` is as for `learn_brightness`."""
         total = source.n_pixels * source.n_channels
-        return cls(_ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None)
+        ranking = _ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None
+        return cls(ranking, _Noise(source.n_pixels))
 
     def add(self, values: npt.NDArray[Any], box: Box) -> None:
         """Take in a piece that was read from a box."""
         if values.dtype.kind == "f":
             self._strange += int(values.size - np.isfinite(values).sum())
         self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
+        self._noise.add(values, box)
         if self._ranking is not None:
             self._ranking.add(values, box)
 
@@ -110,6 +124,7 @@ class BrightnessSummary:
         """Take in all pieces of another summary of the same image."""
         self._low, self._high = min(self._low, other._low), max(self._high, other._high)
         self._strange += other._strange
+        self._noise.merge(other._noise)
         if self._ranking is not None:
             self._ranking.merge(other._ranking)
 
@@ -124,8 +139,8 @@ class BrightnessSummary:
         if self._ranking is not None:
             inner = self._ranking.percentiles(PERCENTILES)
             if inner[0] < inner[1]:
-                return Brightness(*inner)
-        return Brightness(self._low, self._high)
+                return Brightness(*inner, self._noise.deviation())
+        return Brightness(self._low, self._high, self._noise.deviation())
 
 
 def _ranking(dtype: np.dtype[Any], total: int) -> "_Counts | _Sample | None":
@@ -176,3 +191,39 @@ class _Sample:
     def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
         low, high = np.percentile(np.concatenate(self._taken), wanted)
         return float(low), float(high)
+
+
+class _Noise:
+    """The noise, from the diagonal differences of squares of 2 x 2 pixels: at most about a million of them.
+
+    Half of (a - b - c + d) has the deviation of the noise where the image is
+    flat; the median of its size leaves edges out (Donoho and Johnstone 1994,
+    https://doi.org/10.1093/biomet/81.3.425).
+    """
+
+    _SQUARES = 2**20
+    _DEVIATION_PER_MEDIAN = 1 / 0.6745  # of a Gaussian
+
+    def __init__(self, n_pixels: int) -> None:
+        self._step = 2 * max(1, ceil((n_pixels / 4 / self._SQUARES) ** 0.5))
+        self._taken: list[npt.NDArray[np.float32]] = []
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        """Take in the squares whose corners lie in a grid that is the same for every piece."""
+        starts = [-start % self._step for start in box.start[-2:]]
+        corner, right, below, across = (
+            values[..., starts[0] + y :: self._step, starts[1] + x :: self._step] for y, x in np.ndindex(2, 2)
+        )
+        rows, columns = across.shape[-2:]  # where a piece ends within a square, that one is left out
+        four = [part[..., :rows, :columns].astype(np.float64) / 2 for part in (corner, right, below, across)]
+        with np.errstate(over="ignore"):  # huge floats
+            sizes = np.abs((four[0] - four[1]) - (four[2] - four[3])).astype(np.float32)
+        self._taken.append(sizes.reshape(len(values), -1))
+
+    def merge(self, other: Any) -> None:
+        self._taken += other._taken
+
+    def deviation(self) -> float:
+        """The mean over the channels."""
+        sizes = np.concatenate(self._taken, 1) if self._taken else np.empty((1, 0))
+        return float(np.median(sizes, axis=1).mean() * self._DEVIATION_PER_MEDIAN) if sizes.size else 0.0

@@ -64,7 +64,7 @@ class _Pick:
         self.places = places
         self._seen = {place: seen_box(place.box, shape, config) for place in places}
         self._pieces: dict[Place, npt.NDArray[Any]] = {}
-        self._config = config
+        self._shape, self._config = shape, config
         self._of_item: dict[int, list[Place]] = defaultdict(list)
         for place in places:
             self._of_item[place.item].append(place)
@@ -82,7 +82,8 @@ class _Pick:
 
     def take(self, place: Place, brightness: Brightness) -> Tensor:
         """The input channels of a place; its pixels are not kept any longer."""
-        return input_channels(self._pieces.pop(place), self._seen[place], place.box, brightness, self._config)
+        values, seen = self._pieces.pop(place), self._seen[place]
+        return input_channels(values, seen, place.box, self._shape, brightness, self._config)
 
 
 def build_training_set(
