@@ -117,7 +117,7 @@ def test_axes_without_a_question_are_checked_too():
         ((1, 20, 1, 130, 90), "TZCYX", 2, "20 planes of 130 x 90, 1 channel"),
         ((5, 130, 90), "QYX", 2, "5 images of 130 x 90, 1 channel"),
         ((90, 130, 5), "XYT", 2, "5 time points of 130 x 90, 1 channel"),
-        ((7, 130, 90), "?YX", 2, "7 unknown of 130 x 90, 1 channel"),
+        ((7, 130, 90), "?YX", 2, "7 planes (axis not known yet) of 130 x 90, 1 channel"),
         ((2, 3, 130, 90), "QQYX", 2, "2 images of 3 images of 130 x 90, 1 channel"),
     ],
 )

@@ -104,6 +104,7 @@ def test_stop_leaves_the_rest_at_0_and_says_so(dock: Dock, midway: Callable[...,
     assert not can(dock)["stop"]
     slow.release()
     wait_for_end(dock)
+    assert dock.part("progress").format() == "labels 62%"
     assert status(dock) == "Stopped: 62% labelled, the rest is 0, in slow."  # the tile under way was finished
     labels = np.asarray(dock.viewer.layers["slow classes"].data)
     expected = predict(dock.widget.results.model, slow.whole, device="cpu")

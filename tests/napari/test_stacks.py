@@ -53,12 +53,12 @@ def test_all_planes_of_a_time_series_get_one_set_of_classes(bare, stack):
 
 def test_an_unknown_axis_is_asked_for_and_never_guessed(bare, stack, notices):
     bare.viewer.add_image(stack, name="stack")
-    assert bare.part("words", QLabel).text() == "One plane of 5 unknown of 40 x 48, 1 channel"
+    assert bare.part("words", QLabel).text() == "One of 5 planes (axis not known yet) of 40 x 48, 1 channel"
     choose(bare, "what", "All planes")
-    assert "Choose above" in bare.part("words", QLabel).text()
+    assert "Choose above what Axis 0 (5) is." in bare.part("words", QLabel).text()
     with bare.qtbot.waitSignal(bare.widget.run_failed, timeout=WAIT):
         bare.click("segment")
-    assert "axis of length 5" in notices[-1].message
+    assert "choose it beside Axis 0 (5)," in notices[-1].message
     choose(bare, "axis.0", "depth (Z)")
     assert bare.part("words", QLabel).text() == "5 planes of 40 x 48, 1 channel"
     bare.segment_to_end()

@@ -138,6 +138,11 @@ def axes_of(layer: Image) -> str:
     return "".join(letters) + ("C" if layer.rgb else "")
 
 
+def row_of_axis(axis: int, size: int) -> str:
+    """What the dock calls an axis of a layer."""
+    return f"Axis {axis} ({size})"
+
+
 def words_of(layer: Image, axes: str, what: What, level: int = 0) -> str:
     """A level of the layer in words, for example ``48 time points of 130 x 130, 1 channel``."""
     shape = list(pixels_of(layer, level).shape)
@@ -180,10 +185,11 @@ def part_of(layer: Image, axes: str, what: What, point: Sequence[float], level: 
         data = sliced(data, tuple(int(position[i]) if i in series else slice(None) for i in range(data.ndim)))
         letters = "".join(letter for letter in axes if letter in "CYX")
     elif UNKNOWN in axes:
-        size = data.shape[axes.index(UNKNOWN)]
+        axis = axes.index(UNKNOWN)
+        size = data.shape[axis]
         raise ImageError(
-            f"{name} has an axis of length {size} and it is not known what it is: choose it under Axes, or segment "
-            "the current plane."
+            f"{name} has an axis of length {size} and it is not known what it is: choose it beside "
+            f"{row_of_axis(axis, size)}, or segment the current plane."
         )
     source = open_source(data, axes=letters, spatial_dims=what.spatial_dims, name=name)
     kept, stretched = _label_axes(axes, layer.ndim)

@@ -40,6 +40,7 @@ class RunPanel(QWidget):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._labelled = 0.0  # share of the pixels
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 0, 9, 9)
         row = QHBoxLayout()
@@ -132,6 +133,7 @@ class RunPanel(QWidget):
     def begin_applying(self, name: str) -> None:
         """Show that a model is being applied to the image of that name."""
         self._enable(segment=False, pause=False, stop=True)
+        self._labelled = 0.0
         self.progress.setRange(0, 0)
         self.progress.setFormat("starting")
         self.status.setText(f"Applying the model to {name}")
@@ -152,7 +154,7 @@ class RunPanel(QWidget):
         """Show what came of it."""
         self._enable(segment=True, pause=False, stop=False)
         self.progress.setRange(0, max(1, self.progress.maximum()))
-        self.progress.setFormat("labels %p%")
+        self.progress.setFormat(f"labels {self._labelled:.0%}")  # as in the words; the bar itself rounds down
         self.status.setText(words)
 
     def fail(self, message: str) -> None:
@@ -162,8 +164,9 @@ class RunPanel(QWidget):
         self.status.setText(message)
 
     def _show_labelled(self, share: float, seconds_left: float) -> None:
+        self._labelled = share
         self.progress.setRange(0, 1000)
-        self.progress.setValue(int(1000 * share))
+        self.progress.setValue(round(1000 * share))
         self.progress.setFormat(f"labels {share:.0%}, about {tqdm.format_interval(seconds_left)} left")
 
     def _enable(self, *, segment: bool, pause: bool, stop: bool) -> None:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
 from napari_ufseg._napari._classes_layer import belongs_to
 from napari_ufseg._napari._controls import labelled_choice
-from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, words_of
+from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, row_of_axis, words_of
 from napari_ufseg._napari._levels import level_choices, n_levels, pixels_of
 from napari_ufseg.engine.axes import UNKNOWN
 from napari_ufseg.engine.config import SegmentationConfig, option_of
@@ -192,8 +192,9 @@ class SourcePanel(QWidget):
 
     def _add_role(self, image: Image, axis: int, letter: str, n: int) -> None:
         value = next(word for word, its in _ROLES.items() if its == letter)
+        title = row_of_axis(axis, n)
         role = labelled_choice(
-            f"Axis {axis} ({n})", f"ufseg.axis.{axis}", value=value, choices=tuple(_ROLES), tip="What this axis is."
+            title, f"ufseg.axis.{axis}", value=value, choices=tuple(_ROLES), tip="What this axis is."
         )
 
         def tell(word: str) -> None:
@@ -203,7 +204,7 @@ class SourcePanel(QWidget):
             self._on_change()
 
         role.changed.connect(tell)
-        self._insert(f"Axis {axis} ({n})", role)
+        self._insert(title, role)
 
     def _insert(self, title: str, control: Any) -> None:
         """Put a control of the image below the others of it."""
@@ -227,8 +228,11 @@ class SourcePanel(QWidget):
     def _describe(self, layer: Image) -> str:
         what, axes = self._what_of(layer), self.axes(layer)
         words = words_of(layer, axes, what, self.level(layer))
+        shape = pixels_of(layer, self.level(layer)).shape
         if UNKNOWN in axes and what is not What.PLANE:
-            words += ". Choose above what the unknown axis is."
+            axis = axes.index(UNKNOWN)
+            words += f". Choose above what {row_of_axis(axis, shape[axis])} is."
         elif what is What.PLANE and set(axes) - set("CYX"):
-            words = f"One plane of {words}"
+            n_series = sum(letter not in "CYX" and n > 1 for letter, n in zip(axes, shape, strict=False))
+            words = f"{'One of' if n_series == 1 else 'One plane of'} {words}"
         return words

@@ -9,6 +9,7 @@ UNKNOWN = "?"
 MAX_COLOUR_CHANNELS = 4
 
 _WORDS = {**ROLES, "Q": "some other axis"}
+_NOT_KNOWN = ("plane (axis not known yet)", "planes (axis not known yet)")
 _COUNTED = {"T": ("time point", "time points"), "Z": ("plane", "planes"), "Q": ("image", "images")}
 
 
@@ -129,7 +130,7 @@ def describe(shape: Sequence[int], axes: str, spatial_dims: int = 2) -> str:
     for letter, size in reversed(list(zip(axes, shape, strict=True))):
         if letter in inner or letter == "C" or size == 1:
             continue
-        one, many = _COUNTED.get(letter, ("unknown", "unknown"))
+        one, many = _COUNTED.get(letter, _NOT_KNOWN)
         words = f"{size} {one if size == 1 else many} of {words}"
     return f"{words}, {counted(sizes.get('C', 1), 'channel')}"
 
