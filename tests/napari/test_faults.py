@@ -213,11 +213,34 @@ def test_a_constant_image_is_one_class_and_a_warning(dock, notices):
     assert "constant" in notices[0].message
 
 
-def test_no_image_at_all(dock, notices):
+def test_no_image_at_all(dock, notices, picture):
+    words = "Open an image first: File > Open Sample has some."
     dock.viewer.layers.clear()
+    assert not dock.part("segment").isEnabled()
+    assert dock.part("segment").toolTip() == dock.part("status").text() == words
     dock.click("segment")
+    assert not notices
+    dock.widget.segment()
     assert "no image" in notices[0].message
     assert not dock.widget.is_running
+    dock.viewer.add_image(picture, name="cells")
+    assert dock.part("status").text() == "Ready"
+    assert "(F5)" in dock.part("segment").toolTip()
+    dock.segment_to_end()
+    assert dock.part("apply_model").isEnabled()
+    dock.viewer.layers.clear()
+    assert not dock.part("apply_model").isEnabled()
+    assert dock.part("apply_model").toolTip() == words
+    dock.viewer.add_image(picture, name="cells")
+    assert dock.part("apply_model").isEnabled()
+
+
+def test_an_image_that_goes_during_a_run_leaves_nothing_to_segment(dock):
+    dock.start_endless()
+    delete_image(dock)
+    assert dock.part("stop").isEnabled()
+    dock.stop()
+    assert not dock.part("segment").isEnabled()
 
 
 def test_a_device_that_is_not_there(dock, notices):

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushB
 from napari_ufseg._napari._application import ModelApplication
 from napari_ufseg._napari._labels_saving import file_stem, paths_for, write_layer, write_layers
 from napari_ufseg._napari._settings import user_defaults
-from napari_ufseg._napari._source_panel import SourcePanel
+from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LABEL_FILES = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
 _SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
+_APPLY = "Label the chosen image with the network."
 _MODEL_FILES = "napari-ufseg model (*.safetensors)"
 
 
@@ -65,6 +66,7 @@ class ResultsPanel(QWidget):
         self.application.failed.connect(self._enable)
         self.labels_layers: list[Labels] = []
         self._model: SegmentationModel | None = None
+        source.changed.connect(self._enable)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         self._save_labels = self._button(
@@ -74,7 +76,7 @@ class ResultsPanel(QWidget):
         )
         self._save_model = self._button("Save model...", "save_model", "Keep the trained network for other images.")
         self._load_model = self._button("Load model...", "load_model", "Take a saved network.")
-        self._apply_model = self._button("Apply model", "apply_model", "Label the chosen image with the network.")
+        self._apply_model = self._button("Apply model", "apply_model", _APPLY)
         for i, button in enumerate((self._save_labels, self._save_model, self._load_model, self._apply_model)):
             grid.addWidget(button, i // 2, i % 2)
         self._about_model = QLabel()
@@ -164,7 +166,9 @@ class ResultsPanel(QWidget):
         """Allow what makes sense now."""
         has_model, is_running = self.model is not None, self.application.is_running
         self._save_model.setEnabled(has_model)
-        self._apply_model.setEnabled(has_model and not is_running)
+        has_image = bool(self._source.layers)
+        self._apply_model.setEnabled(has_model and has_image and not is_running)
+        self._apply_model.setToolTip(_APPLY if has_image else NO_IMAGE)
         self._apply_model.setText("Applying..." if is_running else "Apply model")
 
     def _layers_to_save(self) -> list[Labels]:

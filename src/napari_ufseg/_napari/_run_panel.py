@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_ufseg._napari._apply_run import Applied
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
+_READY = "Ready"
 _ENDED = {
     "epochs": "all epochs done",
     "min_classes": "target number of classes reached",
@@ -41,6 +42,8 @@ class RunPanel(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._labelled = 0.0  # share of the pixels
+        self._is_idle = True
+        self._lacking = ""
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 0, 9, 9)
         row = QHBoxLayout()
@@ -60,7 +63,7 @@ class RunPanel(QWidget):
         self.progress.setAccessibleName("Progress of the run")
         self.progress.setFormat("")
         column.addWidget(self.progress)
-        self.status = QLabel("Ready")
+        self.status = QLabel(_READY)
         self.status.setObjectName("ufseg.status")
         self.status.setWordWrap(True)
         column.addWidget(self.status)
@@ -69,7 +72,16 @@ class RunPanel(QWidget):
         self.plot = CurvesPlot()
         self.curves.addWidget(self.plot)
         self.curves.expand()
+        self._segment_tip = self.segment.toolTip()
         self.follow(None)
+
+    def lack(self, words: str) -> None:
+        """Forbid Segment and say what is needed for it; allow it if nothing is."""
+        if self.status.text() in (_READY, self._lacking):
+            self.status.setText(words or _READY)
+        self._lacking = words
+        self.segment.setToolTip(words or self._segment_tip)
+        self._enable(segment=self._is_idle, pause=self.pause.isEnabled(), stop=self.stop.isEnabled())
 
     def begin(self, name: str) -> None:
         """Show that a run on the image of that name starts."""
@@ -170,7 +182,8 @@ class RunPanel(QWidget):
         self.progress.setFormat(f"labels {share:.0%}, about {tqdm.format_interval(seconds_left)} left")
 
     def _enable(self, *, segment: bool, pause: bool, stop: bool) -> None:
-        self.segment.setEnabled(segment)
+        self._is_idle = segment
+        self.segment.setEnabled(segment and not self._lacking)
         self.pause.setEnabled(pause)
         self.stop.setEnabled(stop)
 

@@ -17,6 +17,7 @@ from napari_ufseg.engine.axes import UNKNOWN
 from napari_ufseg.engine.config import SegmentationConfig, option_of
 from napari_ufseg.engine.errors import ImageError
 
+NO_IMAGE = "Open an image first: File > Open Sample has some."
 _ROLES = {"choose...": UNKNOWN, "time (T)": "T", "depth (Z)": "Z", "channel (C)": "C", "other": "Q"}
 
 

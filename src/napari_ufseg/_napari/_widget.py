@@ -18,7 +18,7 @@ from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._scroll_column import ScrollColumn
 from napari_ufseg._napari._settings import user_defaults
-from napari_ufseg._napari._source_panel import SourcePanel
+from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
 from napari_ufseg._napari._work import load_heavy_parts
 from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.config import SegmentationConfig
@@ -195,7 +195,7 @@ class SegmentationWidget(QWidget):
 
     def _connect(self) -> None:
         self._method.changed.connect(self._on_method)
-        self._source.changed.connect(self._estimate.refresh)
+        self._source.changed.connect(self._on_source)
         self._run_panel.segment_clicked.connect(self.segment)
         self._run_panel.pause_clicked.connect(self.pause_or_resume)
         self._run_panel.stop_clicked.connect(self.stop)
@@ -215,6 +215,7 @@ class SegmentationWidget(QWidget):
         application.failed.connect(show_error)
         self._method.advanced.toggled.connect(self._column.fit_width)
         self._on_method()
+        self._on_source()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
@@ -230,6 +231,10 @@ class SegmentationWidget(QWidget):
 
     def _on_method(self) -> None:
         self.folder.device = self.results.device = self.device
+        self._estimate.refresh()
+
+    def _on_source(self) -> None:
+        self._run_panel.lack("" if self._source.layers else NO_IMAGE)
         self._estimate.refresh()
 
     def _follow_active_layer(self, _: Any = None) -> None:
