@@ -216,6 +216,54 @@ def test_the_image_list_follows_the_active_layer_and_the_layer_list(dock, pictur
     assert images.currentText() == "second"
 
 
+def shown(dock):
+    return dock.part("status").text(), dock.part("progress").format(), dock.part("progress").value()
+
+
+def test_the_words_of_a_run_stay_with_its_image_and_are_not_those_of_another(dock, picture):
+    dock.viewer.add_image(picture, name="second")
+    dock.viewer.layers.selection.active = dock.viewer.layers["cells"]
+    dock.segment_to_end()
+    done = shown(dock)
+    assert done[0].startswith("Done: ")
+    dock.viewer.layers.selection.active = dock.viewer.layers["cells"]
+    dock.viewer.layers.selection.active = classes_of(dock)
+    assert shown(dock) == done
+    dock.part("image").setCurrentText("second")
+    assert shown(dock) == ("Ready", "", 0)
+    assert dock.part("plot").epochs  # as long as its image is there
+    dock.viewer.layers.remove("cells")
+    assert dock.part("plot").epochs == []
+
+
+def test_the_words_of_a_run_go_with_its_image(dock, picture):
+    dock.segment_to_end()
+    dock.viewer.layers.remove("cells")
+    assert shown(dock) == ("Open an image first: File > Open Sample has some.", "", 0)
+    assert dock.part("plot").epochs == []
+    dock.viewer.add_image(picture, name="second")
+    assert shown(dock) == ("Ready", "", 0)
+
+
+def test_an_error_stays_with_its_image(dock, picture):
+    bad = dock.viewer.add_image(np.full((8, 8), np.nan), name="bad", contrast_limits=(0, 1))
+    with dock.qtbot.waitSignal(dock.widget.run_failed, timeout=WAIT) as failed:
+        dock.click("segment")
+    dock.viewer.layers.selection.active = bad
+    assert dock.part("status").text() == failed.args[0]
+    dock.viewer.layers.selection.active = dock.viewer.layers["cells"]
+    assert shown(dock) == ("Ready", "", 0)
+
+
+def test_another_image_that_is_chosen_during_a_run_changes_nothing_of_what_is_shown(dock, picture):
+    dock.start_endless()
+    dock.viewer.add_image(picture, name="second")
+    assert dock.part("image").currentText() == "second"
+    assert "epoch" in dock.part("progress").format()
+    dock.stop()
+    assert dock.part("status").text().startswith("Done: ")
+
+
 def test_several_layers_are_trained_jointly(dock, picture):
     other = dock.viewer.add_image(picture[:20], name="other")
     layers = [layer for layer in dock.viewer.layers if isinstance(layer, Image)]

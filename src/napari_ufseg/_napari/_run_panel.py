@@ -1,7 +1,10 @@
 """What a run shows of itself: buttons, progress with time left, status and curves."""
 
+import weakref
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -43,7 +46,9 @@ class RunPanel(QWidget):
         super().__init__(parent)
         self._labelled = 0.0  # share of the pixels
         self._is_idle = True
+        self._was_dropped = False
         self._lacking = ""
+        self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words, bar and curves are about
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 0, 9, 9)
         row = QHBoxLayout()
@@ -82,6 +87,38 @@ class RunPanel(QWidget):
         self._lacking = words
         self.segment.setToolTip(words or self._segment_tip)
         self._enable(segment=self._is_idle, pause=self.pause.isEnabled(), stop=self.stop.isEnabled())
+
+    def speak_of(self, images: Iterable[Image]) -> None:
+        """From now on words, bar and curves are about these images."""
+        new = set(images)
+        if new != set(self._images):
+            self.plot.clear()
+        self._images = weakref.WeakSet(new)
+        self._was_dropped = False
+
+    def forget(self, chosen: Iterable[Image], there: Container[Image]) -> None:
+        """Let what came of an earlier run not stand there as if it were about the images that are chosen now.
+
+        While something runs, everything is kept. That a run was dropped is
+        no result of any image, and is kept until there is another choice.
+
+        Parameters
+        ----------
+        chosen : iterable of napari.layers.Image
+            What the next run would take.
+        there : container of napari.layers.Image
+            What is in the viewer; the curves of others are cleared.
+        """
+        wanted = set(chosen)
+        if not self._is_idle or (wanted and wanted <= set(self._images)) or (not wanted and self._was_dropped):
+            return
+        self._was_dropped = False
+        self.status.setText(self._lacking or _READY)
+        self.progress.setRange(0, 1)
+        self.progress.setValue(0)
+        self.progress.setFormat("")
+        if not any(image in there for image in self._images):
+            self.plot.clear()
 
     def begin(self, name: str) -> None:
         """Show that a run on the image of that name starts."""
@@ -168,6 +205,11 @@ class RunPanel(QWidget):
         self.progress.setRange(0, max(1, self.progress.maximum()))
         self.progress.setFormat(f"labels {self._labelled:.0%}")  # as in the words; the bar itself rounds down
         self.status.setText(words)
+
+    def drop(self, why: str) -> None:
+        """Show that a run was dropped; why is the end of a sentence."""
+        self.fail(f"The run was stopped because {why}.")
+        self._was_dropped = True
 
     def fail(self, message: str) -> None:
         """Show why a run ended without a result."""

@@ -129,6 +129,7 @@ class SegmentationWidget(QWidget):
         if busy := self._under_way():
             show_info(busy)
             return
+        self._run_panel.speak_of(layers)
         try:
             for layer, source in zip(layers, sources or (), strict=False):
                 self._source.tell_axes(layer, source.axes)
@@ -164,6 +165,7 @@ class SegmentationWidget(QWidget):
     def reset_choices(self, event: Any = None) -> None:
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
         self._source.reset_choices(event)
+        self._run_panel.forget(self._source.layers, self._viewer.layers)
 
     # -- assembly ----------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class SegmentationWidget(QWidget):
         run.finished.connect(self._on_finished)
         run.failed.connect(self._report_failure)
         run.warned.connect(show_warning)
-        run.closed.connect(lambda why: self._run_panel.fail(f"The run was stopped because {why}."))
+        run.closed.connect(self._run_panel.drop)
         application = self.results.application
         application.began.connect(self._on_apply)
         application.progressed.connect(self._run_panel.show_applied)
@@ -234,7 +236,9 @@ class SegmentationWidget(QWidget):
         self._estimate.refresh()
 
     def _on_source(self) -> None:
-        self._run_panel.lack("" if self._source.layers else NO_IMAGE)
+        layers = self._source.layers
+        self._run_panel.lack("" if layers else NO_IMAGE)
+        self._run_panel.forget(layers, self._viewer.layers)
         self._estimate.refresh()
 
     def _follow_active_layer(self, _: Any = None) -> None:
@@ -283,6 +287,7 @@ class SegmentationWidget(QWidget):
     # -- a model that is applied ---------------------------------------------------------------------
 
     def _on_apply(self, name: str) -> None:
+        self._run_panel.speak_of(self._source.layers)
         self._run_panel.begin_applying(name)
         self._estimate.refresh()  # its figure is for Segment
         self._estimate.hold(True)
