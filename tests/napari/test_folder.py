@@ -121,11 +121,28 @@ def test_the_model_of_a_run_labels_a_folder_and_each_file_is_told(
         *(["a.tif", "written"], ["b.tif", "failed"], ["c.tif", "written"], [late, "written"])
     ]
     messages = [row[2] for row in panel.rows()]
-    assert "b.tif is not an image" in messages[1]
+    assert messages[1].startswith("It is not an image that can be read")
+    assert panel.part("table", QTableWidget).item(1, 2).toolTip().startswith(f"{folder / 'b.tif'} is not an image")
     assert messages[0] == messages[2] == messages[3] == ""
+    header = panel.part("table", QTableWidget).horizontalHeader()
+    assert header.sectionResizeMode(2) == header.ResizeMode.Stretch
     labels = tifffile.imread(folder.parent / "images_labels" / "late" / "d_labels.tif")
     np.testing.assert_array_equal(labels, predict(trained, picture, device="cpu"))
     assert panel.can("start")
+
+
+def test_the_message_does_not_repeat_the_path_wherever_it_stands(
+    panel: Panel, model: SegmentationModel, folder: Path, picture: np.ndarray
+) -> None:
+    panel.dock.widget.results.model = model
+    tifffile.imwrite(folder / "a.tif", np.zeros_like(picture))
+    tifffile.imwrite(folder / "b.tif", np.stack([picture] * 3, -1))
+    panel.widget.folder.setText(str(folder))
+    panel.run_to_end()
+    messages = [row[2] for row in panel.rows()]
+    assert messages[0] == "It is constant: all of it is one class."
+    assert messages[1].startswith("The model was trained on 1 channel, but it has 3: ")
+    assert str(folder / "b.tif") in panel.part("table", QTableWidget).item(1, 2).toolTip()
 
 
 def test_what_is_chosen_counts(panel: Panel, model: SegmentationModel, folder: Path, picture: np.ndarray) -> None:

@@ -4,12 +4,26 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QAbstractItemView, QLabel, QProgressBar, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from napari_ufseg.batch import BatchSummary, FileDone, FileProgress
 
+_FILE_PIXELS, _MARGIN_PIXELS = 96, 18
+_STATUSES = ("written", "skipped", "failed", "dropped", "100%")
 _STEPS = 10**6  # of the bar; the files are of any number
 
 
@@ -33,9 +47,14 @@ class FolderFiles(QWidget):
         header, numbers = self.table.horizontalHeader(), self.table.verticalHeader()
         assert header is not None
         assert numbers is not None
-        header.setStretchLastSection(True)
-        header.resizeSection(0, 150)
-        header.resizeSection(1, 70)
+        header.setMinimumSectionSize(40)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        header.resizeSection(0, _FILE_PIXELS)
+        widest = max(map(self.fontMetrics().horizontalAdvance, (*_STATUSES, "Status")))
+        header.resizeSection(1, widest + _MARGIN_PIXELS)
+        self.table.setWordWrap(False)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.table.setItemDelegateForColumn(0, _ElidedInTheMiddle(self.table))
         numbers.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -105,7 +124,7 @@ class FolderFiles(QWidget):
                 self.table.setItem(row, column, QTableWidgetItem())
         row = self._rows[number]
         tip = f"{path}\n{output}" if output else str(path)
-        texts = ((str(path.relative_to(self._folder)), tip), (status, tip), (message, message))
+        texts = ((str(path.relative_to(self._folder)), tip), (status, tip), (_about_it(message, path, output), message))
         for column, (text, its_tip) in enumerate(texts):
             item = self.table.item(row, column)
             assert item is not None
@@ -113,6 +132,26 @@ class FolderFiles(QWidget):
             item.setToolTip(its_tip)
         if at_end:
             self.table.scrollToBottom()
+
+
+class _ElidedInTheMiddle(QStyledItemDelegate):
+    """Cells whose text, where it is too long, keeps its beginning and its end: of a file what tells it from its neighbours."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem | None, index: QModelIndex) -> None:
+        """Say so to whoever paints the cell."""
+        super().initStyleOption(option, index)
+        if option is not None:
+            option.textElideMode = Qt.TextElideMode.ElideMiddle
+
+
+def _about_it(message: str, path: Path, output: Path | None) -> str:
+    """The message in the row of an image, where its path needn't be said again."""
+    name = str(path)
+    for way in (f"The image {name}", f"the image {name}", name, name[0].lower() + name[1:]):
+        message = message.replace(way, "it")
+    if output is not None:
+        message = message.replace(str(output), output.name)
+    return message[:1].upper() + message[1:]
 
 
 def named(part: QWidget, name: str, title: str, tip: str) -> None:
