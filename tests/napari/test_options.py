@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from driver import WAIT, Dock
+from pyqtgraph import PlotWidget
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel
 
 from napari_ufseg import SegmentationConfig
@@ -85,6 +86,29 @@ def test_the_curves_can_be_folded_away_and_the_advanced_options_unfolded(dock):
     advanced.toggleButton().click()
     curves.toggleButton().click()
     assert (advanced.isExpanded(), curves.isExpanded()) == (True, False)
+
+
+@pytest.mark.parametrize("most", [1.2, 2.0, 4.9, 16.4, 99.0, 1e4])
+def test_epochs_and_classes_are_counted_in_whole_numbers(dock, most):
+    plots = {part.accessibleName(): part for part in dock.part("plot").findChildren(PlotWidget)}
+    classes, loss = (plots[f"Curve of {what} over epochs"] for what in ("classes", "loss"))
+    for axis in (classes.getAxis("left"), classes.getAxis("bottom"), loss.getAxis("bottom")):
+        ticks = [tick for _, values in axis.tickValues(0.6, most, 80) for tick in values]
+        assert ticks
+        assert all(tick == round(tick) for tick in ticks)
+        assert axis.tickStrings([1.0, 2.0], 1, 1) == ["1", "2"]
+
+
+def test_a_curve_of_one_epoch_can_be_seen(dock):
+    dock.widget.config = dock.widget.config.replace(epochs=1)
+    dock.segment_to_end()
+    curves = [part.getPlotItem().curves[0] for part in dock.part("plot").findChildren(PlotWidget)]
+    assert dock.part("plot").epochs == [1]
+    assert [curve.opts["symbol"] for curve in curves] == ["o", "o"]
+    dock.widget.config = dock.widget.config.replace(epochs=3)
+    dock.segment_to_end()
+    assert dock.part("plot").epochs[-1] == 3
+    assert [curve.opts["symbol"] for curve in curves] == [None, None]
 
 
 def test_parts_that_scripts_rely_on_have_their_names(dock):

@@ -17,7 +17,7 @@ class CurvesPlot(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self._loss = self._curve(column, "loss", _LOSS)
-        self._classes = self._curve(column, "classes", _CLASSES)
+        self._classes = self._curve(column, "classes", _CLASSES, whole=True)
         self.clear()
 
     def clear(self) -> None:
@@ -28,18 +28,23 @@ class CurvesPlot(QWidget):
         self._draw()
 
     def add(self, epoch: int, loss: float, n_classes: int) -> None:
-        """Add one point to each curve."""
+        """Add one point to each curve; a newer one of the same epoch takes the place of the last."""
+        if self.epochs and self.epochs[-1] == epoch:
+            for values in (self.epochs, self.losses, self.n_classes):
+                values.pop()
         self.epochs.append(epoch)
         self.losses.append(loss)
         self.n_classes.append(n_classes)
         self._draw()
 
     def _draw(self) -> None:
-        self._loss.setData(self.epochs, self.losses)
-        self._classes.setData(self.epochs, self.n_classes)
+        symbol = "o" if len(self.epochs) == 1 else None  # a line of one point cannot be seen
+        self._loss.setData(self.epochs, self.losses, symbol=symbol)
+        self._classes.setData(self.epochs, self.n_classes, symbol=symbol)
 
-    def _curve(self, column: QVBoxLayout, title: str, colour: str) -> pg.PlotDataItem:
-        plot = pg.PlotWidget(background=None)
+    def _curve(self, column: QVBoxLayout, title: str, colour: str, *, whole: bool = False) -> pg.PlotDataItem:
+        axes = {"bottom": _WholeNumbers("bottom"), **({"left": _WholeNumbers("left")} if whole else {})}
+        plot = pg.PlotWidget(background=None, axisItems=axes)
         plot.setLabel("left", title)
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(False, False)
@@ -52,4 +57,13 @@ class CurvesPlot(QWidget):
         plot.getAxis("left").setWidth(46)
         plot.setAccessibleName(f"Curve of {title} over epochs")
         column.addWidget(plot)
-        return plot.plot(pen=pg.mkPen(colour, width=2))
+        return plot.plot(pen=pg.mkPen(colour, width=2), symbolSize=6, symbolBrush=colour, symbolPen=None)
+
+
+class _WholeNumbers(pg.AxisItem):  # type: ignore[misc]
+    """An axis of things that are counted."""
+
+    def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:
+        """Levels of ticks as (spacing, offset), none between two whole numbers."""
+        levels = super().tickSpacing(minVal, maxVal, size)
+        return [(round(spacing), 0) for spacing, _ in levels if round(spacing, 6) >= 1] or [(1, 0)]
