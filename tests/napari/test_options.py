@@ -111,6 +111,23 @@ def test_a_curve_of_one_epoch_can_be_seen(dock):
     assert [curve.opts["symbol"] for curve in curves] == [None, None]
 
 
+def test_the_buttons_stay_where_they_are_however_much_there_is_to_say(dock):
+    def places():
+        for _ in range(2):
+            dock.widget.grab()  # lays it out
+        parts = (dock.part(name) for name in ("segment", "pause", "stop", "progress"))
+        return [part.mapTo(dock.widget, part.rect().topLeft()) for part in parts]
+
+    before, column = places(), dock.widget._column.height()
+    words = dock.part("status")
+    words.setText("Done: 3 classes after 40 epochs on cpu.")
+    assert places() == before
+    assert dock.widget._column.height() == column  # there was room for two lines
+    words.setText("The layer 'cells' has an axis of length 48 and it is not known what it is. " * 5)
+    assert places() == before
+    assert words.height() >= words.heightForWidth(words.width())
+
+
 def test_parts_that_scripts_rely_on_have_their_names(dock):
     for name in ("image", "preset", "segment", "pause", "stop", "progress", "status", "device", "plot"):
         dock.part(name)

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
 _READY = "Ready"
+_STATUS_LINES = 2
 _ENDED = {
     "epochs": "all epochs done",
     "min_classes": "target number of classes reached",
@@ -51,6 +52,9 @@ class RunPanel(QWidget):
         self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words, bar and curves are about
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 0, 9, 9)
+        self.status = _Status(_READY)
+        self.status.setObjectName("ufseg.status")
+        column.addWidget(self.status)  # above the buttons, which thus stay where they are however long it is
         row = QHBoxLayout()
         column.addLayout(row)
         self.segment = _button("Segment", "ufseg.segment", "F5", "Train on the chosen image and show its classes live.")
@@ -68,10 +72,6 @@ class RunPanel(QWidget):
         self.progress.setAccessibleName("Progress of the run")
         self.progress.setFormat("")
         column.addWidget(self.progress)
-        self.status = QLabel(_READY)
-        self.status.setObjectName("ufseg.status")
-        self.status.setWordWrap(True)
-        column.addWidget(self.status)
         self.curves = QCollapsible("Curves", expandedIcon="▼", collapsedIcon="▶")
         self.curves.setDuration(0)
         self.plot = CurvesPlot()
@@ -228,6 +228,19 @@ class RunPanel(QWidget):
         self.segment.setEnabled(segment and not self._lacking)
         self.pause.setEnabled(pause)
         self.stop.setEnabled(stop)
+
+
+class _Status(QLabel):
+    """Words at the bottom of their room, which has two lines even for one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
+
+    def heightForWidth(self, width: int) -> int:
+        """Pixels that the words need, and at least those of two lines."""
+        return max(super().heightForWidth(width), _STATUS_LINES * self.fontMetrics().lineSpacing())
 
 
 def _button(text: str, name: str, shortcut: str, tip: str) -> QPushButton:
