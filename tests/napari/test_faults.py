@@ -6,7 +6,7 @@ import torch
 from driver import QUICK, WAIT
 from napari.layers import Labels
 from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_ufseg.engine.session import TrainingSession
 
@@ -243,13 +243,16 @@ def test_an_image_that_goes_during_a_run_leaves_nothing_to_segment(dock):
     assert not dock.part("segment").isEnabled()
 
 
-def test_a_device_that_is_not_there(dock, notices):
-    if torch.cuda.is_available():
+@pytest.mark.parametrize(("name", "words"), [("cuda", "cuda is not available"), ("abacus", "no device 'abacus'")])
+def test_a_device_that_is_not_there(dock, notices, name, words):
+    if name == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has the device")
-    dock.widget.device = "cuda"
+    dock.widget.device = name
     with dock.qtbot.waitSignal(dock.widget.run_failed, timeout=WAIT):
         dock.click("segment")
-    assert "cuda is not available" in notices[0].message
+    assert words in notices[0].message
+    dock.part("device", QComboBox).setCurrentText("cpu")
+    dock.segment_to_end()
 
 
 def test_labels_of_another_shape_put_in_during_a_run_are_left_alone(dock):

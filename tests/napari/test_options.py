@@ -7,7 +7,10 @@ from pyqtgraph import PlotWidget
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel
 
 from napari_ufseg import SegmentationConfig
+from napari_ufseg._napari._work import devices_there
 from napari_ufseg.engine.config import PRESETS, options
+from napari_ufseg.engine.device import available_devices
+from napari_ufseg.engine.threads import DEVICES
 
 
 def test_every_option_has_a_control_with_range_and_help(dock):
@@ -62,6 +65,39 @@ def test_options_cannot_change_during_a_run(dock):
     assert all(control.isEnabled() for control in named)
 
 
+def devices(dock):
+    return [dock.part("device").itemText(i) for i in range(dock.part("device").count())]
+
+
+def test_only_the_devices_of_this_machine_are_offered(dock):
+    there = available_devices()
+    expected = [name for name in DEVICES if name == "auto" or name in there]
+    dock.qtbot.waitUntil(lambda: devices_there == there and devices(dock) == expected, timeout=WAIT)
+
+
+def test_a_gpu_is_offered_once_it_is_known_and_the_choice_stays(make_napari_viewer_proxy, qtbot, monkeypatch):
+    known = []
+    monkeypatch.setattr("napari_ufseg._napari._device_choice.devices_there", known)
+    dock = Dock(make_napari_viewer_proxy(), qtbot)
+    assert devices(dock) == ["auto", "cpu"]
+    known += ["cuda", "cpu"]
+    qtbot.waitUntil(lambda: devices(dock) == ["auto", "cpu", "cuda"], timeout=WAIT)
+    assert dock.widget.device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda", "abacus"])
+def test_a_device_that_a_script_names_is_asked_for_whatever_is_there(
+    make_napari_viewer_proxy, qtbot, monkeypatch, name
+):
+    known = []
+    monkeypatch.setattr("napari_ufseg._napari._device_choice.devices_there", known)
+    dock = Dock(make_napari_viewer_proxy(), qtbot)
+    dock.widget.device = name
+    known += ["mps", "cpu"]
+    qtbot.waitUntil(lambda: sorted(devices(dock)) == sorted(["auto", "cpu", "mps", name]), timeout=WAIT)
+    assert dock.widget.device == dock.part("device").currentText() == name
+
+
 def test_the_dock_begins_with_the_users_defaults(make_napari_viewer_proxy, qtbot, tmp_path):
     from napari.settings import get_plugin_settings
 
@@ -69,10 +105,10 @@ def test_the_dock_begins_with_the_users_defaults(make_napari_viewer_proxy, qtbot
     before = (settings.preset, settings.device)
     viewer = make_napari_viewer_proxy()
     try:
-        settings.preset, settings.device = "paper", "cpu"
+        settings.preset, settings.device = "paper", "mps"
         _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
         assert widget.config == SegmentationConfig.preset("paper")
-        assert widget.device == "cpu"
+        assert widget.device == "mps"
     finally:
         settings.preset, settings.device = before
 

@@ -4,8 +4,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_ufseg._napari._controls import ConfigControls, labelled_choice
+from napari_ufseg._napari._device_choice import DeviceChoice
 from napari_ufseg.engine.config import PRESETS, SegmentationConfig
-from napari_ufseg.engine.threads import DEVICES
 
 
 class MethodPanel(QWidget):
@@ -29,13 +29,7 @@ class MethodPanel(QWidget):
         self._preset = labelled_choice(
             "Preset", "ufseg.preset", value=preset, choices=tuple(PRESETS), tip="Starting point for all options."
         )
-        self._device = labelled_choice(
-            "Device",
-            "ufseg.device",
-            value=device,
-            choices=DEVICES,
-            tip="Where to compute; auto takes a GPU if there is one.",
-        )
+        self._device = DeviceChoice(device, self)
         self._reset = QPushButton("Reset to preset")
         self._reset.setObjectName("ufseg.reset")
         self._reset.setToolTip("Undo your changes to the options.")
@@ -74,7 +68,7 @@ class MethodPanel(QWidget):
     @property
     def device(self) -> str:
         """The device that is asked for."""
-        return str(self._device.value)
+        return self._device.value
 
     @device.setter
     def device(self, name: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.session import TrainingSession
 
 logger = logging.getLogger(__name__)
+devices_there: list[str] = []  # on this machine; empty until torch is loaded
 _processor = threading.Lock()  # held by whoever sets the number of torch's threads
 _SECONDS = 0.1  # between two questions whether it is still worth waiting
 
@@ -212,3 +213,6 @@ def _load() -> None:
         import pandas  # noqa: F401
 
         import napari_ufseg.engine.session  # noqa: F401
+        from napari_ufseg.engine.device import available_devices
+
+        devices_there[:] = available_devices()  # asked here, since a driver may take its time

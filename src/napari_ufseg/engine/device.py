@@ -10,6 +10,12 @@ from napari_ufseg.engine.errors import DeviceError
 from napari_ufseg.engine.threads import DEVICES
 
 
+def available_devices() -> list[str]:
+    """Names of the devices of this machine, the one that ``auto`` takes first."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, is_there in there.items() if is_there]
+
+
 def resolve_device(name: str = "auto") -> torch.device:
     """The torch device of that name.
 
@@ -25,10 +31,10 @@ def resolve_device(name: str = "auto") -> torch.device:
     """
     if name not in DEVICES:
         raise DeviceError(f"There is no device {name!r}: use one of {', '.join(DEVICES)}.")
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = available_devices()
     if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available[name]:
+        return torch.device(available[0])
+    if name not in available:
         raise DeviceError(f"The device {name} is not available on this machine: use auto or cpu.")
     return torch.device(name)
 
