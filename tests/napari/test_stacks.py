@@ -65,6 +65,44 @@ def test_an_unknown_axis_is_asked_for_and_never_guessed(bare, stack, notices):
     np.testing.assert_array_equal(classes_of(bare).data, segment(stack, QUICK, axes="ZYX", device="cpu").labels)
 
 
+def sliders(dock: Dock) -> tuple[str, ...]:
+    return tuple(dock.viewer.dims.axis_labels)
+
+
+def test_the_slider_says_what_the_user_has_said_of_the_axis(bare, stack):
+    image = bare.viewer.add_image(np.stack([stack] * 2, axis=1), name="stack")
+    bare.segment_to_end()
+    bare.viewer.layers.selection.active = image
+    choose(bare, "axis.0", "time (T)")
+    choose(bare, "axis.1", "depth (Z)")
+    assert sliders(bare) == image.axis_labels == classes_of(bare).axis_labels == ("t", "z", "-2", "-1")
+    choose(bare, "axis.0", "channel (C)")
+    assert sliders(bare) == image.axis_labels == ("c", "z", "-2", "-1")
+    for word in ("choose...", "other"):
+        choose(bare, "axis.0", word)
+        assert sliders(bare) == image.axis_labels == classes_of(bare).axis_labels == ("-4", "z", "-2", "-1")
+    choose(bare, "axis.1", "choose...")
+    assert sliders(bare) == image.axis_labels == classes_of(bare).axis_labels == ("-4", "-3", "-2", "-1")
+
+
+def test_a_name_of_an_axis_that_says_no_role_is_kept(bare, stack):
+    image = bare.viewer.add_image(np.stack([stack] * 2, axis=1), name="stack", axis_labels=("dose", "frame", "y", "x"))
+    choose(bare, "axis.0", "channel (C)")
+    choose(bare, "axis.1", "depth (Z)")
+    assert sliders(bare) == image.axis_labels == ("dose", "z", "y", "x")
+    choose(bare, "axis.1", "time (T)")
+    bare.widget.tell_axes(image, "QTYX")
+    assert sliders(bare) == image.axis_labels == ("dose", "t", "y", "x")
+
+
+def test_a_slider_that_the_user_has_named_keeps_its_name(bare, stack):
+    image = bare.viewer.add_image(stack, name="stack")
+    bare.viewer.dims.set_axis_label(0, "hours")
+    choose(bare, "axis.0", "time (T)")
+    assert image.axis_labels == ("t", "-2", "-1")
+    assert sliders(bare)[0] == "hours"
+
+
 def test_what_the_user_said_of_an_axis_is_kept_for_its_image(bare, stack):
     first = bare.viewer.add_image(stack, name="first")
     choose(bare, "axis.0", "time (T)")

@@ -123,14 +123,18 @@ class _WithoutSingles:
         self.data[self._index(index)] = values
 
 
+def letter_of(name: Any) -> str | None:
+    """The role that a name of an axis says, as a letter; None if it says none."""
+    return _LETTERS.get(str(name).lower())
+
+
 def axes_of(layer: Image) -> str:
     """A letter for each axis of the data of a layer, ``?`` for those that nothing is known of.
 
     Known are the colour axis (`layer.rgb`), axes that the layer's axis labels
     name, and the last two, which napari shows as rows and columns.
     """
-    names = [str(name).lower() for name in layer.axis_labels]
-    letters = [_LETTERS.get(name, UNKNOWN) for name in names]
+    letters = [letter_of(name) or UNKNOWN for name in layer.axis_labels]
     if letters[-2:] == [UNKNOWN, UNKNOWN]:
         letters[-2:] = ["Y", "X"]
     shape = pixels_of(layer).shape

@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
+from napari_ufseg._napari._axis_names import name_axis
 from napari_ufseg._napari._classes_layer import belongs_to
 from napari_ufseg._napari._controls import labelled_choice
 from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, row_of_axis, words_of
@@ -136,6 +137,9 @@ class SourcePanel(QWidget):
     def tell_axes(self, layer: Image, axes: str) -> None:
         """Say what the axes of a layer are, as the choices under Axes do."""
         self._told[layer] = axes
+        for axis, letter in enumerate(self.axes(layer)[: layer.ndim]):
+            if letter not in "YX":
+                name_axis(self._viewer, layer, axis, letter)
         self._on_image()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -202,6 +206,7 @@ class SourcePanel(QWidget):
             letters = list(self.axes(image))
             letters[axis] = _ROLES[word]
             self._told[image] = "".join(letters)
+            name_axis(self._viewer, image, axis, letters[axis])
             self._on_change()
 
         role.changed.connect(tell)
