@@ -142,6 +142,8 @@ def test_a_failure_is_told_once_and_the_dock_goes_on(
     dock.click("apply_model")
     wait_for_end(dock)
     assert status(dock) == "Done: the model has labelled cells."
+    dock.viewer.add_image(np.eye(9), name="another")
+    assert status(dock) == "Ready"
 
 
 def test_while_a_model_is_applied_neither_run_nor_folder_begins(
