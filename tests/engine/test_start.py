@@ -12,7 +12,7 @@ from napari_ufseg.engine.estimate import estimate_run
 from napari_ufseg.engine.image import open_sources
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.session import TrainingSession
-from napari_ufseg.engine.start import clusters, sampled_pixels, start_from_clusters
+from napari_ufseg.engine.start import clusters, named, sampled_pixels, start_from_clusters
 
 CLUSTERS = {"start": "clusters", "skip": "on", "n_classes": 6}
 
@@ -159,3 +159,36 @@ def test_clusters_need_the_skip(coins, quick):
     with pytest.raises(ConfigError, match="start is 'clusters', which needs the skip"):
         TrainingSession(coins, quick(start="clusters", skip="off"), device="cpu")
     estimate_run(open_sources([coins]), quick(**CLUSTERS), "cpu")
+
+
+# -- scribbles ---------------------------------------------------------------------------------------
+
+
+def test_a_scribbled_class_begins_with_what_was_scribbled_on(coins, quick):
+    background, coin = coins < 90, coins > 130
+    scribbles = np.zeros(coins.shape, np.uint8)
+    scribbles[tuple(np.argwhere(background)[::200].T)] = 5
+    scribbles[tuple(np.argwhere(coin)[::200].T)] = 2
+    config = quick(**CLUSTERS, scaling="minmax")
+    session = TrainingSession(coins, config, scribbles=scribbles, device="cpu")
+    session.step()
+    image, labels = session.trainer.images[0].numpy()[0], session.trainer.labels[0].numpy()
+    found = {k: image[labels == k].mean() for k in range(6)}
+    for mark in (5, 2):
+        mean = image[scribbles == mark].mean()
+        assert min(found, key=lambda k: abs(found[k] - mean)) == mark - 1
+    others = [found[k] for k in (0, 2, 3, 5)]
+    assert others == sorted(others)
+
+
+def test_the_named_centroids_are_the_nearest_and_nothing_is_lost():
+    centroids = np.array([[0.0], [0.3], [0.5], [1.0]])
+    assert np.array_equal(named(centroids, {}, 4), centroids)
+    found = named(centroids, {4: np.array([0.05]), 1: np.array([0.45])}, 4)
+    assert found.ravel().tolist() == [0.45, 0.3, 1.0, 0.05]
+    both = named(centroids, {1: np.array([0.02]), 2: np.array([0.01])}, 4)  # two scribbles on one cluster
+    assert both.ravel().tolist() == [0.02, 0.01, 0.5, 1.0]
+    few = named(centroids[:2], {3: np.array([0.31])}, 5)
+    assert few.ravel().tolist() == [0.0, 0.0, 0.31, 0.0, 0.0]
+    more = named(centroids[:1], {1: np.array([0.1]), 2: np.array([0.2])}, 3)
+    assert more.ravel().tolist() == [0.1, 0.2, 0.0]

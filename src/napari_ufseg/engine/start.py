@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from napari_ufseg.engine.config import SegmentationConfig
@@ -26,7 +27,9 @@ def require_skip(config: SegmentationConfig) -> None:
 
 
 @torch.no_grad()
-def start_from_clusters(network: FeatureNet, images: Sequence[Tensor], config: SegmentationConfig) -> None:
+def start_from_clusters(
+    network: FeatureNet, images: Sequence[Tensor], config: SegmentationConfig, scribbles: Sequence[Tensor] | None = None
+) -> None:
     """Let the first response of a fresh network be that of the nearest centroid of `clusters`.
 
     With the mean c of a sample of the pixels and the centroids mu_k counted
@@ -49,9 +52,13 @@ def start_from_clusters(network: FeatureNet, images: Sequence[Tensor], config: S
         Those that are trained on, at least one; sizes may differ.
     config : SegmentationConfig
         Its `n_classes`, `start_contrast` and `seed` are used.
+    scribbles : sequence of (Y, X) or (Z, Y, X) integer tensors, optional
+        One per image, 0 for none: class s - 1 begins with the mean of the pixels that carry s (see `named`).
     """
     sample = sampled_pixels(images, config.seed)
     centroids = clusters(sample, config.n_classes, config.seed)
+    if scribbles is not None:
+        centroids = named(centroids, _means_of(images, scribbles), config.n_classes)
     middle = sample.mean(0)
     mu = centroids - middle
     spread = float((sample @ mu.T).std(0).mean())
@@ -114,6 +121,42 @@ def clusters(points: Points, k: int, seed: int) -> Points:
     found = distinct if len(distinct) <= k else min(_runs(points, k, seed), key=lambda run: run[0])[1]
     order = np.lexsort((*found.T[::-1], found.sum(1)))
     return np.ascontiguousarray(found[order])
+
+
+def named(centroids: Points, means: dict[int, Points], n_classes: int) -> Points:
+    """The centroids with those of scribbled classes in their place.
+
+    Each scribbled class takes the place of one cluster, the nearest as far as
+    no other class does (the assignment with the least sum of squared
+    distances); the other clusters stay, in their order, in the places that are left.
+
+    Parameters
+    ----------
+    centroids : (j, C) float64 array
+        From dark to bright.
+    means : dict of int to (C,) array
+        Of the pixels that carry each scribble, 1 to `n_classes`.
+    n_classes : int
+
+    Returns
+    -------
+    (n_classes, C) float64 array if there are scribbles
+        Places that nothing is left for repeat the first cluster.
+    """
+    if not means:
+        return centroids
+    wanted = np.array(list(means.values()))
+    _, taken = linear_sum_assignment(((wanted[:, None] - centroids[None]) ** 2).sum(2))
+    rest = iter(np.delete(centroids, taken, axis=0))
+    places = range(1, n_classes + 1)
+    return np.array([means[place] if place in means else next(rest, centroids[0]) for place in places])
+
+
+def _means_of(images: Sequence[Tensor], scribbles: Sequence[Tensor]) -> dict[int, Points]:
+    """The mean pixel of every scribble."""
+    pixels = torch.cat([image[:, marks > 0] for image, marks in zip(images, scribbles, strict=True)], 1).numpy()
+    marks = torch.cat([marks[marks > 0] for marks in scribbles]).numpy()
+    return {int(mark): pixels[:, marks == mark].mean(1, dtype=np.float64) for mark in np.unique(marks)}
 
 
 def _runs(points: Points, k: int, seed: int) -> Iterator[tuple[float, Points]]:

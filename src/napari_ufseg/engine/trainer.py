@@ -83,7 +83,8 @@ class Trainer:
         self._trained = chosen.trained
         network = FeatureNet.of_config(config, n_channels)
         if config.start == "clusters" and self._trained:
-            start_from_clusters(network, [chosen.images[i] for i in self._trained], config)
+            marks = None if chosen.scribbles is None else [chosen.scribbles[i] for i in self._trained]
+            start_from_clusters(network, [chosen.images[i] for i in self._trained], config, marks)
         self.network = network.to(device)
         self._fast = FastStep(self.network, config) if FastStep.is_for(self.network) else None
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
