@@ -11,7 +11,7 @@ scribbles = np.zeros(image.shape, np.uint8)  # 0: nothing painted here
 scribbles[16:19, 10:25] = 2  # a stroke over a coin: "these are class 2"
 scribbles[2:46, 37:39] = 1  # a stroke between two coins: "and these are class 1"
 
-config = SegmentationConfig.preset("fast", n_features=12, n_classes=8, epochs=40, scribble_weight=3.0, seed=0)
+config = SegmentationConfig.preset("fast", seed=0)
 plain = segment(image, config)
 guided = segment(image, config, scribbles=scribbles)
 

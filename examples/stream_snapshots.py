@@ -5,7 +5,7 @@ from skimage import data
 from napari_ufseg import SegmentationConfig, iter_segment
 
 image = data.immunohistochemistry()[200:248, 200:264]  # (Y, X, C): stained tissue
-config = SegmentationConfig.preset("fast", n_features=16, epochs=40, min_classes=12, seed=1)
+config = SegmentationConfig.preset("fast", n_classes=16, epochs=40, min_classes=12, seed=1)
 
 run = iter_segment(image, config, every=0.05)  # at most 20 snapshots a second
 while True:

@@ -105,7 +105,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "planes": {"n_features": 8},
         "volume": {"n_features": 4, "spatial_dims": 3, "scaling": "percentile"},
     }.items():
-        config = SegmentationConfig.preset("fast", n_classes=12, **options)
+        config = SegmentationConfig(n_classes=12, **options)
         torch.manual_seed(0)
         model = SegmentationModel(FeatureNet.of_config(config, 1).eval(), config, 1)
         save_model(model, folder / f"{name}.safetensors")

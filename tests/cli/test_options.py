@@ -18,6 +18,8 @@ from .conftest import QUICK, Done
 
 #: stands for: a stack instead of the two images
 STACK = "@stack"
+COLOUR = "(colour)"
+OTHERS = {STACK: ["stack.tif"], COLOUR: ["colour.png"]}
 
 #: option -> (a value that must change the result, flags that the comparison needs)
 EFFECTS: dict[str, tuple[Any, str]] = {
@@ -29,12 +31,16 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "kernels": ("symmetric", ""),
     "padding": ("replicate", ""),
     "skip": ("on", ""),
+    "scaling": ("percentile", ""),
+    "colour": ("lab", COLOUR),
+    "denoise": (5.0, ""),
+    "local_contrast": (0.5, ""),
+    "local_contrast_size": (4.0, "--local_contrast 0.5"),
     "seed": (1, ""),
     "batch_size": (1, ""),
     "learning_rate": (0.3, ""),
     "learning_rate_decay": (2.0, ""),
     "momentum": (0.9, ""),
-    "scaling": ("percentile", ""),
     "start": ("clusters", "--skip on"),
     "start_contrast": (2.0, "--skip on --start clusters"),
     "mu": (0.2, ""),
@@ -64,10 +70,10 @@ class Runs:
     def __call__(self, ufseg: Callable[..., Done], *words: str) -> tuple[Any, list[Any]]:
         if words not in self.kept:
             out = self.folder / str(len(self.kept))
-            names = ["stack.tif"] if STACK in words else ["grey.png", "grey2.png"]
+            names = next((its for word, its in OTHERS.items() if word in words), ["grey.png", "grey2.png"])
             files = [self.images / name for name in names]
             every = ["--preset", "generalised", *QUICK, "--report", f"{out}.json", "-o", f"{out}/"]
-            done = ufseg("segment", *files, *every, *(word for word in words if word != STACK))
+            done = ufseg("segment", *files, *every, *(word for word in words if word not in OTHERS))
             assert done.status == 0, done.err
             labels = [read_image(out / f"{file.stem}_labels.tif") for file in files]
             self.kept[words] = json.loads(Path(f"{out}.json").read_text()), labels

@@ -66,7 +66,7 @@ class SegmentationConfig(InputOptions, NetworkOptions):
         "Start",
         _TRAINING,
         ("random", "clusters"),
-        "random begins with random classes; clusters with those of k-means on brightness or colour (needs skip).",
+        "random begins with random classes; clusters with those of k-means on what the network sees (needs skip).",
     )
     start_contrast: float = number_option(
         15.0,
@@ -183,8 +183,9 @@ class SegmentationConfig(InputOptions, NetworkOptions):
         Parameters
         ----------
         name : {"fast", "generalised", "paper"}
-            ``fast`` is small and quick, ``generalised`` is the several-image
-            form with area terms, ``paper`` the settings of the publication.
+            ``fast`` is small and quick and begins with clusters of brightness
+            or colour, ``generalised`` is the several-image form with area
+            terms, ``paper`` the settings of the publication.
         **changes
             Options that differ from the preset.
 
@@ -215,8 +216,11 @@ class SegmentationConfig(InputOptions, NetworkOptions):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
-        "n_features": 32, "n_classes": 16, "momentum": 0.9, "epochs": 60, "mu": 1.0, "nu": 0.5,
-        "M": 0.0, "m": 0.0, "min_classes": 3, "settle_fraction": 0.002,
+        "n_features": 16, "n_convolutions": 2, "n_classes": 8, "kernels": "symmetric", "padding": "replicate",
+        "skip": "on", "scaling": "percentile", "colour": "lab", "denoise": 2.0, "local_contrast": 0.15,
+        "local_contrast_size": 16.0, "start": "clusters", "start_contrast": 15.0, "mu": 1.0, "nu": 1.0, "M": 0.0, "m": 0.0,
+        "learning_rate": 0.1, "momentum": 0.9, "learning_rate_decay": 1.0, "epochs": 20, "min_classes": 3,
+        "settle_fraction": 0.0, "guard": "on",
     },
     "generalised": {},
     "paper": {"momentum": 0.9, "epochs": 1000, "mu": 1.0, "nu": 5.0, "M": 0.0, "m": 0.0},

@@ -48,7 +48,7 @@ class InputOptions:
         "Size of surroundings",
         _INPUT,
         (1.0, 64.0, 1.0),
-        "Radius in pixels of what local contrast compares with; larger suits larger objects, at some 2 to 3 times theirs.",
+        "Radius in pixels of what local contrast compares with; larger suits larger objects.",
     )
 
     @property
