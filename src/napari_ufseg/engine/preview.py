@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+import numpy as np
+from torch import Tensor
+
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.inference import LabelImage, label_box
+from napari_ufseg.engine.inference import LabelImage, label_box, to_label_image
 from napari_ufseg.engine.labelling import View
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.scaling import Brightness
@@ -63,6 +66,17 @@ class Preview:
         return [
             label_box(still, config, names, source, its, item, box)
             for source, its, (item, box) in zip(self._sources, self._brightness, places, strict=True)
+        ]
+
+    def labels_seen(
+        self, classes: Sequence[Tensor], config: SegmentationConfig, places: Sequence[tuple[int, Box]]
+    ) -> list[LabelImage]:
+        """What the last step made of the places, where it has seen all items whole: `classes` has one entry for each."""
+        first = [0, *np.cumsum([source.n_items for source in self._sources])]
+        names = range(1, config.n_classes + 1)
+        return [
+            to_label_image(classes[start + item][box.slices], names)
+            for start, (item, box) in zip(first, places, strict=False)
         ]
 
 

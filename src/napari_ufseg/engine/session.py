@@ -14,10 +14,11 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors
 from napari_ufseg.engine.image import as_list, check_scribbles, open_sources, require_same_channels
-from napari_ufseg.engine.inference import LabelImage, to_label_image
+from napari_ufseg.engine.inference import LabelImage
 from napari_ufseg.engine.labelling import Job, Progress, label_images, outputs_for
 from napari_ufseg.engine.losses import require_a_term
 from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.pace import Pace
 from napari_ufseg.engine.preview import Preview
 from napari_ufseg.engine.results import EpochRecord, Segmentation, Snapshot, StopReason
 from napari_ufseg.engine.start import require_skip
@@ -101,6 +102,7 @@ class TrainingSession:
         with engine_errors("Preparing the run"):
             self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device)
         self._preview = Preview(self.sources, self._brightness)
+        self._pace = Pace(self.trainer, sum(source.n_pixels for source in self.sources))
         self._warn_of_constant_images()
 
     def look_at(self, number: int, item: int, centre: Sequence[float] | None = None) -> None:
@@ -163,7 +165,7 @@ class TrainingSession:
         self.trainer.require_a_step()
         places = self._preview.places()
         if self.is_whole and self.trainer.n_batches == 1:
-            labels = self._last_labels(places)
+            labels = self._preview.labels_seen(self.trainer.labels, self.config, places)
         else:
             with engine_errors("Showing the labels"):
                 labels = self._preview.labels(self.network, self.config, places)
@@ -206,6 +208,7 @@ class TrainingSession:
                 if reason is None and (start := time.perf_counter()) >= next_picture:
                     snapshot = self.snapshot()
                     drawn = time.perf_counter()
+                    self._pace.drew(drawn - start)
                     next_picture = drawn + (max(every, 3 * (drawn - start)) if every else 0)
                     yield snapshot
             self.stop_reason = reason
@@ -235,15 +238,6 @@ class TrainingSession:
 
     # -- what is shown and kept ---------------------------------------------------------------
 
-    def _last_labels(self, places: Sequence[tuple[int, Box]]) -> list[LabelImage]:
-        """What the last step made of the places, all of which it has seen."""
-        first = [0, *np.cumsum([source.n_items for source in self.sources])]
-        names = range(1, self.config.n_classes + 1)
-        return [
-            to_label_image(self.trainer.labels[start + item][box.slices], names)
-            for start, (item, box) in zip(first, places, strict=False)
-        ]
-
     def _snapshot_of(self, labels: list[LabelImage], places: Sequence[tuple[int, Box]]) -> Snapshot:
         """A snapshot of labels in the order Z, Y, X."""
         shown = [source.turned(item) for source, item in zip(self.sources, labels, strict=True)]
@@ -258,7 +252,7 @@ class TrainingSession:
             n_classes=self.trainer.count_classes(),
             losses=self.trainer.losses,
             elapsed=self.trainer.elapsed,
-            seconds_left=epochs_left * self.trainer.seconds_per_epoch,
+            seconds_left=self._pace.seconds_left(epochs_left) if self.stop_reason is None else 0.0,
             index=index[0] if self._single else index,
         )
 
