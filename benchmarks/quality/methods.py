@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import recipe
 from scipy.cluster.vq import kmeans2
 from scores import regions_of
-from skimage.color import rgb2gray
+from skimage.color import rgb2gray, rgb2lab
 from skimage.filters import threshold_otsu
 from skimage.segmentation import felzenszwalb, slic
 
-from napari_ufseg import SegmentationConfig, segment
+from napari_ufseg import SegmentationConfig, connected_regions, segment
 
 Image = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.integer]
@@ -34,7 +33,10 @@ def ours(preset: str) -> Method:
         config = SegmentationConfig.preset(preset, seed=seed)
         return segment(image[..., 0] if is_gray else image, config, device="cpu").labels
 
-    return Method(classes)
+    def regions(image: Image, classes: Labels) -> Labels:
+        return connected_regions(classes, rgb2lab(image), channel_axis=-1)
+
+    return Method(classes, regions)
 
 
 def otsu(image: Image, seed: int) -> Labels:
@@ -60,17 +62,12 @@ def as_they_are(image: Image, segments: Labels) -> Labels:
     return segments
 
 
-def prototype(image: Image, seed: int) -> Labels:
-    return recipe.segment(image, seed)
-
-
 def graph(scale: float) -> Method:
     return Method(lambda image, seed: felzenszwalb(image, scale=scale), regions=as_they_are, has_luck=False)
 
 
 METHODS = {
     **{preset: ours(preset) for preset in ("fast", "generalised", "paper")},
-    "recipe": Method(prototype, regions=lambda image, classes: recipe.regions(classes, image)),
     "otsu": Method(otsu, has_luck=False),
     "k-means 4": k_means(4),
     "k-means 8": k_means(8),
