@@ -1,14 +1,17 @@
 """Options in the dock: every one is there, explained, bounded, and used."""
 
+import re
+
 import numpy as np
 import pytest
 from driver import WAIT, Dock
 from pyqtgraph import PlotWidget
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel
 
 from napari_ufseg import SegmentationConfig
 from napari_ufseg._napari._work import devices_there
-from napari_ufseg.engine.config import PRESETS, options
+from napari_ufseg.engine.config import PRESET_HELP, PRESETS, options
 from napari_ufseg.engine.device import available_devices
 from napari_ufseg.engine.threads import DEVICES
 
@@ -46,6 +49,24 @@ def test_a_preset_sets_all_options_and_reset_brings_them_back(dock):
         assert dock.part("reset").isEnabled()
         dock.click("reset")
         assert dock.widget.config == SegmentationConfig.preset(preset)
+
+
+def test_presets_are_explained_with_a_picture_each(dock):
+    presets = dock.part("preset", QComboBox)
+    pictures = set()
+    for i in range(presets.count()):
+        image = presets.itemIcon(i).pixmap(24, 24).toImage()
+        assert not image.isNull()
+        colours = {image.pixel(x, y) for x in range(image.width()) for y in range(image.height())}
+        assert len(colours) > 4
+        pictures.add(frozenset(colours))
+        presets.setCurrentIndex(i)
+        words = presets.toolTip()
+        assert PRESET_HELP[presets.itemText(i)] in words
+        file = re.search(r'<img src="([^"]+)"', words)
+        assert file is not None
+        assert not QImage(file.group(1)).isNull()
+    assert len(pictures) == presets.count() == len(PRESETS)
 
 
 def test_digits_that_a_control_does_not_show_are_kept(dock):

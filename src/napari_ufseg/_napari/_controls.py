@@ -10,7 +10,7 @@ from superqt import QCollapsible
 from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.option import Option
 
-BASIC = ("min_classes", "nu")
+BASIC = ("n_classes", "min_classes", "nu")
 ELSEWHERE = ("spatial_dims",)  # chosen in words, with what is segmented
 
 

@@ -1,11 +1,16 @@
 """How it is segmented: preset, options and device."""
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from importlib import resources
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QPixmap
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_ufseg._napari._controls import ConfigControls, labelled_choice
 from napari_ufseg._napari._device_choice import DeviceChoice
-from napari_ufseg.engine.config import PRESETS, SegmentationConfig
+from napari_ufseg.engine.config import PRESET_HELP, PRESETS, SegmentationConfig
+
+_ICON = 24  # pixels; the tooltip has the picture at its own size
 
 
 class MethodPanel(QWidget):
@@ -29,6 +34,7 @@ class MethodPanel(QWidget):
         self._preset = labelled_choice(
             "Preset", "ufseg.preset", value=preset, choices=tuple(PRESETS), tip="Starting point for all options."
         )
+        _explain(self._preset.native)
         self._device = DeviceChoice(device, self)
         self._reset = QPushButton("Reset to preset")
         self._reset.setObjectName("ufseg.reset")
@@ -86,3 +92,23 @@ class MethodPanel(QWidget):
         unchanged = SegmentationConfig.preset(self.preset, spatial_dims=config.spatial_dims)
         self._reset.setEnabled(config != unchanged)
         self.changed.emit()
+
+
+def _explain(presets: QComboBox) -> None:
+    """Give every preset a small picture of what it makes of one and the same image, and a tooltip with words."""
+    presets.setIconSize(QSize(_ICON, _ICON))
+    folder = resources.files("napari_ufseg") / "data" / "presets"
+    tips = []
+    for i in range(presets.count()):
+        name = presets.itemText(i)
+        with resources.as_file(folder / f"{name}.png") as path:
+            presets.setItemIcon(i, QIcon(QPixmap(str(path))))
+            tips.append(f'<p><img src="{path.as_posix()}"></p><p><b>{name}</b>: {PRESET_HELP[name]}</p>')
+        presets.setItemData(i, tips[-1], Qt.ItemDataRole.ToolTipRole)
+    about = "Starting point for all options. The pictures show what each makes of the same nuclei."
+
+    def tell(index: int) -> None:
+        presets.setToolTip(f"<p>{about}</p>{tips[index]}")
+
+    presets.currentIndexChanged.connect(tell)
+    tell(presets.currentIndex())

@@ -168,8 +168,8 @@ class RunPanel(QWidget):
         epochs = len(segmentation.history)
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
         why = _ENDED[segmentation.stop_reason]
-        if segmentation.stop_reason in ("epochs", "settled"):
-            why += f", {segmentation.config.min_classes} classes not reached"
+        if segmentation.stop_reason in ("epochs", "settled") and n_classes > segmentation.config.min_classes:
+            why += f", more than the target of {segmentation.config.min_classes} left"
         self.progress.setRange(0, epochs)
         self.progress.setValue(epochs)
         self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")

@@ -225,6 +225,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "generalised": {},
     "paper": {"momentum": 0.9, "epochs": 1000, "mu": 1.0, "nu": 5.0, "M": 0.0, "m": 0.0},
 }  # fmt: skip
+PRESET_HELP = {
+    "fast": "Begins with clusters of brightness, colour and local contrast, and trains for some seconds. For most images.",
+    "generalised": "Random classes merge while it trains, with terms for their areas; a minute or more. For textures.",
+    "paper": "The settings of the publication: random classes, up to 1000 epochs; many minutes.",
+}
 DEFAULT_PRESET = "fast"
 
 
