@@ -65,6 +65,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tifffile.imwrite(folder / "planar.tif", np.moveaxis(colour[..., :2], -1, 0), photometric="minisblack")
     stack = np.stack([blobs(seed=seed) for seed in range(5)])
     tifffile.imwrite(folder / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    (folder / "large").mkdir()
+    iio.imwrite(folder / "large" / "large.png", blobs((300, 280), seed=3))
     iio.imwrite(folder / "flat.png", np.full((48, 64), 7, np.uint8))
     scribbles = np.zeros((48, 64), np.uint8)
     scribbles[10:18, 12:20] = 1

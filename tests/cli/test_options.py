@@ -18,8 +18,9 @@ from .conftest import QUICK, Done
 
 #: stands for: a stack instead of the two images
 STACK = "@stack"
-COLOUR = "(colour)"
-OTHERS = {STACK: ["stack.tif"], COLOUR: ["colour.png"]}
+COLOUR = "@colour"
+LARGE = "@large"
+OTHERS = {STACK: ["stack.tif"], COLOUR: ["colour.png"], LARGE: ["large/large.png"]}
 
 #: option -> (a value that must change the result, flags that the comparison needs)
 EFFECTS: dict[str, tuple[Any, str]] = {
@@ -38,6 +39,7 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "local_contrast_size": (4.0, "--local_contrast 0.5"),
     "seed": (1, ""),
     "batch_size": (1, ""),
+    "epoch_megapixels": (0.03, LARGE),
     "learning_rate": (0.3, ""),
     "learning_rate_decay": (2.0, ""),
     "momentum": (0.9, ""),

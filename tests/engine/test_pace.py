@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.pace import LABELLING, Pace
+from napari_ufseg.engine.pace import DRAWING, LABELLING, Pace
 from napari_ufseg.engine.results import EpochRecord
 from napari_ufseg.engine.session import TrainingSession
 
@@ -31,6 +31,8 @@ def test_the_epochs_with_their_pictures_and_the_labels_are_counted(trained):
     pace.drew(1.0)
     pace.drew(0.3)
     assert pace.seconds_left(5) == pytest.approx(5 * 2 * (1 + 1.3 / 13) + 2 * LABELLING)
+    pace.drew(60.0)  # the first pictures may take long, the next ones wait for it
+    assert pace.seconds_left(5) == pytest.approx(5 * 2 * (1 + DRAWING) + 2 * LABELLING)
     assert Pace(trained.trainer, 3 * pixels).seconds_left(5) == pytest.approx(5 * 2 + 3 * 2 * LABELLING)
 
 

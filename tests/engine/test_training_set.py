@@ -173,10 +173,25 @@ def test_even_the_smallest_image_gives_a_tile(tiled):
     assert {place.number for place in tiled(images).places} == {0, 1}
 
 
+def test_images_much_larger_than_a_sample_are_trained_on_by_tiles_though_they_fit(quick):
+    images = open_sources([texture(600, 700), texture(500, 400, seed=1)])
+    n_pixels = 600 * 700 + 500 * 400
+    for megapixels, is_whole in ((0.0, True), (n_pixels / 2e6 + 0.01, True), (n_pixels / 2e6, False)):
+        plan = plan_training(images, quick(epoch_megapixels=megapixels))
+        assert (plan.is_whole, plan.is_short) == (is_whole, False)
+    chosen = build_training_set(images, quick(epoch_megapixels=0.2), None, None)
+    assert {place.box.shape for place in chosen.places} == {(256, 256)}
+    assert sum(place.box.size for place in chosen.places) == pytest.approx(0.2e6, rel=0.4)
+    assert {place.number for place in chosen.places} == {0, 1}
+    again = build_training_set(images, quick(epoch_megapixels=0.2), None, None)
+    other = build_training_set(images, quick(epoch_megapixels=0.2, seed=9), None, None)
+    assert again.places == chosen.places != other.places
+
+
 def test_a_larger_budget_gives_larger_tiles(tiled):
     image = [texture(900, 900)]
     edges = [tiled(image, edge=edge, batch_size=1).places[0].box.shape[0] for edge in (32, 40, 64, 100, 128, 300)]
-    assert edges == [32, 32, 64, 96, 128, 288]
+    assert edges == [32, 32, 64, 96, 128, 256]
     assert tiled(image, edge=64, batch_size=4).places[0].box.shape == (64, 64)
 
 

@@ -40,6 +40,13 @@ class SegmentationConfig(InputOptions, NetworkOptions):
         (1, 1024, 1),
         "Images of equal size that are trained in one step; more give steadier training and need more memory.",
     )
+    epoch_megapixels: float = number_option(
+        0.0,
+        "Megapixels per epoch",
+        _TRAINING,
+        (0.0, 1e6, 0.5),
+        "Of images twice as large or more an epoch sees so much, in random tiles; larger is slower, 0 sees all that fits.",
+    )
     learning_rate: float = number_option(
         0.1,
         "Learning rate",
@@ -219,6 +226,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_features": 16, "n_convolutions": 2, "n_classes": 8, "kernels": "symmetric", "padding": "replicate",
         "skip": "on", "scaling": "percentile", "colour": "lab", "denoise": 2.0, "local_contrast": 0.15,
         "local_contrast_size": 16.0, "start": "clusters", "start_contrast": 15.0, "mu": 1.0, "nu": 1.0, "M": 0.0, "m": 0.0,
+        "epoch_megapixels": 1.0,
         "learning_rate": 0.1, "momentum": 0.9, "learning_rate_decay": 1.0, "epochs": 20, "min_classes": 3,
         "settle_fraction": 0.0, "guard": "on",
     },

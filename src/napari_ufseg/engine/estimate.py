@@ -98,7 +98,7 @@ def estimate_run(
     seconds = config.epochs * plan.epoch_pixels * probe.step_seconds + labels / 2 * probe.label_seconds
     base = resident_bytes() if place.type == "cpu" else 0
     advice = ""
-    if not plan.is_whole:
+    if plan.is_short:
         advice = (
             f"The whole would take {plan.whole_bytes / 1e9:.0f} GB: for that, take a smaller part or resolution, "
             "fewer features or classes, or a smaller batch."

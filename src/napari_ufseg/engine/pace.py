@@ -4,6 +4,8 @@ from napari_ufseg.engine.trainer import Trainer
 
 LABELLING = 0.5  # seconds of labelling per second of an epoch on as many pixels, until a picture has told
 
+DRAWING = 1 / 3  # pictures take no more than that, per second of an epoch (see TrainingSession.run)
+
 
 class Pace:
     """Looks at a trainer's record when it is asked.
@@ -28,6 +30,6 @@ class Pace:
     def seconds_left(self, epochs: int) -> float:
         """Until the end of a run of at most so many more epochs, with its pictures and the labelling of every pixel."""
         epoch = self._trainer.seconds_per_epoch
-        pictures = self._drawing / self._trainer.elapsed if self._trainer.elapsed else 0.0
+        pictures = min(DRAWING, self._drawing / self._trainer.elapsed) if self._trainer.elapsed else 0.0
         labelling = LABELLING * epoch * self._n_pixels / self._epoch_pixels
         return epochs * epoch * (1 + pictures) + labelling

@@ -9,7 +9,8 @@ from napari_ufseg.engine.memory import affordable_pixels, room_for_all, room_for
 from napari_ufseg.engine.source import ImageSource
 
 SAMPLED_PIXELS = 2**20
-_EDGES_2D, _EDGES_3D = range(512, 31, -32), range(64, 15, -8)
+_EDGES_2D, _EDGES_3D = range(256, 31, -32), range(64, 15, -8)
+_WORTH_SAMPLING = 2  # how many times as large as a sample the images must be
 _KEPT_PER_PIXEL = 4  # two copies of the labels, 16 bit each
 
 
@@ -27,6 +28,8 @@ class TrainingPlan:
         Memory that the training adds to the process, estimated from above.
     whole_bytes : int
         What training on whole images would add.
+    is_short : bool
+        Whether there is too little memory for whole images.
     """
 
     tile_edge: int | None
@@ -34,6 +37,7 @@ class TrainingPlan:
     epoch_pixels: int
     run_bytes: int
     whole_bytes: int
+    is_short: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -47,8 +51,9 @@ def plan_training(
     """Choose between whole images and tiles.
 
     Everything is trained on if that fits into the budget (see
-    `build_training_set`); else tiles are, of the largest edge of which
-    `batch_size` can be trained in one step.
+    `build_training_set`), unless the images are much larger than
+    `epoch_megapixels`; else tiles are, of the largest edge, up to 256, of
+    which `batch_size` can be trained in one step.
 
     Raises
     ------
@@ -59,15 +64,17 @@ def plan_training(
     pixels, batch = sum(source.n_pixels for source in sources), _largest_batch(sources, config)
     kept = 4 * n_channels + _KEPT_PER_PIXEL
     whole = step_bytes(config, n_channels, batch) + kept * pixels
-    if whole <= room_for_all(memory_budget):
+    is_short = whole > room_for_all(memory_budget)
+    wanted = int(config.epoch_megapixels * 1e6)
+    if not is_short and not (wanted and pixels >= _WORTH_SAMPLING * wanted):
         return TrainingPlan(None, batch, pixels, whole, whole)
-    sampled = min(pixels, SAMPLED_PIXELS)
+    sampled = min(pixels, wanted or SAMPLED_PIXELS)
     affordable = affordable_pixels(config, n_channels, room_for_tiles(memory_budget) - kept * sampled)
     for edge in _EDGES_2D if dims == 2 else _EDGES_3D:
         batch = min(config.batch_size * edge**dims, pixels)
         if batch <= affordable:
             run = step_bytes(config, n_channels, batch) + kept * sampled
-            return TrainingPlan(edge, batch, sampled, run, whole)
+            return TrainingPlan(edge, batch, sampled, run, whole, is_short)
     raise MemoryShortageError(
         "There is too little memory to train even on small tiles: use fewer features (n_features) and classes "
         "(n_classes), a smaller batch_size, or a larger memory budget."
