@@ -85,6 +85,19 @@ def test_imagej_hyperstack(bare: Dock, movie: np.ndarray, tmp_path: Path) -> Non
     assert not is_asked(bare, 4)
 
 
+def test_an_axis_that_a_file_does_not_name_is_called_what_the_user_says(
+    bare: Dock, movie: np.ndarray, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "plain.tif", movie[:, 0], metadata=None, photometric="minisblack")
+    layer = opened(bare, tmp_path / "plain.tif")
+    nameless = bare.viewer.add_image(movie[:, 0]).axis_labels[0]
+    assert layer.axis_labels == (nameless, "y", "x")
+    bare.viewer.layers.selection.active = layer
+    bare.widget.tell_axes(layer, "TYX")
+    assert layer.axis_labels == ("t", "y", "x")
+    assert bare.viewer.dims.axis_labels[0] == "t"
+
+
 def test_ome_tiff_in_nanometres(bare: Dock, movie: np.ndarray, tmp_path: Path) -> None:
     sizes = {"PhysicalSizeX": 250, "PhysicalSizeY": 500, "PhysicalSizeZ": 2}
     names = {"PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "nm", "PhysicalSizeZUnit": "µm"}

@@ -90,7 +90,7 @@ def _order(image: ImageFile, is_rgb: bool) -> list[int]:
 def _axis_labels(letters: str) -> tuple[str, ...]:
     """The letters as napari's axis labels; an axis that is not known keeps napari's own label."""
     ndim = len(letters)
-    return tuple(f"axis {i - ndim}" if letter == "?" else letter.lower() for i, letter in enumerate(letters))
+    return tuple(str(i - ndim) if letter == "?" else letter.lower() for i, letter in enumerate(letters))
 
 
 def _unit(image: ImageFile, axis: int) -> str:
