@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation from a real window: mid-run, paused, corrected by hand, a stack.
+"""Make the pictures of the documentation from a real window: mid-run, paused, corrected by hand, a stack, three images.
 
 Needs a display; on a machine without one: xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
 """
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
 
 import napari
 from napari_ufseg import SegmentationConfig
+from napari_ufseg.samples import nuclei
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -33,7 +34,7 @@ def main() -> None:
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
     QTest.qWait(200)
     viewer.reset_view()
-    widget.config = SegmentationConfig.preset("fast", seed=2)
+    widget.config = SegmentationConfig.preset("fast")
     results: list[object] = []
     widget.run_finished.connect(results.append)
 
@@ -51,9 +52,9 @@ def main() -> None:
         return widget.findChild(QProgressBar, "ufseg.progress").value()
 
     press("segment")
-    wait_until(lambda: epoch() >= 6)
+    wait_until(lambda: epoch() >= 3)
     picture("mid-run.png")
-    wait_until(lambda: epoch() >= 20)
+    wait_until(lambda: epoch() >= 8)
     pause = press("pause")
     wait_until(lambda: pause.text() == "Resume")
     picture("paused.png")
@@ -75,7 +76,6 @@ def main() -> None:
     viewer.open_sample("napari-ufseg", "time_series")
     viewer.layers.selection.active = viewer.layers["time series"]
     widget.what = "All planes"
-    widget.config = SegmentationConfig.preset("fast", seed=1)
     viewer.reset_view()
     estimate = widget.findChild(QLabel, "ufseg.estimate")
     wait_until(
@@ -87,10 +87,21 @@ def main() -> None:
     picture("stack-before.png")
     results.clear()
     press("segment")
-    wait_until(lambda: epoch() >= 12)
-    picture("stack.png")
-    press("stop")
     wait_until(lambda: results)
+    picture("stack.png")
+    viewer.layers.clear()
+    image = nuclei()
+    parts = {"a": image[:200, :260], "b": image[200:500, 100:300], "c": image[300:520, 300:690]}
+    places = {"a": (0, 0), "b": (0, 280), "c": (320, 0)}
+    layers = [viewer.add_image(part, name=name, translate=places[name]) for name, part in parts.items()]
+    viewer.layers.selection = set(layers)
+    viewer.reset_view()
+    wait_until(lambda: estimate.text().startswith("About"))
+    results.clear()
+    press("segment")
+    wait_until(lambda: results)
+    QTest.qWait(3000)
+    picture("joint.png")
     viewer.close()
 
 
