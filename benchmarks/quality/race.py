@@ -3,8 +3,9 @@
     python benchmarks/quality/race.py FOLDER --images 4 --epochs 1000
 
 On the first 256 x 256 images of FOLDER/nuclei the preset `paper` is trained
-and scored after every epoch; its own best epoch is the first with the highest
-foreground IoU. It is trained by the engine, whose numbers are those of the
+and scored after every epoch. Its own best epoch is the first with the highest
+foreground IoU, of all epochs, and of those with at most 8 classes, which is
+what the default has: more classes make a high IoU easier. It is trained by the engine, whose numbers are those of the
 textbook; the time is that of a textbook step, the median of five, times the
 epochs. Against it stands the wall time of `segment` with the default preset.
 """
@@ -33,13 +34,15 @@ def gray(image: np.ndarray) -> np.ndarray:
 def race(image: np.ndarray, truth: np.ndarray, epochs: int) -> dict[str, float]:
     paper = SegmentationConfig.preset("paper", epochs=epochs, min_classes=2)
     session = TrainingSession(image, paper, device="cpu")
-    scores = []
+    scores, n_classes = [], []
     for _ in range(epochs):
         session.step()
         scores.append(best_foreground(session.trainer.labels[0].numpy(), truth).iou)
-        if session.trainer.count_classes() <= paper.min_classes:
+        n_classes.append(session.trainer.count_classes())
+        if n_classes[-1] <= paper.min_classes:
             break
     best = int(np.argmax(scores))
+    few = int(np.argmax(np.where(np.array(n_classes) <= 8, scores, -1)))
     book = steps.Textbook(image if image.ndim == 3 else image[..., None], paper)
     book.step()
     step = statistics.median(steps.seconds(book.step) for _ in range(5))
@@ -47,13 +50,16 @@ def race(image: np.ndarray, truth: np.ndarray, epochs: int) -> dict[str, float]:
     fast = segment(image, SegmentationConfig.preset(), device="cpu")
     seconds = time.perf_counter() - start
     return {
-        "paper: best epoch": best + 1,
-        "its IoU": scores[best],
+        "paper, best epoch": best + 1,
+        "paper, its classes": n_classes[best],
+        "paper, its IoU": scores[best],
+        "paper, best epoch of few classes": few + 1,
+        "paper, few classes, IoU": scores[few] if n_classes[few] <= 8 else np.nan,
         "textbook step, s": step,
-        "textbook to the best epoch, s": step * (best + 1),
         "default, s": seconds,
-        "its IoU ": best_foreground(fast.labels, truth).iou,
-        "ratio": step * (best + 1) / seconds,
+        "default, IoU": best_foreground(fast.labels, truth).iou,
+        "ratio to the best epoch": step * (best + 1) / seconds,
+        "ratio to that of few classes": step * (few + 1) / seconds if n_classes[few] <= 8 else np.nan,
     }
 
 
@@ -64,6 +70,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1000)
     arguments = parser.parse_args()
     small = [s for s in read_samples(arguments.folder) if s.nuclei is not None and s.image.shape[:2] == (256, 256)]
+    segment(gray(small[0].image), SegmentationConfig.preset(epochs=1), device="cpu")  # what is loaded once
     rows = []
     for sample in small[: arguments.images]:
         rows.append(race(gray(sample.image), sample.nuclei, arguments.epochs))
