@@ -101,12 +101,13 @@ def smoothed(scaled: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.fl
     """
     if noise <= 0:
         return scaled
-    values = scaled.astype(np.float64)
-    window = (1,) * (values.ndim - 2) + (NOISE_WINDOW,) * 2
-    mean = uniform_filter(values, window, mode="nearest")
-    variance = (uniform_filter(values**2, window, mode="nearest") - mean**2).clip(1e-12)
-    kept = (variance - noise**2).clip(0) / variance
-    return np.asarray(mean + kept * (values - mean), np.float32)
+    smooth = np.empty_like(scaled)
+    for place in np.ndindex(scaled.shape[:-2]):
+        values = scaled[place].astype(np.float64)
+        mean = uniform_filter(values, NOISE_WINDOW, mode="nearest")
+        variance = (uniform_filter(values**2, NOISE_WINDOW, mode="nearest") - mean**2).clip(1e-12)
+        smooth[place] = mean + (variance - noise**2).clip(0) / variance * (values - mean)
+    return smooth
 
 
 def as_seen(scaled: npt.NDArray[np.float32], config: SegmentationConfig) -> npt.NDArray[np.float32]:

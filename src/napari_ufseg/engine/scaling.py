@@ -109,7 +109,7 @@ class BrightnessSummary:
         """The summary of no piece yet of an image; `scaling` is as for `learn_brightness`."""
         total = source.n_pixels * source.n_channels
         ranking = _ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None
-        return cls(ranking, _Noise(source.n_pixels))
+        return cls(ranking, _Noise(total))
 
     def add(self, values: npt.NDArray[Any], box: Box) -> None:
         """Take in a piece that was read from a box."""
@@ -204,8 +204,8 @@ class _Noise:
     _SQUARES = 2**20
     _DEVIATION_PER_MEDIAN = 1 / 0.6745  # of a Gaussian
 
-    def __init__(self, n_pixels: int) -> None:
-        self._step = 2 * max(1, ceil((n_pixels / 4 / self._SQUARES) ** 0.5))
+    def __init__(self, n_values: int) -> None:
+        self._step = 2 * max(1, ceil((n_values / 4 / self._SQUARES) ** 0.5))
         self._taken: list[npt.NDArray[np.float32]] = []
 
     def add(self, values: npt.NDArray[Any], box: Box) -> None:
