@@ -102,7 +102,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with models that were never trained, and images of noise."""
     folder = tmp_path_factory.mktemp("data")
     for name, options in {
-        "planes": {"n_features": 8, "denoise": 2.0, "local_contrast": 0.2, "local_contrast_size": 8.0},
+        "planes": {"n_features": 8, "denoise": 0.5, "local_contrast": 2.0, "local_contrast_size": 8.0},
         "volume": {"n_features": 4, "spatial_dims": 3, "scaling": "percentile"},
     }.items():
         config = SegmentationConfig(n_classes=12, **options)
