@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage import data
 
+from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.regions import absorb_small, connected_regions
 
 CROSS = ndimage.generate_binary_structure(2, 1)
@@ -103,3 +104,17 @@ def test_a_constant_image_merges_everything_and_a_volume_works():
     labels = noise((6, 20, 20), 3)
     assert connected_regions(labels, np.ones(labels.shape)).max() == 1
     assert connected_regions(labels, ndimage.gaussian_filter(labels.astype(float), 1)).max() > 1
+
+
+def test_colour_images_need_no_axis_and_wrong_ones_are_refused():
+    image = data.astronaut()[:60, 150:230]
+    labels = (image.mean(2) // 60).astype(np.uint16)
+    assert np.array_equal(connected_regions(labels, image), connected_regions(labels, image, channel_axis=2))
+    planar = np.moveaxis(image, 2, 0)
+    assert np.array_equal(connected_regions(labels, planar, channel_axis=0), connected_regions(labels, image))
+    for wrong, axis in ((planar, None), (image[:50], None), (image[..., 0], 5), (image[..., 0], 0), (image, 0)):
+        with pytest.raises(ImageError, match=r"^The image has shape .* but the labels have \(60, 80\)"):
+            connected_regions(labels, wrong, channel_axis=axis)
+    for strange in ("a", labels / 2, labels[0], labels[:0]):
+        with pytest.raises(ImageError, match="of whole numbers"):
+            absorb_small(strange)

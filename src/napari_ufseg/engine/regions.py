@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_gradient_magnitude
 
+from napari_ufseg.engine.errors import ImageError
+
 Labels = npt.NDArray[Any]
 
 MIN_REGION = 15
@@ -44,7 +46,12 @@ def connected_regions(
     contrast : float
         A larger value merges more; 0 merges nothing.
     channel_axis : int, optional
-        Axis of `image` that holds the channels.
+        Axis of `image` that holds the channels. Default: the last, if the image has one axis more than the labels.
+
+    Raises
+    ------
+    ImageError
+        If the labels are no whole numbers, or the image does not have their shape.
 
     Returns
     -------
@@ -52,9 +59,10 @@ def connected_regions(
         1 to n.
     """
     classes = absorb_small(label_image, min_size)
+    channels = None if image is None else _channels_of(np.asarray(image), classes.shape, channel_axis)
     parts = _components(classes)
-    if image is not None and contrast > 0 and parts.max() > 1:
-        parts = _components(_merged(parts, _steepness(np.asarray(image), channel_axis), contrast))
+    if channels is not None and contrast > 0 and parts.max() > 1:
+        parts = _components(_merged(parts, _steepness(channels), contrast))
     return parts.astype(np.int32)
 
 
@@ -73,8 +81,17 @@ def absorb_small(label_image: Labels, min_size: int = MIN_REGION) -> Labels:
     -------
     array of the shape and type of `label_image`
         Another one; the argument stays as it is.
+
+    Raises
+    ------
+    ImageError
+        If the labels are no whole numbers.
     """
-    labels = label_image.copy()
+    labels = np.array(label_image)
+    if labels.dtype.kind not in "bui" or labels.ndim < 2 or not labels.size:
+        raise ImageError(
+            f"A label image is an array (Y, X) or (Z, Y, X) of whole numbers, not of shape {labels.shape} and type {labels.dtype}."
+        )
     while min_size > 1:
         parts = _components(labels) - 1
         sizes = np.bincount(parts.ravel())
@@ -130,10 +147,24 @@ def _ends(goes_to: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return goes_to
 
 
-def _steepness(image: npt.NDArray[Any], channel_axis: int | None) -> npt.NDArray[np.float64]:
+def _channels_of(image: npt.NDArray[Any], shape: tuple[int, ...], channel_axis: int | None) -> npt.NDArray[np.float64]:
+    """The image as (C, *shape)."""
+    if channel_axis is None and image.ndim == len(shape) + 1:
+        channel_axis = -1
+    try:
+        channels = image[None] if channel_axis is None else np.moveaxis(image, channel_axis, 0)
+    except np.exceptions.AxisError:
+        channels = image
+    if channels.shape[1:] != shape:
+        raise ImageError(
+            f"The image has shape {image.shape}, but the labels have {shape}: give the image that they belong to, "
+            "and the axis of its channels as channel_axis."
+        )
+    return channels.astype(np.float64)
+
+
+def _steepness(channels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Length of the gradient over all channels, in units of the standard deviation of the image."""
-    values = image.astype(np.float64)
-    channels = values[None] if channel_axis is None else np.moveaxis(values, channel_axis, 0)
     deviation = np.sqrt(np.mean([channel.var() for channel in channels])) or 1.0
     squares = sum(gaussian_gradient_magnitude(channel, 0.5) ** 2 for channel in channels)
     return np.asarray(np.sqrt(squares) / deviation, np.float64)
