@@ -53,11 +53,11 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
 
 def test_memory_time_and_device_are_told_before_the_run(dock):
     wait_for_figure(dock)
-    assert "GB and at most 1 s on cpu" in words_of(dock)
+    assert "GB and 1 s on cpu" in words_of(dock)
     dock.widget.config = QUICK.replace(epochs=100_000)
     assert words_of(dock) == "Estimating..."
     wait_for_figure(dock)
-    assert "at most 1 s" not in words_of(dock)
+    assert "GB and 1 s" not in words_of(dock)
 
 
 def test_another_image_has_no_figure_until_its_own_is_there(dock, picture):

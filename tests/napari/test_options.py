@@ -80,7 +80,7 @@ def test_options_cannot_change_during_a_run(dock):
     controls = [*dock.widget.findChildren(QAbstractSpinBox), *dock.widget.findChildren(QComboBox)]
     named = [control for control in controls if control.objectName().startswith("ufseg.option.")]
     assert len(named) == len(options()) - 1  # but for spatial_dims
-    named.append(dock.part("what"))
+    named += [dock.part("what"), dock.part("preset"), dock.part("device")]
     assert not any(control.isEnabled() for control in named)
     dock.stop()
     assert all(control.isEnabled() for control in named)

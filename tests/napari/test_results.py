@@ -113,6 +113,7 @@ def test_a_model_for_other_channels_is_told(dock, notices, picture):
     apply_model(dock, "colour")
     assert len(notices) == 1
     assert "trained on 1 channel" in notices[0].message
+    assert dock.part("status").text() == notices[-1].message
 
 
 def test_a_file_that_is_no_model_is_told(dock, notices, tmp_path):

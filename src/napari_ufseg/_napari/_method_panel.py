@@ -81,16 +81,22 @@ class MethodPanel(QWidget):
         self._device.value = name
 
     def set_enabled(self, enabled: bool) -> None:
-        """Allow or forbid changes of the options, as during a run."""
+        """Allow or forbid changes, as during a run."""
         self._controls.set_enabled(enabled)
+        self._preset.enabled = enabled
+        self._device.native.setEnabled(enabled)
+        self._reset.setEnabled(enabled and self._is_changed)
 
     def _reset_to_preset(self, *_: object) -> None:
         self._controls.config = SegmentationConfig.preset(self.preset)
 
-    def _on_change(self, *_: object) -> None:
+    @property
+    def _is_changed(self) -> bool:
         config = self._controls.config
-        unchanged = SegmentationConfig.preset(self.preset, spatial_dims=config.spatial_dims)
-        self._reset.setEnabled(config != unchanged)
+        return config != SegmentationConfig.preset(self.preset, spatial_dims=config.spatial_dims)
+
+    def _on_change(self, *_: object) -> None:
+        self._reset.setEnabled(self._is_changed)
         self.changed.emit()
 
 

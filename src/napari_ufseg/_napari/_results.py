@@ -50,9 +50,12 @@ class ResultsPanel(QWidget):
     -------
     model_changed()
         There is another model, or none any more.
+    refused(str)
+        The model cannot be applied; says why in one sentence, which the user has seen.
     """
 
     model_changed = Signal()
+    refused = Signal(str)
 
     def __init__(self, viewer: Any, source: SourcePanel, parent: QWidget, under_way: Callable[[], str]) -> None:
         super().__init__(parent)
@@ -156,6 +159,7 @@ class ResultsPanel(QWidget):
                 raise ImageError(f"The model was trained with {model.config.spatial_dims} dimensions: {_SWITCH[dims]}.")
             self.application.start(model, self._source.parts(), self.device, user_defaults().thread_limit)
         except UfsegError as error:
+            self.refused.emit(str(error))
             show_warning(str(error))
 
     def _on_applied(self, _: str) -> None:
@@ -195,7 +199,8 @@ class ResultsPanel(QWidget):
         if there:
             question = f"In {chosen} there are already: {', '.join(there)}. Overwrite?"
             yes = QMessageBox.StandardButton.Yes
-            if QMessageBox.question(self, title, question) != yes:
+            both = yes | QMessageBox.StandardButton.No
+            if QMessageBox.question(self, title, question, both, QMessageBox.StandardButton.No) != yes:
                 return ""
         return chosen
 

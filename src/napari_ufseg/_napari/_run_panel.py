@@ -168,8 +168,10 @@ class RunPanel(QWidget):
         epochs = len(segmentation.history)
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
         why = _ENDED[segmentation.stop_reason]
-        if segmentation.stop_reason in ("epochs", "settled") and n_classes > segmentation.config.min_classes:
-            why += f", more than the target of {segmentation.config.min_classes} left"
+        config = segmentation.config  # classes that begin as clusters seldom merge; there the target only guards
+        missed = config.start == "random" and n_classes > config.min_classes
+        if missed and segmentation.stop_reason in ("epochs", "settled"):
+            why += f", more than the target of {config.min_classes} left"
         self.progress.setRange(0, epochs)
         self.progress.setValue(epochs)
         self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")

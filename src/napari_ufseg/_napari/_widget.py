@@ -215,6 +215,7 @@ class SegmentationWidget(QWidget):
         application.ended.connect(self._on_applied)
         application.failed.connect(self._on_applied)
         application.failed.connect(show_error)
+        self.results.refused.connect(self._run_panel.fail)
         self._method.advanced.toggled.connect(self._column.fit_width)
         self._on_method()
         self._on_source()

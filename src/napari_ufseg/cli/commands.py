@@ -241,7 +241,7 @@ def run_info(arguments: Namespace) -> int:
     known = options()
     width = max(map(len, known))
     for name, value in facts["config"].items():
-        print(f"  {name:{width}}  {value!s:>8}  {known[name].label}")
+        print(f"  {name:{width}}  {value!s:>10}  {known[name].label}")
     return 0
 
 

@@ -24,6 +24,8 @@ from napari_ufseg.engine.training_set import Place, TrainingSet
 
 _PROBE_SECONDS = 0.3
 _SMALLEST_PROBE = 2**12
+_PICTURES = 1 / 3  # of the time of the steps, at most; see TrainingSession.run
+_CLUSTER_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Estimate:
     memory_bytes : int
         Largest memory of the process; on a GPU that of the GPU.
     seconds : float
-        At most, if every epoch is needed.
+        If every epoch is needed, and nothing else uses the processor.
     device : str
         Where it will be computed.
     is_whole : bool
@@ -59,7 +61,7 @@ class Estimate:
         if not self.fits:
             return self.advice
         how = "" if self.is_whole else ", trained on random tiles"
-        line = f"About {self.memory_bytes / 1e9:.1f} GB and at most {_interval(self.seconds)} on {self.device}{how}."
+        line = f"About {self.memory_bytes / 1e9:.1f} GB and {_interval(self.seconds)} on {self.device}{how}."
         return f"{line} {self.advice}".strip()
 
 
@@ -96,7 +98,9 @@ def estimate_run(
         probe = _probed(_cost_only(config), n_channels, str(place), plan.batch_pixels, stopped)
     labels = sum(2 * source.n_pixels for source in sources)
     memory = max(plan.run_bytes, probe.bytes_per_pixel * plan.batch_pixels)
-    seconds = config.epochs * plan.epoch_pixels * probe.step_seconds + labels / 2 * probe.label_seconds
+    training = config.epochs * plan.epoch_pixels * probe.step_seconds * (1 + _PICTURES)
+    start = _CLUSTER_SECONDS if config.start == "clusters" else 0.0
+    seconds = start + training + labels / 2 * probe.label_seconds
     base = resident_bytes() if place.type == "cpu" else 0
     advice = ""
     if plan.is_short:

@@ -81,6 +81,10 @@ class TrainingSession:
         memory_budget: int | None = None,
         out: Any = None,
     ) -> None:
+        if config is not None and not isinstance(config, SegmentationConfig):
+            raise ConfigError(
+                f"config is {config!r}: give a SegmentationConfig, such as SegmentationConfig.preset('fast')."
+            )
         self.config = c = config or SegmentationConfig.preset()
         images, self._single = as_list(image)
         self.device = resolve_device(device)
