@@ -111,11 +111,6 @@ class Trainer:
         """Seconds of computation so far."""
         return sum(r.seconds for r in self.history) + sum(step.seconds for step in self._epoch_steps)
 
-    @property
-    def seconds_per_epoch(self) -> float:
-        """The median of the last epochs."""
-        return float(np.median([r.seconds for r in self.history[-20:]] or [self.elapsed]))
-
     def require_a_step(self) -> None:
         """Raise TrainingError if nothing was trained yet."""
         if not self.history and not self._epoch_steps:
