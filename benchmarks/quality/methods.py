@@ -26,12 +26,15 @@ class Method:
     has_luck: bool = True
 
 
+def as_opened(image: Image) -> Image:
+    """In gray images that are stored as RGB one channel says it all, as in a viewer that opens a gray file."""
+    return image[..., 0] if (image == image[..., :1]).all() else image
+
+
 def ours(preset: str) -> Method:
     def classes(image: Image, seed: int) -> Labels:
-        # in gray images that are stored as RGB one channel says it all, as in a viewer that opens a gray file
-        is_gray = (image == image[..., :1]).all()
         config = SegmentationConfig.preset(preset, seed=seed)
-        return segment(image[..., 0] if is_gray else image, config, device="cpu").labels
+        return segment(as_opened(image), config, device="cpu").labels
 
     def regions(image: Image, classes: Labels) -> Labels:
         return connected_regions(classes, rgb2lab(image), channel_axis=-1)

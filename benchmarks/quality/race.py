@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from dataset import read_samples
+from methods import as_opened
 from scores import best_foreground
 
 from napari_ufseg import SegmentationConfig, segment
@@ -25,10 +26,6 @@ from napari_ufseg.engine.session import TrainingSession
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "speed"))
 import steps
-
-
-def gray(image: np.ndarray) -> np.ndarray:
-    return image[..., 0] if (image == image[..., :1]).all() else image
 
 
 def race(image: np.ndarray, truth: np.ndarray, epochs: int) -> dict[str, float]:
@@ -70,10 +67,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1000)
     arguments = parser.parse_args()
     small = [s for s in read_samples(arguments.folder) if s.nuclei is not None and s.image.shape[:2] == (256, 256)]
-    segment(gray(small[0].image), SegmentationConfig.preset(epochs=1), device="cpu")  # what is loaded once
+    segment(as_opened(small[0].image), SegmentationConfig.preset(epochs=1), device="cpu")  # what is loaded once
     rows = []
     for sample in small[: arguments.images]:
-        rows.append(race(gray(sample.image), sample.nuclei, arguments.epochs))
+        rows.append(race(as_opened(sample.image), sample.nuclei, arguments.epochs))
         print(sample.name, {name: round(value, 3) for name, value in rows[-1].items()}, flush=True)
     for name in rows[0]:
         values = [row[name] for row in rows]

@@ -37,7 +37,7 @@ def spread(values: list[float], digits: int = 2) -> str:
 def compare(n_features: int, n_classes: int, edge: int, repeats: int) -> dict[str, Any]:
     """Both kinds of step in turn."""
     config = SegmentationConfig.preset("paper", n_features=n_features, n_classes=n_classes, epochs=1000, min_classes=1)
-    image = np.random.default_rng(0).integers(0, 256, (edge, edge, 1), np.uint8) if edge else steps.photograph()
+    image = steps.noise(edge) if edge else steps.photograph()
     book, ours = steps.Textbook(image, config), steps.engine(image, config)
     theirs, mine = book.step(), ours.step()
     apart = max(abs(mine[name] / theirs[name] - 1) for name in theirs)

@@ -24,6 +24,11 @@ def photograph() -> np.ndarray:
     return image
 
 
+def noise(edge: int) -> np.ndarray:
+    """(edge, edge, 1) uint8, from 0 to 255, so that dividing by 255 and scaling to the brightest pixel are the same."""
+    return np.random.default_rng(0).integers(0, 256, (edge, edge, 1), np.uint8)
+
+
 class Textbook:
     """The step as the paper's authors and most others write it: torch's own layers and losses, planes first."""
 
@@ -85,7 +90,7 @@ if __name__ == "__main__":  # a process of its own, to see the memory of one kin
     the_config = SegmentationConfig.preset(
         "paper", n_features=n_features, n_classes=n_classes, epochs=100, min_classes=1
     )
-    picture = photograph() if not edge else np.random.default_rng(0).integers(0, 255, (edge, edge, 1), np.uint8)
+    picture = noise(edge) if edge else photograph()
     steps = (Textbook if kind == "textbook" else engine)(picture, the_config)
     cpu = torch.device("cpu")
     before = peak_memory_bytes(cpu)["process"]

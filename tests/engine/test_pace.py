@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.pace import DRAWING, FIRST, LABELLING, Pace
+from napari_ufseg.engine.pace import FIRST, LABELLING, Pace
+from napari_ufseg.engine.preview import DRAWING
 from napari_ufseg.engine.results import EpochRecord
 from napari_ufseg.engine.session import TrainingSession
 

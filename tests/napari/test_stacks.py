@@ -133,14 +133,18 @@ def test_a_volume_without_depth_says_so(bare, stack, notices):
     assert "no depth axis Z" in notices[-1].message
 
 
-@pytest.mark.parametrize("batch_size", [16, 2])
-def test_the_plane_that_is_looked_at_is_shown_next(bare, stack, batch_size):
+def start_endless_with_plane_1_in_view(bare, stack, batch_size):
     bare.viewer.add_image(stack, name="stack", axis_labels=("t", "y", "x"))
     choose(bare, "what", "All planes")
     bare.viewer.dims.set_current_step(0, 1)
     bare.widget.config = ENDLESS.replace(batch_size=batch_size)
     bare.click("segment")
     bare.qtbot.waitUntil(lambda: "stack classes" in bare.viewer.layers, timeout=WAIT)
+
+
+@pytest.mark.parametrize("batch_size", [16, 2])
+def test_the_plane_that_is_looked_at_is_shown_next(bare, stack, batch_size):
+    start_endless_with_plane_1_in_view(bare, stack, batch_size)
     layer = classes_of(bare)
     assert [bool(plane.any()) for plane in layer.data] == [False, True, False, False, False]
     bare.viewer.dims.set_current_step(0, 3)
@@ -153,12 +157,7 @@ def test_the_plane_that_is_looked_at_is_shown_next(bare, stack, batch_size):
 
 @pytest.mark.parametrize("batch_size", [16, 2])
 def test_the_plane_that_is_looked_at_is_shown_while_the_run_is_paused(bare, stack, batch_size):
-    bare.viewer.add_image(stack, name="stack", axis_labels=("t", "y", "x"))
-    choose(bare, "what", "All planes")
-    bare.viewer.dims.set_current_step(0, 1)
-    bare.widget.config = ENDLESS.replace(batch_size=batch_size)
-    bare.click("segment")
-    bare.qtbot.waitUntil(lambda: "stack classes" in bare.viewer.layers, timeout=WAIT)
+    start_endless_with_plane_1_in_view(bare, stack, batch_size)
     bare.click("pause")
     bare.qtbot.waitUntil(lambda: bare.part("pause").text() == "Resume", timeout=WAIT)
     layer, epoch = classes_of(bare), bare.part("progress").value()

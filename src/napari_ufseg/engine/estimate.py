@@ -15,6 +15,7 @@ from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import MemoryShortageError, engine_errors, go_on
 from napari_ufseg.engine.inference import label_box
 from napari_ufseg.engine.memory import resident_bytes
+from napari_ufseg.engine.preview import DRAWING
 from napari_ufseg.engine.scaling import Brightness
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.tiling import Box, block_edges
@@ -24,7 +25,6 @@ from napari_ufseg.engine.training_set import Place, TrainingSet
 
 _PROBE_SECONDS = 0.3
 _SMALLEST_PROBE = 2**12
-_PICTURES = 1 / 3  # of the time of the steps, at most; see TrainingSession.run
 _CLUSTER_SECONDS = 0.5
 
 
@@ -98,7 +98,7 @@ def estimate_run(
         probe = _probed(_cost_only(config), n_channels, str(place), plan.batch_pixels, stopped)
     labels = sum(2 * source.n_pixels for source in sources)
     memory = max(plan.run_bytes, probe.bytes_per_pixel * plan.batch_pixels)
-    training = config.epochs * plan.epoch_pixels * probe.step_seconds * (1 + _PICTURES)
+    training = config.epochs * plan.epoch_pixels * probe.step_seconds * (1 + DRAWING)
     start = _CLUSTER_SECONDS if config.start == "clusters" else 0.0
     seconds = start + training + labels / 2 * probe.label_seconds
     base = resident_bytes() if place.type == "cpu" else 0

@@ -17,6 +17,7 @@ from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.tiling import Box
 
 PIXELS_IN_VIEW = 2**20
+DRAWING = 1 / 3  # pictures take no more than that, per second of the steps
 
 
 class Preview:

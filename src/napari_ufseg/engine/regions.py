@@ -133,7 +133,8 @@ def _borders(parts: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     n = int(parts.max()) + 1
     keys = []
     for axis in range(parts.ndim):
-        a, b = np.split(np.moveaxis(parts, axis, 0).astype(np.int64), [1])[1], np.moveaxis(parts, axis, 0)[:-1]
+        rows = np.moveaxis(parts, axis, 0).astype(np.int64)
+        a, b = rows[1:], rows[:-1]
         apart = a != b
         keys.append(np.minimum(a, b)[apart] * n + np.maximum(a, b)[apart])
     pairs, border = np.unique(np.concatenate(keys), return_counts=True)

@@ -19,7 +19,7 @@ from napari_ufseg.engine.labelling import Job, Progress, label_images, outputs_f
 from napari_ufseg.engine.losses import require_a_term
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.pace import Pace
-from napari_ufseg.engine.preview import Preview
+from napari_ufseg.engine.preview import DRAWING, Preview
 from napari_ufseg.engine.results import EpochRecord, Segmentation, Snapshot, StopReason
 from napari_ufseg.engine.start import require_skip
 from napari_ufseg.engine.tiling import Box
@@ -213,7 +213,7 @@ class TrainingSession:
                     snapshot = self.snapshot()
                     drawn = time.perf_counter()
                     self._pace.drew(drawn - start)
-                    next_picture = drawn + (max(every, 3 * (drawn - start)) if every else 0)
+                    next_picture = drawn + (max(every, (drawn - start) / DRAWING) if every else 0)
                     yield snapshot
             self.stop_reason = reason
             self._stop_asked.clear()  # from now on it ends the labelling
@@ -248,7 +248,7 @@ class TrainingSession:
         for item in shown:
             item.flags.writeable = False
         index = [source.label_index(*place) for source, place in zip(self.sources, places, strict=True)]
-        epochs_left = max(0, self._epochs_wanted - self.epoch) if self.stop_reason is None else 0
+        epochs_left = max(0, self._epochs_wanted - self.epoch)
         return Snapshot(
             epoch=self.epoch,
             epochs=self._epochs_wanted,

@@ -11,7 +11,7 @@ import tifffile
 
 from napari_ufseg.io.image_file import ImageFile, LazyArray
 from napari_ufseg.io.tiff_out import LABELS_SOFTWARE
-from napari_ufseg.io.tiff_whole import require_whole
+from napari_ufseg.io.tiff_whole import ome_pixels, require_whole
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 
@@ -119,8 +119,7 @@ def _imagej_steps(
 
 def _ome_steps(xml: str) -> tuple[dict[str, float], str | None]:
     """From the OME-XML of the first image; lengths are turned into the unit of X."""
-    images = tifffile.xml2dict(xml)["OME"]["Image"]
-    pixels = (images[0] if isinstance(images, list | tuple) else images)["Pixels"]
+    pixels = ome_pixels(xml)
     units = {axis: length_unit(str(pixels.get(f"PhysicalSize{axis}Unit", "µm"))) for axis in "XYZ"}
     known = {axis: float(pixels[f"PhysicalSize{axis}"]) for axis in "XYZ" if f"PhysicalSize{axis}" in pixels}
     unit = units["X"] if known else None

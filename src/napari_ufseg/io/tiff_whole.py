@@ -54,10 +54,16 @@ def _planes_told(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> in
     return 0
 
 
-def _ome_planes(xml: str) -> int:
+def ome_pixels(xml: str) -> dict[str, Any]:
+    """What OME-XML says of the pixels of its first image; empty if it has none."""
     images = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
     image: dict[str, Any] = images[0] if isinstance(images, list | tuple) else images
-    pixels = image.get("Pixels", {})
+    pixels: dict[str, Any] = image.get("Pixels", {})
+    return pixels
+
+
+def _ome_planes(xml: str) -> int:
+    pixels = ome_pixels(xml)
     channels = pixels.get("Channel", {})
     first = channels[0] if isinstance(channels, list | tuple) else channels
     n = prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZTC")
