@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, Signal
-from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
+from napari_ufseg._napari._busy import Busy
 from napari_ufseg._napari._classes_layer import belongs_to
+from napari_ufseg._napari._dock_layout import lay_out
 from napari_ufseg._napari._estimate import EstimateLine, Question
 from napari_ufseg._napari._folder_panel import FolderPanel
 from napari_ufseg._napari._layers import What
@@ -16,7 +18,6 @@ from napari_ufseg._napari._live_run import LiveRun
 from napari_ufseg._napari._method_panel import MethodPanel
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
-from napari_ufseg._napari._scroll_column import ScrollColumn
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
 from napari_ufseg._napari._work import load_heavy_parts
@@ -54,6 +55,7 @@ class SegmentationWidget(QWidget):
         self._viewer = napari_viewer
         self._defaults = user_defaults()
         self._run = LiveRun(napari_viewer, self)
+        self._busy = Busy()
         self._build()
         self._connect()
         self.reset_choices()
@@ -126,7 +128,7 @@ class SegmentationWidget(QWidget):
         scribbles : sequence of integer arrays, optional
             0 for none, s trains the class that is shown as label s.
         """
-        if busy := self._under_way():
+        if busy := self._busy():
             show_info(busy)
             return
         self._run_panel.speak_of(layers)
@@ -174,26 +176,14 @@ class SegmentationWidget(QWidget):
         self._method = MethodPanel(self._defaults.preset, self._defaults.device, self)
         self._run_panel = RunPanel(self)
         self._estimate = EstimateLine(self._question, self)
-        self.results = ResultsPanel(self._viewer, self._source, self, self._under_way)
-        self.folder = FolderPanel(self.results, self, self._under_way)
-
+        self.results = ResultsPanel(self._viewer, self._source, self, self._busy)
+        self.folder = FolderPanel(self.results, self, self._busy)
+        self._busy.add(lambda: self.is_running, "A run is under way", "Stop (F7)")
+        self._busy.add(lambda: self.results.application.is_running, "A model is being applied", "Stop (F7)")
+        self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
         run = self._run_panel
-        self._column = ScrollColumn(
-            [self._source, self._method, self._estimate, self._method.advanced, run.curves, self.results]
-        )
-        image = QWidget()
-        inner = QVBoxLayout(image)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.addWidget(self._column, 1)
-        inner.addWidget(self._run_panel)  # below what scrolls, so that it is always in sight
-        tabs = QTabWidget()
-        tabs.setObjectName("ufseg.tabs")
-        tabs.addTab(image, "Image")
-        tabs.addTab(self.folder, "Folder")
-        tabs.setTabToolTip(1, "Label every image of a folder with the model.")
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(tabs)
+        parts = [self._source, self._method, self._estimate, self._method.advanced, run.curves, self.results]
+        self._column = lay_out(self, parts, self._run_panel, self.folder)
 
     def _connect(self) -> None:
         self._method.changed.connect(self._on_method)
@@ -256,17 +246,6 @@ class SegmentationWidget(QWidget):
         return Question(sources, self.config, self.device, self._defaults.thread_limit)
 
     # -- the run -----------------------------------------------------------------------------------
-
-    def _under_way(self) -> str:
-        """What is being computed and how to end it, in one sentence; empty if nothing is."""
-        for is_running, what, button in (
-            (self.is_running, "A run is under way", "Stop (F7)"),
-            (self.results.application.is_running, "A model is being applied", "Stop (F7)"),
-            (self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder"),
-        ):
-            if is_running:
-                return f"{what}: wait until it has ended, or press {button} first."
-        return ""
 
     def _on_state(self, state: RunState) -> None:
         self._run_panel.follow(state)
