@@ -137,9 +137,9 @@ def test_the_dock_begins_with_the_users_defaults(make_napari_viewer_proxy, qtbot
 def test_the_curves_can_be_folded_away_and_the_advanced_options_unfolded(dock):
     from superqt import QCollapsible
 
-    advanced, curves = dock.widget.findChildren(QCollapsible)
-    assert (advanced.text(), advanced.isExpanded()) == ("Advanced", False)
-    assert (curves.text(), curves.isExpanded()) == ("Curves", True)
+    parts = {part.text(): part for part in dock.widget.findChildren(QCollapsible)}
+    advanced, curves = parts["Advanced"], parts["Curves"]
+    assert (advanced.isExpanded(), curves.isExpanded()) == (False, True)
     advanced.toggleButton().click()
     curves.toggleButton().click()
     assert (advanced.isExpanded(), curves.isExpanded()) == (True, False)

@@ -1,5 +1,6 @@
 """A model that labels images of the viewer: from the parts of layers to Labels layers, in the background."""
 
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,8 @@ class ModelApplication(QObject):
         """
         for part in parts:
             model.require_channels(part.source)
-        self._targets = [ClassesLayer(self._viewer, part) for part in parts]
+        name = uuid.uuid4().hex
+        self._targets = [ClassesLayer(self._viewer, part, name) for part in parts]
         self._title = ", ".join(part.title for part in parts)
         self._about = {"model": model.config.to_dict()}
         outs = [target.out for target in self._targets]

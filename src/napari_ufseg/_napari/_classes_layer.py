@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels
-from napari.utils.colormaps import CyclicLabelColormap
 
+from napari_ufseg._napari._class_look import METADATA_KEY, RUN, class_colormap
 from napari_ufseg._napari._layers import Part
-from napari_ufseg.colours import class_colours
 
-METADATA_KEY = "napari_ufseg"
 _IMAGE = "image"  # in the metadata; names may change, this does not
 _IN_MEMORY = 2**28  # labels; more of them are kept in a Zarr on disk
 _DIGESTED = 2**25
@@ -37,17 +35,22 @@ class ClassesLayer:
         Where the layer lives.
     part : Part
         What is segmented.
+    run : str
+        A name that all layers of the run share, and no others.
 
     Attributes
     ----------
+    before : array-like or None
+        What a layer held that was taken over.
     out : array-like of uint16
         Takes the labels; its shape is ``part.source.labels_shape``.
     folder : Path or None
         Where the labels are kept, if they are not in memory.
     """
 
-    def __init__(self, viewer: Any, part: Part) -> None:
+    def __init__(self, viewer: Any, part: Part, run: str) -> None:
         self._viewer = viewer
+        self._run = run
         self._name = f"{part.layer.name} classes"
         self._geometry = part.geometry
         self._n_edit_dimensions = part.source.spatial_dims
@@ -63,6 +66,7 @@ class ClassesLayer:
         self._data = self._new_data(part)
         self.out = part.target(self._data)
         self.layer: Labels | None = None
+        self.before: Any = None
 
     def notice_removal(self) -> None:
         """To be called when another layer leaves the viewer.
@@ -81,7 +85,9 @@ class ClassesLayer:
         if self.layer is None or self.layer.data.shape != self._data.shape:  # a script may have put other data in
             self.layer = self._new_layer()
         if self.layer.data is not self._data:  # a layer that is taken over
+            self.before = self.layer.data
             self.layer.data = self._data
+            self._note({RUN: self._run})
         if self.layer.editable:
             self.layer.editable = False  # blocks painting and clears the undo history
         self._redraw(self.layer, thumbnail=False, highlight=False)
@@ -92,12 +98,15 @@ class ClassesLayer:
         if self.layer is None:
             return
         kept = {} if self.folder is None else {"kept_in": str(self.folder)}
-        self.layer.metadata = {
-            **self.layer.metadata,
-            METADATA_KEY: {**self._about, **about, **kept, "digest": _digest(self.layer.data)},
-        }
+        self._note({**self._about, **about, **kept, "digest": _digest(self.layer.data)})
         self.layer.editable = True
         self._redraw(self.layer)
+
+    def _note(self, about: dict[str, Any]) -> None:
+        """Add to the metadata of the layer."""
+        assert self.layer is not None
+        known = self.layer.metadata.get(METADATA_KEY, {})
+        self.layer.metadata = {**self.layer.metadata, METADATA_KEY: {**known, **about}}
 
     def _redraw(self, layer: Labels, **what: bool) -> None:
         if self._another_layer_went:
@@ -125,7 +134,7 @@ class ClassesLayer:
             opacity=0.5,
             colormap=class_colormap(),
             multiscale=False,
-            metadata={METADATA_KEY: dict(self._about)},
+            metadata={METADATA_KEY: {**self._about, RUN: self._run}},
             **self._geometry,
         )
         layer.n_edit_dimensions = self._n_edit_dimensions
@@ -175,11 +184,6 @@ def _axes_of_labels(part: Part) -> str:
     for axis in part.singles:
         letters.insert(axis, "Q")
     return "".join(letters)
-
-
-def class_colormap() -> CyclicLabelColormap:
-    """Colours that depend on the label alone; the first entry is the background."""
-    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 3)), class_colours()]))
 
 
 def _digest(data: Any) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari.layers import Labels
 
-from napari_ufseg._napari._classes_layer import METADATA_KEY
+from napari_ufseg._napari._class_look import METADATA_KEY
 from napari_ufseg._napari._layers import sliced
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 

@@ -1,5 +1,6 @@
 """A training run that is drawn into Labels layers: it makes them, shows each picture in them, and hands them over at the end."""
 
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ class LiveRun(QObject):
         One sentence for the user.
     warned(str)
         One sentence for the user; the run goes on.
+    released()
+        The layers are the user's, however the run has ended.
     closed(str)
         The run was dropped; says why, as the end of a sentence.
     """
@@ -43,6 +46,7 @@ class LiveRun(QObject):
     finished = Signal(object)
     failed = Signal(str)
     warned = Signal(str)
+    released = Signal()
     closed = Signal(str)
 
     def __init__(self, viewer: Any, parent: QObject) -> None:
@@ -89,7 +93,8 @@ class LiveRun(QObject):
         UfsegError
             If there is no room for the labels.
         """
-        self._layers = [ClassesLayer(self._viewer, part) for part in parts]
+        run_id = uuid.uuid4().hex
+        self._layers = [ClassesLayer(self._viewer, part, run_id) for part in parts]
         self._parts, self._preset = parts, preset
         outs = [layer.out for layer in self._layers]
         run = TrainingRun(RunPlan([part.source for part in parts], outs=outs, **plan), self)
@@ -177,3 +182,4 @@ class LiveRun(QObject):
         record = {"config": config.to_dict(), "preset": self._preset, "seed": config.seed, "versions": versions()}
         for layer in self._layers:
             layer.release({**record, **about})
+        self.released.emit()

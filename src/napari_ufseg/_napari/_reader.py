@@ -65,7 +65,7 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
         "units": tuple(_unit(full, i) for i in axes),
     }
     if is_labels:
-        from napari_ufseg._napari._classes_layer import METADATA_KEY, class_colormap
+        from napari_ufseg._napari._class_look import METADATA_KEY, class_colormap
 
         about |= {"colormap": class_colormap(), "opacity": 0.5, "metadata": {METADATA_KEY: {"axes": letters}}}
     else:

@@ -9,6 +9,8 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari._busy import Busy
+from napari_ufseg._napari._class_desk import ClassDesk
+from napari_ufseg._napari._class_panel import ClassPanel
 from napari_ufseg._napari._classes_layer import belongs_to
 from napari_ufseg._napari._dock_layout import lay_out
 from napari_ufseg._napari._estimate import EstimateLine, Question
@@ -181,8 +183,10 @@ class SegmentationWidget(QWidget):
         self._busy.add(lambda: self.is_running, "A run is under way", "Stop (F7)")
         self._busy.add(lambda: self.results.application.is_running, "A model is being applied", "Stop (F7)")
         self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
-        run = self._run_panel
-        parts = [self._source, self._method, self._estimate, self._method.advanced, run.curves, self.results]
+        self.classes = ClassPanel()
+        self._desk = ClassDesk(self._viewer, self.classes, self)
+        run, method = self._run_panel, self._method
+        parts = [self._source, method, self._estimate, method.advanced, run.curves, self.classes, self.results]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
 
     def _connect(self) -> None:
@@ -195,6 +199,9 @@ class SegmentationWidget(QWidget):
         run = self._run
         run.state_changed.connect(self._on_state)
         run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
+        run.updated.connect(lambda snapshot: self._desk.draw(run.layers, snapshot))
+        run.released.connect(lambda: self._desk.take_over(run.layers, "run"))
+        self.classes.failed.connect(show_error)
         run.finished.connect(self._on_finished)
         run.failed.connect(self._report_failure)
         run.warned.connect(show_warning)
@@ -203,6 +210,7 @@ class SegmentationWidget(QWidget):
         application.began.connect(self._on_apply)
         application.progressed.connect(self._run_panel.show_applied)
         application.ended.connect(self._on_applied)
+        application.ended.connect(lambda _: self._desk.refresh())
         application.failed.connect(self._on_applied)
         application.failed.connect(show_error)
         self.results.refused.connect(self._run_panel.fail)

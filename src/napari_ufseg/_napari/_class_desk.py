@@ -1,0 +1,132 @@
+"""Which classes are worked on: those of the Labels layer that is selected, or of the run that is drawn."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from qtpy.QtCore import QObject
+
+from napari_ufseg._napari._class_look import METADATA_KEY, RUN
+from napari_ufseg._napari._class_panel import ClassPanel
+from napari_ufseg._napari._class_set import ClassSet
+from napari_ufseg._napari._classes_layer import ClassesLayer
+from napari_ufseg._napari._history import NewData
+from napari_ufseg.engine.label_edits import boxes_of, count_labels
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.results import Snapshot
+
+
+class ClassDesk(QObject):
+    """Keeps one `ClassSet` for the layers of every run, and shows one of them in the panel.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    panel : ClassPanel
+    """
+
+    def __init__(self, viewer: Any, panel: ClassPanel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._panel = panel
+        self._sets: list[ClassSet] = []
+        viewer.layers.selection.events.active.connect(self._follow_active_layer)
+        viewer.layers.events.removed.connect(self._on_removed)
+        parent.destroyed.connect(partial(_close, self._sets))
+        self._follow_active_layer()
+
+    def set_of(self, layer: Any) -> ClassSet | None:
+        """The classes that a layer shows; None if this plugin has not made it."""
+        if not is_ours(layer):
+            return None
+        for classes in self._sets:
+            if layer in classes.layers:
+                return classes
+        run = layer.metadata[METADATA_KEY].get(RUN)
+        free = [other for other in self._viewer.layers if is_ours(other) and not self._known(other)]
+        group = [other for other in free if run and other.metadata[METADATA_KEY].get(RUN) == run]
+        return self._new_set(group if layer in group else [layer])
+
+    def draw(self, layers: Sequence[ClassesLayer], snapshot: "Snapshot") -> None:
+        """Show the areas of what a run draws into these layers."""
+        shown = [item.layer for item in layers if item.layer is not None]
+        classes = self._set_of_all(shown)
+        self._panel.look_at(classes)
+        areas: Counter[int] = Counter()
+        for labels in snapshot.labels:
+            for counts in count_labels(labels, boxes_of(labels, 2)):
+                areas.update(counts)
+        self._panel.show_live(dict(sorted(areas.items())))
+
+    def take_over(self, layers: Sequence[ClassesLayer], words: str) -> None:
+        """Let the labels of a run that has ended be worked on; where it has replaced others, that can be undone."""
+        shown = [item.layer for item in layers if item.layer is not None]
+        if not shown:
+            return
+        classes = self._set_of_all(shown)
+        classes.history.clear()  # of what was in the layers before, napari has forgotten the strokes
+        before = [(item.layer, item.before) for item in layers if item.layer is not None and item.before is not None]
+        if before:
+            classes.history.record(NewData(words, before, (classes.table, classes.table)))
+        self._panel.look_at(classes)
+        self._panel.end_live()
+
+    def refresh(self) -> None:
+        """Count anew; somebody else has written labels."""
+        if self._panel.set is not None:
+            self._panel.set.recount()
+
+    # -- which set --------------------------------------------------------------------------------
+
+    def _set_of_all(self, layers: Sequence[Labels]) -> ClassSet:
+        """The set of exactly these layers."""
+        for classes in self._sets:
+            if classes.layers == list(layers):
+                return classes
+        for classes in [item for item in self._sets if any(layer in item.layers for layer in layers)]:
+            self._drop(classes)
+        return self._new_set(layers)
+
+    def _new_set(self, layers: Sequence[Labels]) -> ClassSet:
+        classes = ClassSet(layers, self)
+        self._sets.append(classes)
+        return classes
+
+    def _drop(self, classes: ClassSet) -> None:
+        if self._panel.set is classes:
+            self._panel.look_at(None)
+        self._sets.remove(classes)
+        classes.close()
+        classes.deleteLater()
+
+    def _known(self, layer: Labels) -> bool:
+        return any(layer in classes.layers for classes in self._sets)
+
+    def _follow_active_layer(self, _: Any = None) -> None:
+        """Another layer than Labels of ours leaves what is shown as it is."""
+        if self._panel.is_live:
+            return
+        classes = self.set_of(self._viewer.layers.selection.active)
+        if classes is not None:
+            self._panel.look_at(classes)
+
+    def _on_removed(self, event: Any) -> None:
+        for classes in list(self._sets):
+            if event.value in classes.layers:
+                classes.leave(event.value)
+                if not classes.layers:
+                    self._drop(classes)
+
+
+def _close(sets: list[ClassSet], *_: object) -> None:
+    """Called at the end of the dock, when Qt no longer calls methods of its parts."""
+    for classes in sets:
+        classes.close()
+
+
+def is_ours(layer: Any) -> bool:
+    """Whether it is a Labels layer that this plugin has made, or read from a file that it has written."""
+    return isinstance(layer, Labels) and METADATA_KEY in layer.metadata and not layer.multiscale

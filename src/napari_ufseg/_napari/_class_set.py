@@ -1,0 +1,308 @@
+"""ClassSet: the classes of one result, over all its Labels layers, with what can be done to them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import Any
+
+from app_model.types import KeyCode, KeyMod
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_ufseg._napari._class_look import read_table, write_table
+from napari_ufseg._napari._class_work import EditWork, exhausted
+from napari_ufseg._napari._history import ClassStep, History, Step, Stroke
+from napari_ufseg.class_info import BACKGROUND, ClassTable
+from napari_ufseg.engine.errors import counted
+from napari_ufseg.engine.label_edits import Change, Edit, Splitting, absorbing, boxes_of, count_labels, renaming
+
+_AT_ONCE = 2**24  # pixels; more of them are changed in a thread
+_KEYS = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ  # undo and redo, as in napari
+_MILLISECONDS = 150  # after the last stroke, until areas are counted anew
+
+
+class ClassSet(QObject):
+    """The classes that some Labels layers share, since one run has made them.
+
+    Every change is one step of `history`, together with the brush strokes in
+    these layers, whose undo keys are bound to it.
+
+    Parameters
+    ----------
+    layers : sequence of napari.layers.Labels
+        Not multiscale.
+    parent : QObject
+
+    Attributes
+    ----------
+    table : ClassTable
+        Names, colours and the rest.
+    areas : dict of int to int
+        Pixels of every label, over all layers, as they were counted last.
+    history : History
+
+    Signals
+    -------
+    changed()
+        Labels, areas or table have.
+    progressed(str, float)
+        What is being done and the share that is done; at the end the words are empty.
+    failed(str)
+        One sentence for the user; the labels are as they were.
+    """
+
+    changed = Signal()
+    progressed = Signal(str, float)
+    failed = Signal(str)
+
+    def __init__(self, layers: Sequence[Labels], parent: QObject) -> None:
+        super().__init__(parent)
+        self.layers = list(layers)
+        self.table = read_table(self.layers[0])
+        self.areas: dict[int, int] = {}
+        self.history = History(self)
+        self._work: EditWork | None = None
+        self._counting: EditWork | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_MILLISECONDS)
+        self._timer.timeout.connect(self.recount)
+        for layer in self.layers:
+            layer.events.paint.connect(self._on_stroke)
+            for keys, action in zip(_KEYS, (self.undo, self.redo), strict=True):
+                layer.bind_key(keys, lambda _, action=action: action(), overwrite=True)
+        self.recount()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether labels are being changed."""
+        return self._work is not None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a run draws into the layers, or labels are being changed already."""
+        return self.is_busy or not all(bool(layer.editable) for layer in self.layers)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether changes take so long that a thread makes them."""
+        return sum(int(prod(layer.data.shape)) for layer in self.layers) > _AT_ONCE
+
+    # -- what a user can do -----------------------------------------------------------------------
+
+    def merge(self, labels: Sequence[int]) -> int:
+        """Make one class of several: the largest of those that have a name, or else of all; gives its label."""
+        there = [label for label in labels if label in self.areas]
+        if len(there) < 2:
+            return 0
+        into = max(there, key=lambda label: (bool(self.table[label].name), self.areas[label]))
+        gone = [label for label in there if label != into]
+        self._rename(f"merge of {counted(len(there), 'class')}", dict.fromkeys(gone, into))
+        return into
+
+    def make_background(self, labels: Sequence[int]) -> None:
+        """Give the pixels of these classes the label 0."""
+        there = [label for label in labels if label in self.areas and label != BACKGROUND]
+        if there:
+            words = f"{counted(len(there), 'class')} to background"
+            self._rename(words, dict.fromkeys(there, BACKGROUND))
+
+    def absorb(self, min_size: int) -> None:
+        """Give regions under so many pixels to their neighbours."""
+        words = f"specks under {counted(min_size, 'pixel')}"
+        self._edit(words, lambda layer: absorbing(min_size, layer.data.ndim - _item_ndim(layer)), whole_items=True)
+
+    def split(self, labels: Sequence[int]) -> None:
+        """Make every connected region of these classes a class of its own."""
+        there = [label for label in labels if label in self.areas and label != BACKGROUND]
+        if not there:
+            return
+        splitters: list[Splitting] = []
+
+        def splitter(layer: Labels) -> Splitting:
+            first = splitters[-1].next_free if splitters else max((*self.areas, *self.table)) + 1
+            kept = splitters[-1].kept if splitters else frozenset()
+            new = Splitting(there, first, _largest_label(layer), layer.data.ndim - _item_ndim(layer), kept)
+            splitters.append(new)
+            return new
+
+        def table() -> ClassTable:
+            found = self.table
+            for label, old in sorted({k: v for part in splitters for k, v in part.parents.items()}.items()):
+                name = f"{found[old].title} ({label})"
+                found = found.changed(label, name=name, parent=found.parents.get(old, old))
+            return found
+
+        self._edit(f"split of {counted(len(there), 'class')}", splitter, whole_items=True, table=table)
+
+    def rename(self, label: int, name: str) -> None:
+        """Call a class something; an empty name takes it away."""
+        if name.strip() not in (self.table[label].name, self.table[label].title):
+            self._say("name of a class", self.table.changed(label, name=name.strip()))
+
+    def recolour(self, label: int, colour: str) -> None:
+        """Give a class another colour, ``"#rrggbb"``; empty for the one of its label."""
+        self._say("colour of a class", self.table.changed(label, colour=colour))
+
+    def set_visible(self, label: int, visible: bool) -> None:
+        """Draw a class, or not."""
+        self._say("visibility of a class", self.table.changed(label, is_visible=visible))
+
+    def undo(self) -> None:
+        """Take the last step back, whatever it was."""
+        step = self.history.last
+        if step is not None and not self.is_locked:
+            self._go(f"Undoing: {step.words}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow)
+
+    def redo(self) -> None:
+        """Do the step again that was taken back last."""
+        step = self.history.next
+        if step is not None and not self.is_locked:
+            self._go(f"Redoing: {step.words}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow)
+
+    def stop(self) -> None:
+        """End what is being done to the labels; they become what they were."""
+        if self._work is not None:
+            self._work.abandon()
+
+    def leave(self, layer: Labels) -> None:
+        """Let a layer go that has left the viewer; what was done to it can no longer be undone."""
+        self.layers.remove(layer)
+        layer.events.paint.disconnect(self._on_stroke)
+        for keys in _KEYS:
+            layer.bind_key(keys, None)
+        if self.layers:
+            self.recount()
+
+    def close(self) -> None:
+        """Wait until no thread touches the labels any more."""
+        for work in (self._work, self._counting):
+            if work is not None:
+                work.abandon()
+                work.wait()
+
+    # -- how it is done ---------------------------------------------------------------------------
+
+    def put(self, table: ClassTable) -> None:
+        """Let another table hold, without a step in the history."""
+        self.table = table
+        self._show_table()
+
+    def recount(self) -> None:
+        """Count the pixels of every class."""
+        found: Counter[int] = Counter()
+
+        def work() -> Iterator[float]:
+            for layer in self.layers:
+                for areas in count_labels(layer.data, boxes_of(layer.data, _item_ndim(layer))):
+                    found.update(areas)
+                    yield 0.0
+
+        def done() -> None:
+            self._counting = None
+            self.areas = dict(sorted(found.items()))
+            self._show_table()
+
+        if not self.is_large:
+            exhausted(work)
+            done()
+        else:
+            if self._counting is not None:
+                self._counting.abandon()
+            counting = self._counting = EditWork(work, self)
+            counting.ended.connect(lambda error: None if error or self._counting is not counting else done())
+            counting.start()
+
+    def _rename(self, words: str, label_of: dict[int, int]) -> None:
+        self._edit(words, lambda _: renaming(label_of), table=lambda: self.table.without(label_of))
+
+    def _edit(
+        self,
+        words: str,
+        edit_of: Callable[[Labels], Edit],
+        *,
+        whole_items: bool = False,
+        table: Callable[[], ClassTable] | None = None,
+    ) -> None:
+        """Edit all layers as one step; the table is asked for when that is done."""
+        if self.is_locked:
+            return
+        if self._timer.isActive():  # a label may be new
+            self._timer.stop()
+            self.recount()
+        changes = [(layer, Change()) for layer in self.layers]
+
+        def work() -> Iterator[float]:
+            try:
+                for layer, change in changes:
+                    boxes = boxes_of(layer.data, _item_ndim(layer), whole_items=whole_items)
+                    yield from change.make(layer.data, boxes, edit_of(layer))
+            except BaseException:  # also when it is dropped half-way: all or nothing
+                for layer, change in changes:
+                    list(change.swap(layer.data))
+                raise
+
+        def done() -> None:
+            before, after = self.table, table() if table else self.table
+            step = ClassStep(words, changes, (before, after))
+            if not step.is_empty:
+                self.table = after
+                self.history.record(step)
+
+        self._go(f"Working: {words}", work, done)
+
+    def _go(
+        self, words: str, work: Callable[[], Iterator[float]], done: Callable[[], None], *, is_slow: bool = True
+    ) -> None:
+        """Do it, at once or in a thread; then draw and count."""
+        if not (is_slow and self.is_large):
+            self._after(exhausted(work), done)
+            return
+        for layer in self.layers:
+            layer.mode = "pan_zoom"  # nobody paints in between
+        running = self._work = EditWork(work, self)
+        running.progressed.connect(lambda share: self.progressed.emit(words, share))
+        running.ended.connect(lambda error: self._after(error, done))
+        running.start()
+
+    def _after(self, error: str, done: Callable[[], None]) -> None:
+        self._work = None
+        if error:
+            self.failed.emit(error)
+        else:
+            done()
+        for layer in self.layers:
+            layer.refresh()
+        self.progressed.emit("", 1.0)
+        self.recount()
+
+    def _moved(self, step: Step, *, back: bool) -> None:
+        if step.tables is not None:
+            self.table = step.tables[0 if back else 1]
+        (self.history.move_back if back else self.history.move_forth)()
+
+    def _say(self, words: str, table: ClassTable) -> None:
+        """Change the table alone, as one step."""
+        before, self.table = self.table, table
+        self.history.record(ClassStep(words, [], (before, table)))
+        self._show_table()
+
+    def _show_table(self) -> None:
+        for layer in self.layers:
+            write_table(layer, self.table, self.areas)
+        self.changed.emit()
+
+    def _on_stroke(self, event: Any) -> None:
+        self.history.record(Stroke(event.source))
+        self._timer.start()
+
+
+def _item_ndim(layer: Labels) -> int:
+    """Axes of what is an image of its own."""
+    return int(layer.n_edit_dimensions)
+
+
+def _largest_label(layer: Labels) -> int:
+    import numpy as np
+
+    return int(np.iinfo(layer.data.dtype).max)

@@ -1,0 +1,134 @@
+"""What a user has said about the classes: names, colours, which are hidden, and of which class a region is a part."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from napari_ufseg.colours import N_COLOURS, class_colours
+
+BACKGROUND = 0
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """What is known of one label beyond its pixels.
+
+    Parameters
+    ----------
+    label : int
+        The value in the label image; 0 is the background.
+    name : str
+        As the user calls it; empty if it has no name.
+    colour : str
+        ``"#rrggbb"``; empty for the colour that goes with the label.
+    is_visible : bool
+        Whether it is drawn.
+    parent : int or None
+        The class that a region was split from.
+    """
+
+    label: int
+    name: str = ""
+    colour: str = ""
+    is_visible: bool = True
+    parent: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, or else what everyone calls it."""
+        return self.name or ("background" if self.label == BACKGROUND else f"class {self.label}")
+
+    @property
+    def rgb(self) -> tuple[float, float, float]:
+        """Red, green and blue in [0, 1]."""
+        if self.colour:
+            red, green, blue = (int(self.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+            return red, green, blue
+        red, green, blue = class_colours()[(self.label - 1) % N_COLOURS].tolist() if self.label else (0.0, 0.0, 0.0)
+        return red, green, blue
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing about it that its label does not say."""
+        return self == ClassInfo(self.label)
+
+
+class ClassTable(Mapping[int, ClassInfo]):
+    """Name, colour and the rest for every label; those that nobody has said anything about have the defaults.
+
+    It never changes: each change gives another table, so that the one before can be brought back.
+
+    Parameters
+    ----------
+    infos : iterable of ClassInfo
+        Plain ones need not be given.
+    """
+
+    def __init__(self, infos: Any = ()) -> None:
+        self._infos = {info.label: info for info in infos if not info.is_plain}
+
+    def __getitem__(self, label: int) -> ClassInfo:
+        return self._infos.get(label) or ClassInfo(label)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._infos)
+
+    def __len__(self) -> int:
+        return len(self._infos)
+
+    def changed(self, label: int, **what: Any) -> Self:
+        """Another table in which that label has another name, colour, visibility or parent."""
+        return type(self)({**self._infos, label: replace(self[label], **what)}.values())
+
+    def without(self, labels: Any) -> Self:
+        """Another table in which nothing is said of these labels."""
+        gone = set(labels)
+        return type(self)(info for info in self._infos.values() if info.label not in gone)
+
+    @property
+    def has_own_look(self) -> bool:
+        """Whether a label is hidden or has another colour than its own."""
+        return any(info.colour or not info.is_visible for info in self._infos.values())
+
+    @property
+    def parents(self) -> dict[int, int]:
+        """The class of every region that was split from one."""
+        return {info.label: info.parent for info in self._infos.values() if info.parent is not None}
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Plain values, as JSON and metadata take them; only what is not the default."""
+        default = ClassInfo(-1)
+        return [
+            {"label": info.label}
+            | {
+                key: getattr(info, key)
+                for key in ("name", "colour", "is_visible", "parent")
+                if getattr(info, key) != getattr(default, key)
+            }
+            for info in self._infos.values()
+        ]
+
+    @classmethod
+    def from_list(cls, items: Any) -> Self:
+        """The table of what `to_list` gave; what cannot be understood is left out."""
+        return cls(info for item in (items if isinstance(items, list) else []) if (info := _understood(item)))
+
+
+def as_hex(rgb: Any) -> str:
+    """``"#rrggbb"`` of red, green and blue in [0, 1]."""
+    return "#" + "".join(f"{int(np.rint(255 * value)):02x}" for value in list(rgb)[:3])
+
+
+def _understood(item: Any) -> ClassInfo | None:
+    """One entry of a file, which anybody may have written."""
+    try:
+        label, parent = int(item["label"]), item.get("parent")
+        colour = str(item.get("colour", ""))
+        if colour and not (len(colour) == 7 and colour[0] == "#" and int(colour[1:], 16) >= 0):
+            colour = ""
+        name, is_visible = str(item.get("name", "")), bool(item.get("is_visible", True))
+        return ClassInfo(label, name, colour, is_visible, None if parent is None else int(parent))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

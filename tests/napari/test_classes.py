@@ -1,0 +1,238 @@
+"""The class panel in a real viewer: what is shown of the classes, and what can be done to them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from driver import WAIT, Dock
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+
+from napari_ufseg._napari._class_table import Column
+
+
+class Classes:
+    """The panel over a small label image, driven as a user does."""
+
+    def __init__(self, dock: Dock) -> None:
+        self.dock = dock
+        self.panel = dock.widget.classes
+
+    def open(self, label_image: Any, **what: Any) -> Labels:
+        """A Labels layer of this plugin, selected."""
+        layer = self.dock.viewer.add_labels(label_image, metadata={"napari_ufseg": {}}, **what)
+        self.dock.viewer.layers.selection.active = layer
+        assert self.panel.set is not None
+        return layer
+
+    @property
+    def areas(self) -> dict[int, int]:
+        """Pixels by label, as the table shows them."""
+        return {label: int(self.cell(label, Column.PIXELS).replace(",", "")) for label in self.panel.view.order}
+
+    def cell(self, label: int, column: Column, role: Any = Qt.ItemDataRole.DisplayRole) -> Any:
+        """What stands in the row of a label."""
+        view = self.panel.view
+        return view.model().index(view.order.index(label), column).data(role)
+
+    def write(self, label: int, column: Column, value: Any, role: Any = Qt.ItemDataRole.EditRole) -> None:
+        """Write into a cell as the editor of the table does."""
+        view = self.panel.view
+        assert view.model().setData(view.model().index(view.order.index(label), column), value, role)
+
+    def select(self, *labels: int) -> None:
+        """Select the rows of these labels."""
+        self.panel.view.select(labels)
+
+    def press(self, key: Any) -> None:
+        """Press a key in the table."""
+        self.panel.view.setFocus()
+        self.dock.qtbot.keyClick(self.panel.view, key)
+
+    def click(self, name: str) -> None:
+        """Click a button of the panel."""
+        assert self.dock.part(name).isEnabled(), name
+        self.dock.click(name)
+
+
+@pytest.fixture
+def classes(dock: Dock) -> Classes:
+    """The panel."""
+    return Classes(dock)
+
+
+@pytest.fixture
+def four() -> np.ndarray:
+    """(6, 8) uint16: four labels of 24, 12, 8 and 4 pixels; label 4 is two regions."""
+    image = np.ones((6, 8), np.uint16)
+    image[:, 4:6] = 2
+    image[:4, 6:] = 3
+    image[4:, 6:] = 4
+    image[0, 0] = 4
+    image[1, 4] = 3
+    return image
+
+
+def test_a_row_for_every_class_sorted_by_area(classes, four):
+    classes.open(four)
+    assert classes.areas == {1: 23, 2: 11, 3: 9, 4: 5}
+    assert classes.panel.view.order == [1, 2, 3, 4]
+    assert classes.cell(1, Column.SHARE) == "47.9%"
+    assert classes.panel.chart.heights == pytest.approx([100 * n / 48 for n in (23, 11, 9, 5)])
+    classes.panel.view.sortByColumn(Column.NAME, Qt.SortOrder.DescendingOrder)
+    assert classes.panel.view.order == [4, 3, 2, 1]
+    assert classes.panel.chart.heights == pytest.approx([100 * n / 48 for n in (5, 9, 11, 23)])
+
+
+def test_a_click_shows_a_class_alone_and_escape_all_again(classes, four):
+    layer = classes.open(four)
+    classes.select(3)
+    assert (layer.selected_label, layer.show_selected_label) == (3, True)
+    classes.select(3, 4)
+    assert not layer.show_selected_label
+    classes.select(2)
+    classes.press(Qt.Key.Key_Escape)
+    assert not layer.show_selected_label
+    assert classes.panel.view.labels == []
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_merge_and_undo_and_redo(classes, four, by_key):
+    layer = classes.open(four.copy())
+    classes.select(2, 4)
+    if by_key:
+        classes.press(Qt.Key.Key_M)
+    else:
+        classes.click("merge")
+    merged = np.where(four == 4, 2, four)
+    np.testing.assert_array_equal(layer.data, merged)
+    assert classes.areas == {1: 23, 2: 16, 3: 9}
+    assert classes.panel.view.labels == [2]
+    classes.click("undo")
+    np.testing.assert_array_equal(layer.data, four)
+    assert classes.areas == {1: 23, 2: 11, 3: 9, 4: 5}
+    classes.click("redo")
+    np.testing.assert_array_equal(layer.data, merged)
+
+
+def test_a_merge_keeps_the_name_and_the_undo_brings_both_back(classes, four):
+    layer = classes.open(four.copy())
+    classes.write(4, Column.NAME, "nuclei")
+    classes.select(1, 4)
+    classes.click("merge")
+    assert classes.areas == {4: 28, 2: 11, 3: 9}
+    assert classes.cell(4, Column.NAME) == "nuclei"
+    classes.write(2, Column.NAME, "cytoplasm")
+    classes.click("undo")
+    assert classes.cell(2, Column.NAME) == "class 2"
+    classes.click("undo")
+    np.testing.assert_array_equal(layer.data, four)
+    assert [classes.cell(label, Column.NAME) for label in (1, 4)] == ["class 1", "nuclei"]
+
+
+def test_background_by_key(classes, four):
+    layer = classes.open(four.copy())
+    classes.select(1)
+    classes.press(Qt.Key.Key_B)
+    np.testing.assert_array_equal(layer.data, np.where(four == 1, 0, four))
+    assert classes.cell(0, Column.NAME) == "background"
+    assert "3 classes" in classes.dock.part("about_classes").text()
+    classes.select(0)
+    assert not classes.dock.part("background").isEnabled()
+
+
+def test_specks_go_to_their_neighbours(classes, four):
+    layer = classes.open(four.copy())
+    classes.dock.part("speck_size").setValue(4)
+    classes.click("absorb")
+    expected = four.copy()
+    expected[0, 0], expected[1, 4] = 1, 2
+    np.testing.assert_array_equal(layer.data, expected)
+    classes.click("undo")
+    np.testing.assert_array_equal(layer.data, four)
+
+
+def test_split_makes_a_class_of_every_region(classes, four):
+    layer = classes.open(four.copy())
+    classes.write(4, Column.NAME, "cells")
+    classes.select(4)
+    classes.click("split")
+    assert layer.data[5, 7] == 4  # the largest keeps the label
+    assert layer.data[0, 0] == 5
+    assert classes.cell(5, Column.NAME) == "cells (5)"
+    assert classes.panel.set.table.parents == {5: 4}
+    classes.click("undo")
+    np.testing.assert_array_equal(layer.data, four)
+
+
+def test_strokes_and_panel_actions_are_undone_in_one_line(classes, four):
+    layer = classes.open(four.copy())
+    layer.data_setitem((np.array([2]), np.array([2])), 7)
+    stroked = layer.data.copy()
+    classes.dock.qtbot.waitUntil(lambda: 7 in classes.areas, timeout=WAIT)
+    classes.select(7, 3)
+    classes.click("merge")
+    merged = layer.data.copy()
+    layer.data_setitem((np.array([5]), np.array([5])), 1)
+    for expected in (merged, stroked, four):
+        classes.click("undo")
+        np.testing.assert_array_equal(layer.data, expected)
+    assert not classes.dock.part("undo").isEnabled()
+    for expected in (stroked, merged):
+        classes.click("redo")
+        np.testing.assert_array_equal(layer.data, expected)
+
+
+def test_a_stack_is_merged_on_all_planes(classes, four):
+    stack = np.stack([four, four.T.reshape(6, 8), np.ones_like(four)])
+    layer = classes.open(stack.copy())
+    layer.n_edit_dimensions = 2
+    classes.select(1, 2)
+    classes.click("merge")
+    np.testing.assert_array_equal(layer.data, np.where(stack == 2, 1, stack))
+
+
+def test_colour_and_visibility_are_seen_on_the_canvas(classes, four):
+    layer = classes.open(four)
+    classes.panel.set.recolour(2, "#ff8000")
+    np.testing.assert_allclose(layer.get_color(2), [1, 128 / 255, 0, 1], atol=1e-6)
+    classes.write(3, Column.SHOWN, Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole)
+    assert layer.get_color(3)[3] == 0
+    assert layer.get_color(1)[3] == 1
+    assert layer.get_color(30)[3] == 1  # what is painted later
+    classes.click("undo")
+    assert layer.get_color(3)[3] == 1
+
+
+def test_names_are_in_features_and_metadata(classes, four):
+    layer = classes.open(four)
+    classes.write(1, Column.NAME, "glass")
+    assert list(layer.features["name"]) == ["glass", "class 2", "class 3", "class 4"]
+    assert list(layer.features["index"]) == [1, 2, 3, 4]
+    assert layer.metadata["napari_ufseg"]["classes"] == [{"label": 1, "name": "glass"}]
+
+
+def test_the_classes_of_a_run_are_live_and_then_editable(dock, classes):
+    layer = dock.start_endless()
+    dock.qtbot.waitUntil(lambda: sum(classes.areas.values()) == 40 * 56, timeout=WAIT)
+    classes.select(*list(classes.areas)[:2])
+    assert not dock.part("merge").isEnabled()
+    dock.stop()
+    counted = dict(zip(*np.unique(layer.data, return_counts=True), strict=True))
+    assert classes.areas == counted
+    classes.select(*list(counted)[:2])
+    classes.click("merge")
+    assert len(np.unique(layer.data)) == len(counted) - 1
+
+
+def test_a_run_that_replaces_labels_can_be_undone(dock, classes):
+    first = dock.segment_to_end().labels[0].copy()
+    layer = dock.viewer.layers["cells classes"]
+    dock.widget.config = dock.widget.config.replace(seed=5, start="random")
+    second = dock.segment_to_end().labels[0].copy()
+    assert dock.viewer.layers["cells classes"] == layer
+    assert (first != second).any()
+    classes.click("undo")
+    np.testing.assert_array_equal(layer.data, first)
+    classes.click("redo")
+    np.testing.assert_array_equal(layer.data, second)

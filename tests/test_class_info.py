@@ -1,0 +1,41 @@
+"""Names and colours of classes: defaults, changes, and the way to a file and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_ufseg.class_info import ClassTable, as_hex
+from napari_ufseg.colours import class_colours
+
+
+def test_what_nobody_has_named_is_called_by_its_label():
+    table = ClassTable()
+    assert (table[0].title, table[3].title) == ("background", "class 3")
+    np.testing.assert_allclose(table[3].rgb, class_colours()[2])
+    assert not table.has_own_look
+
+
+def test_a_table_never_changes():
+    first = ClassTable().changed(2, name="nuclei")
+    second = first.changed(2, colour="#102030").changed(5, is_visible=False)
+    assert (first[2].colour, second[2].name, second[2].rgb) == ("", "nuclei", (16 / 255, 32 / 255, 48 / 255))
+    assert second.has_own_look
+    assert not first.has_own_look
+    assert second.without([2])[2].title == "class 2"
+
+
+def test_a_table_goes_through_json():
+    table = ClassTable().changed(2, name="Zellkern µ", colour="#102030").changed(9, parent=2, is_visible=False)
+    again = ClassTable.from_list(json.loads(json.dumps(table.to_list())))
+    assert dict(again) == dict(table)
+    assert again.parents == {9: 2}
+
+
+@pytest.mark.parametrize("item", [None, 7, {}, {"label": "x"}, {"name": "no label"}, {"label": 1, "parent": "y"}])
+def test_what_cannot_be_understood_is_left_out(item):
+    assert list(ClassTable.from_list([item, {"label": 4, "name": "good", "colour": "no colour"}])) == [4]
+
+
+def test_colours_as_hex():
+    assert as_hex((1.0, 0.5019, 0.0, 1.0)) == "#ff8000"
