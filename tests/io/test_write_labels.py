@@ -11,6 +11,7 @@ import tifffile
 import zarr
 from PIL import Image
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io import open_image, read_image, read_labels, tiff_out, write_labels
 
@@ -161,3 +162,31 @@ def test_a_failing_write_leaves_what_was_there(name: str, error: Exception, is_o
     assert [path.name for path in tmp_path.iterdir()] == ([name] if is_old else [])
     if is_old:
         np.testing.assert_array_equal(read_labels(tmp_path / name), GREY)
+
+
+@pytest.mark.parametrize("name", ["plain.tif", "scaled.tif", "other.ome.tif", "old.zarr", "new.zarr"])
+def test_names_and_colours_of_classes_are_written_and_read(tmp_path, name):
+    labels = np.array([[0, 1, 2], [3, 3, 200]], np.uint16)
+    said = ClassTable().changed(1, name="Kern µm", colour="#ff8000").changed(3, is_visible=False)
+    said = said.changed(200, name="one region", parent=3, colour="#010203")
+    place = {} if name == "plain.tif" else {"scale": (0.5, 0.25), "unit": "µm"}
+    version = "0.5" if name == "new.zarr" else "0.4"
+    write_labels(tmp_path / name, labels, classes=said, ome_zarr_version=version, **place)
+    again = open_image(tmp_path / name)
+    assert dict(again.classes) == dict(said)
+    np.testing.assert_array_equal(again.data[...], labels)
+
+
+def test_names_and_colours_of_other_programs_are_read(tmp_path):
+    write_labels(tmp_path / "a.zarr", np.array([[0, 1, 2]], np.uint16))
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r+")
+    attributes = dict(group.attrs)
+    assert "properties" not in attributes["image-label"]
+    assert not open_image(tmp_path / "a.zarr").classes  # our own default colours are nobody's choice
+    attributes["image-label"] |= {
+        "colors": [{"label-value": 1, "rgba": [255, 0, 16, 128]}, {"label-value": "?"}, {"rgba": [1, 2, 3]}],
+        "properties": [{"label-value": 2, "name": "membrane", "area": 12}, 7],
+    }
+    group.attrs.put(attributes)
+    classes = open_image(tmp_path / "a.zarr").classes
+    assert (classes[1].colour, classes[2].title, classes[3].title) == ("#ff0010", "membrane", "class 3")

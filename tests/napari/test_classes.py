@@ -236,3 +236,18 @@ def test_a_run_that_replaces_labels_can_be_undone(dock, classes):
     np.testing.assert_array_equal(layer.data, first)
     classes.click("redo")
     np.testing.assert_array_equal(layer.data, second)
+
+
+@pytest.mark.parametrize("name", ["saved.tif", "saved.zarr"])
+def test_names_and_colours_survive_saving_and_reloading(dock, classes, four, tmp_path, name):
+    classes.open(four)
+    classes.write(1, Column.NAME, "glass")
+    classes.panel.set.recolour(3, "#ff8000")
+    classes.write(2, Column.SHOWN, Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole)
+    dock.widget.results.save_labels(tmp_path / name)
+    (again,) = dock.viewer.open(tmp_path / name, plugin="napari-ufseg")
+    assert classes.panel.set.layers == [again]
+    assert classes.cell(1, Column.NAME) == "glass"
+    np.testing.assert_allclose(again.get_color(3), [1, 128 / 255, 0, 1], atol=1e-6)
+    assert again.get_color(2)[3] == 0
+    assert list(again.features["name"]) == ["glass", "class 2", "class 3", "class 4"]

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from napari.layers import Labels
 
-from napari_ufseg._napari._class_look import METADATA_KEY
+from napari_ufseg._napari._class_look import METADATA_KEY, read_table
 from napari_ufseg._napari._layers import sliced
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 
@@ -34,7 +35,8 @@ def write_layer(layer: Labels, path: Path) -> None:
         data = sliced(layer.data, index)
         scale = [float(layer.scale[i]) for i in kept]
         translate = [float(layer.translate[i]) for i in kept]
-        write_labels(path, data, axes=axes, scale=scale, unit=str(layer.units[-1]), translate=translate)
+        place: dict[str, Any] = {"scale": scale, "unit": str(layer.units[-1]), "translate": translate}
+        write_labels(path, data, axes=axes, classes=read_table(layer), **place)
 
 
 def write_layers(layers: Sequence[Labels], folder: Path) -> str:

@@ -65,9 +65,10 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
         "units": tuple(_unit(full, i) for i in axes),
     }
     if is_labels:
-        from napari_ufseg._napari._class_look import METADATA_KEY, class_colormap
+        from napari_ufseg._napari._class_look import METADATA_KEY, colormap_of
 
-        about |= {"colormap": class_colormap(), "opacity": 0.5, "metadata": {METADATA_KEY: {"axes": letters}}}
+        said = {"axes": letters, "classes": full.classes.to_list()}
+        about |= {"colormap": colormap_of(full.classes, ()), "opacity": 0.5, "metadata": {METADATA_KEY: said}}
     else:
         about["rgb"] = is_rgb
     is_lazy = prod(full.data.shape) * full.data.dtype.itemsize > _IN_MEMORY

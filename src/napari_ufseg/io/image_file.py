@@ -1,10 +1,12 @@
 """What is known of an image file before its pixels are read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from napari_ufseg.class_info import ClassTable
 
 
 class LazyArray(Protocol):
@@ -56,6 +58,8 @@ class ImageFile:
         The file says that its channels are red, green and blue, and perhaps opacity.
     is_labels : bool
         The file says that its values are labels.
+    classes : ClassTable
+        Names and colours of labels that the file tells.
     """
 
     path: Path
@@ -68,3 +72,4 @@ class ImageFile:
     level: int = 0
     is_rgb: bool = False
     is_labels: bool = False
+    classes: ClassTable = field(default_factory=ClassTable)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io.folders import check_replaceable
 from napari_ufseg.io.label_grid import LabelGrid, blocks, label_grid
@@ -118,7 +119,7 @@ def create_label_array(path: str | os.PathLike[str], shape: Sequence[int], chunk
         raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
-def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True) -> None:
+def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True, classes: ClassTable | None = None) -> None:
     """Add the lower resolutions and the metadata to a label image that has been filled.
 
     Every second pixel along Y and X makes the next resolution, so that no
@@ -131,6 +132,8 @@ def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True) -> 
         As it was given to `create_label_zarr`.
     colours : bool
         Store the colours of the labels, of the first hundred that occur.
+    classes : ClassTable, optional
+        Names and colours that a user has chosen.
 
     Raises
     ------
@@ -146,7 +149,8 @@ def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True) -> 
         levels, present = _add_lower_levels(group, settings["axes"])
         place = (settings[name] for name in ("scale", "unit", "translate"))
         grid = LabelGrid(levels[0].shape, settings["axes"], *place)
-        group.attrs.put(label_metadata(grid, len(levels), present if colours else (), settings["version"]))
+        shown = present if colours else ()
+        group.attrs.put(label_metadata(grid, len(levels), shown, settings["version"], classes))
     except (KeyError, FileNotFoundError) as error:
         raise FileError(f"Cannot finish {folder}: there is no label image that was begun and not finished.") from error
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.io.find import TIFF_SUFFIXES
@@ -29,6 +30,7 @@ def write_labels(
     unit: str | None = None,
     translate: Sequence[float] | None = None,
     colours: bool = True,
+    classes: ClassTable | None = None,
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4",
 ) -> None:
     """Write a label image as compressed uint16, whole or not at all.
@@ -55,6 +57,10 @@ def write_labels(
         ones, as `scale`. Only OME-Zarr can; a TIFF is written without it.
     colours : bool
         Store the colours of the classes. Only OME-Zarr can.
+    classes : ClassTable, optional
+        Names of classes, and the rest that a user has said about them: as
+        ``properties`` and ``colors`` in an OME-Zarr, as JSON in a private tag
+        of a TIFF, which only this program reads.
     ome_zarr_version : {"0.4", "0.5"}
         More programs read 0.4.
 
@@ -72,11 +78,11 @@ def write_labels(
     if target.suffix.lower() in TIFF_SUFFIXES:
         planes = (_fitting(labels[index], target) for index in np.ndindex(grid.shape[:-2]))
         with written_whole(target) as temporary:
-            write_tiff(temporary, planes, grid, ome=target.stem.lower().endswith(".ome"))
+            write_tiff(temporary, planes, grid, classes, ome=target.stem.lower().endswith(".ome"))
     elif target.suffix.lower() == ZARR_SUFFIX:
         with folder_written_whole(target) as temporary:
             _write_zarr(temporary, labels, grid, target, ome_zarr_version)
-            finish_label_zarr(temporary, colours=colours)
+            finish_label_zarr(temporary, colours=colours, classes=classes)
     else:
         raise FileError(f"Cannot write {path}: labels are TIFF or OME-Zarr, so let the name end in .tif or .zarr.")
 

@@ -1,6 +1,8 @@
 """TIFF files: their pixels, axes and scale."""
 
+import json
 import weakref
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.io.image_file import ImageFile, LazyArray
-from napari_ufseg.io.tiff_out import LABELS_SOFTWARE
+from napari_ufseg.io.tiff_out import CLASSES_TAG, LABELS_SOFTWARE
 from napari_ufseg.io.tiff_whole import ome_pixels, require_whole
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
@@ -41,7 +44,8 @@ def open_tiff(file: Path, level: int) -> ImageFile:
         ]
         scale = tuple(step * times for step, times in zip(full, ratio, strict=True))
         translate = tuple((step - its) / 2 for step, its in zip(scale, full, strict=True))  # the edges are the same
-        about = {"is_rgb": _is_rgb(series), "is_labels": series.keyframe.software == LABELS_SOFTWARE}
+        is_labels = series.keyframe.software == LABELS_SOFTWARE
+        about: dict[str, Any] = {"is_rgb": _is_rgb(series), "is_labels": is_labels, "classes": _classes(series)}
         return ImageFile(file, data, axes, scale, translate, unit, len(series.levels), level, **about)
     except BaseException:
         tiff.close()
@@ -127,3 +131,10 @@ def _ome_steps(xml: str) -> tuple[dict[str, float], str | None]:
     if "TimeIncrement" in pixels:
         steps["T"] = float(pixels["TimeIncrement"]) * seconds(str(pixels.get("TimeIncrementUnit", "s")))
     return steps, unit
+
+
+def _classes(series: tifffile.TiffPageSeries) -> ClassTable:
+    """Names and colours of labels, if `write_tiff` has put some in."""
+    with suppress(ValueError, TypeError):
+        return ClassTable.from_list(json.loads(series.keyframe.tags.valueof(CLASSES_TAG, "[]")))
+    return ClassTable()

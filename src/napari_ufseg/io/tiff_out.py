@@ -1,5 +1,6 @@
 """Label images as TIFF: plain, as ImageJ writes it, or OME-TIFF."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,23 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.io.label_grid import LabelGrid
 from napari_ufseg.io.units import in_ascii, length_name
 
 LABELS_SOFTWARE = "napari-ufseg labels"  # in the tag Software, by which the file is known as labels
+CLASSES_TAG = 65123  # a private one: names and colours of classes as JSON
 LARGEST_TIFF = 2**32 - 2**25  # bytes of pixels before compression; the rest of 4 GB is for what else the file holds
 
 
-def write_tiff(temporary: Path, planes: Iterator[npt.NDArray[np.uint16]], grid: LabelGrid, *, ome: bool) -> None:
+def write_tiff(
+    temporary: Path,
+    planes: Iterator[npt.NDArray[np.uint16]],
+    grid: LabelGrid,
+    classes: ClassTable | None = None,
+    *,
+    ome: bool,
+) -> None:
     """Write label planes as a compressed TIFF.
 
     Parameters
@@ -26,6 +36,8 @@ def write_tiff(temporary: Path, planes: Iterator[npt.NDArray[np.uint16]], grid: 
         As many as the axes before Y and X make, the last of them fastest.
     grid : LabelGrid
         The shape, axes and scale of all planes together.
+    classes : ClassTable, optional
+        Names and the rest, for `CLASSES_TAG`.
     ome : bool
         Write an OME-TIFF. That is done in any case if the pixels may pass 4 GB,
         as a BigTIFF, since there is no BigTIFF of ImageJ's kind.
@@ -39,6 +51,7 @@ def write_tiff(temporary: Path, planes: Iterator[npt.NDArray[np.uint16]], grid: 
         photometric="minisblack",
         compression="zlib",
         software=LABELS_SOFTWARE,
+        extratags=[(CLASSES_TAG, "s", 0, json.dumps(classes.to_list()), True)] if classes else [],
         bigtiff=big,
         **(_ome(grid) if ome or big else _imagej(grid)),
     )

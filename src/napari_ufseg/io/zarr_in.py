@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io.folders import is_marked
 from napari_ufseg.io.image_file import ImageFile
+from napari_ufseg.io.ome_zarr_metadata import classes_of
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     axes = "".join(map(_letter, described))
     placed = _placed(group, metadata, level, array.shape)
     scale, translate, unit = _in_one_unit(axes, described, *placed)
-    is_labels = "image-label" in _ome(group) and array.dtype.kind in "bui"
-    return ImageFile(folder, array, axes, scale, translate, unit, len(datasets), level, is_labels=is_labels)
+    ome = _ome(group)
+    is_labels = "image-label" in ome and array.dtype.kind in "bui"
+    about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label"))}
+    return ImageFile(folder, array, axes, scale, translate, unit, len(datasets), level, **about)
 
 
 def label_folders(folder: Path) -> list[Path]:
