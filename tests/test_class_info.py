@@ -22,7 +22,13 @@ def test_a_table_never_changes():
     assert (first[2].colour, second[2].name, second[2].rgb) == ("", "nuclei", (16 / 255, 32 / 255, 48 / 255))
     assert second.has_own_look
     assert not first.has_own_look
-    assert second.without([2])[2].title == "class 2"
+
+
+def test_a_merge_of_what_was_merged_is_followed_to_its_end():
+    table = ClassTable().changed(3, name="old").merged({3: 1, 4: 1}).merged({1: 0})
+    assert table.label_of == {3: 0, 4: 0, 1: 0}
+    assert table[3].title == "class 3"
+    assert ClassTable().merged({1: 2}).merged({2: 1}).label_of.keys() == {1, 2}  # a circle ends, too
 
 
 def test_a_table_goes_through_json():

@@ -101,7 +101,7 @@ def _labelled(
     yield at(0.0)
     file = open_input(image, plan.model.config.spatial_dims, axes=plan.axes, level=plan.level)
     plan.model.require_channels(file.source)
-    with _no_empty_folders(output.parent), label_array(output, file) as labels:
+    with _no_empty_folders(output.parent), label_array(output, file, plan.model.classes) as labels:
         job = Job(file.source, scan(file.source, plan.model.config.scaling, stopped), labels)
         with closing(label_images(plan.model, [job], device)) as passes:
             for progress in passes:

@@ -1,6 +1,6 @@
 """What a user has said about the classes: names, colours, which are hidden, and of which class a region is a part."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -27,6 +27,8 @@ class ClassInfo:
         Whether it is drawn.
     parent : int or None
         The class that a region was split from.
+    becomes : int or None
+        The label that a merge has given to all of its pixels.
     """
 
     label: int
@@ -34,6 +36,7 @@ class ClassInfo:
     colour: str = ""
     is_visible: bool = True
     parent: int | None = None
+    becomes: int | None = None
 
     @property
     def title(self) -> str:
@@ -82,10 +85,10 @@ class ClassTable(Mapping[int, ClassInfo]):
         """Another table in which that label has another name, colour, visibility or parent."""
         return type(self)({**self._infos, label: replace(self[label], **what)}.values())
 
-    def without(self, labels: Any) -> Self:
-        """Another table in which nothing is said of these labels."""
-        gone = set(labels)
-        return type(self)(info for info in self._infos.values() if info.label not in gone)
+    def merged(self, label_of: Mapping[int, int]) -> Self:
+        """Another table in which these labels have become others, and nothing else is said of them."""
+        gone = {label: ClassInfo(label, becomes=new) for label, new in label_of.items()}
+        return type(self)({**self._infos, **gone}.values())
 
     @property
     def has_own_look(self) -> bool:
@@ -97,6 +100,20 @@ class ClassTable(Mapping[int, ClassInfo]):
         """The class of every region that was split from one."""
         return {info.label: info.parent for info in self._infos.values() if info.parent is not None}
 
+    def of_labels(self, labels: Iterable[int]) -> Self:
+        """Another table with names, colours and visibility of these labels alone, as other images may have them."""
+        wanted = [self[label] for label in labels]
+        return type(self)(replace(info, parent=None, becomes=None) for info in wanted)
+
+    @property
+    def label_of(self) -> dict[int, int]:
+        """What has become of every label that was merged, one merge after the other."""
+        found = {info.label: info.becomes for info in self._infos.values() if info.becomes is not None}
+        for label in found:
+            for _ in range(len(found)):  # no longer, were they to go in a circle
+                found[label] = found.get(found[label], found[label])
+        return found
+
     def to_list(self) -> list[dict[str, Any]]:
         """Plain values, as JSON and metadata take them; only what is not the default."""
         default = ClassInfo(-1)
@@ -104,7 +121,7 @@ class ClassTable(Mapping[int, ClassInfo]):
             {"label": info.label}
             | {
                 key: getattr(info, key)
-                for key in ("name", "colour", "is_visible", "parent")
+                for key in ("name", "colour", "is_visible", "parent", "becomes")
                 if getattr(info, key) != getattr(default, key)
             }
             for info in self._infos.values()
@@ -124,11 +141,12 @@ def as_hex(rgb: Any) -> str:
 def _understood(item: Any) -> ClassInfo | None:
     """One entry of a file, which anybody may have written."""
     try:
-        label, parent = int(item["label"]), item.get("parent")
+        label, parent, becomes = int(item["label"]), item.get("parent"), item.get("becomes")
         colour = str(item.get("colour", ""))
         if colour and not (len(colour) == 7 and colour[0] == "#" and int(colour[1:], 16) >= 0):
             colour = ""
         name, is_visible = str(item.get("name", "")), bool(item.get("is_visible", True))
-        return ClassInfo(label, name, colour, is_visible, None if parent is None else int(parent))
+        others = (None if other is None else int(other) for other in (parent, becomes))
+        return ClassInfo(label, name, colour, is_visible, *others)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.axes import UNKNOWN
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.source import ImageSource, open_source
@@ -161,7 +162,7 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def label_array(path: Path, image: InputImage) -> Iterator[Any]:
+def label_array(path: Path, image: InputImage, classes: ClassTable | None = None) -> Iterator[Any]:
     """An array that takes the labels of an image and becomes a file when the block ends well.
 
     Labels that are large, and all that become a Zarr, wait on disk and not in
@@ -174,6 +175,8 @@ def label_array(path: Path, image: InputImage) -> Iterator[Any]:
         The label file; its ending is the format, see `napari_ufseg.io.write_labels`.
     image : InputImage
         Gives the shape, axes and place.
+    classes : ClassTable, optional
+        Names and colours that the file carries.
 
     Raises
     ------
@@ -192,16 +195,16 @@ def label_array(path: Path, image: InputImage) -> Iterator[Any]:
     if path.suffix.lower() == ZARR_SUFFIX:
         with folder_written_whole(path) as temporary, _named(temporary, path):
             yield create_label_zarr(temporary, source.labels_shape, chunks=chunks, **about)
-            finish_label_zarr(temporary)
+            finish_label_zarr(temporary, classes=classes)
     elif prod(source.labels_shape) <= _IN_MEMORY:
         labels = np.zeros(source.labels_shape, np.uint16)
         yield labels
-        write_labels(path, labels, **about)
+        write_labels(path, labels, classes=classes, **about)
     else:
         with _waiting_room(path) as temporary, _named(temporary, path):
             array = create_label_zarr(temporary, source.labels_shape, chunks=chunks, axes=axes)
             yield array
-            write_labels(path, array, **about)
+            write_labels(path, array, classes=classes, **about)
 
 
 @contextmanager

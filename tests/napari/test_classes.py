@@ -251,3 +251,23 @@ def test_names_and_colours_survive_saving_and_reloading(dock, classes, four, tmp
     np.testing.assert_allclose(again.get_color(3), [1, 128 / 255, 0, 1], atol=1e-6)
     assert again.get_color(2)[3] == 0
     assert list(again.features["name"]) == ["glass", "class 2", "class 3", "class 4"]
+
+
+def test_a_model_takes_merges_and_names_to_another_image(dock, classes, picture, tmp_path):
+    from napari_ufseg import load_model
+
+    dock.segment_to_end()
+    first, second, *_ = classes.panel.view.order
+    classes.write(first, Column.NAME, "glass")
+    classes.select(first, second)
+    classes.click("merge")
+    dock.widget.results.save_model(tmp_path / "model.safetensors")
+    model = load_model(tmp_path / "model.safetensors")
+    assert second not in model.class_labels
+    assert model.classes[first].name == "glass"
+    dock.viewer.add_image(picture[:, ::-1].copy(), name="other")
+    with dock.qtbot.waitSignal(dock.widget.results.application.ended, timeout=WAIT):
+        dock.click("apply_model")
+    assert second not in dock.viewer.layers["other classes"].data
+    assert classes.panel.set.layers == [dock.viewer.layers["other classes"]]
+    assert classes.cell(first, Column.NAME) == "glass"

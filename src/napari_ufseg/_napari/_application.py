@@ -31,6 +31,8 @@ class ModelApplication(QObject):
         The names of the images.
     progressed(Applied)
         How far it has come.
+    made(list of ClassesLayer, str, SegmentationModel, ClassTable)
+        The layers are the user's; with what has made their labels, and the names of its classes.
     ended(str)
         What came of it, in one sentence.
     failed(str)
@@ -39,6 +41,7 @@ class ModelApplication(QObject):
 
     began = Signal(str)
     progressed = Signal(object)
+    made = Signal(object, str, object, object)
     ended = Signal(str)
     failed = Signal(str)
 
@@ -47,6 +50,7 @@ class ModelApplication(QObject):
         self._viewer = viewer
         self._lifeline = Lifeline[ApplyRun]()
         self._targets: list[ClassesLayer] = []
+        self._model: SegmentationModel | None = None
         self._title = ""
         self._about: dict[str, Any] = {}
         parent.destroyed.connect(self._lifeline.cut)
@@ -74,6 +78,7 @@ class ModelApplication(QObject):
         name = uuid.uuid4().hex
         self._targets = [ClassesLayer(self._viewer, part, name) for part in parts]
         self._title = ", ".join(part.title for part in parts)
+        self._model = model
         self._about = {"model": model.config.to_dict()}
         outs = [target.out for target in self._targets]
         run = ApplyRun(ApplyPlan(model, [part.source for part in parts], outs, device, threads), self)
@@ -111,5 +116,7 @@ class ModelApplication(QObject):
             for target in self._targets:
                 target.show()
                 target.release({**self._about, "labelled": share})
+        assert self._model is not None
+        self.made.emit(self._targets, "labels of a model", self._model, self._model.classes)
         done = "Done: the model has labelled" if share == 1 else f"Stopped: {share:.0%} labelled, the rest is 0, in"
         self.ended.emit(f"{done} {self._title}.")

@@ -13,9 +13,11 @@ from napari_ufseg._napari._class_panel import ClassPanel
 from napari_ufseg._napari._class_set import ClassSet
 from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._history import NewData
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.label_edits import boxes_of, count_labels
 
 if TYPE_CHECKING:
+    from napari_ufseg.engine.inference import SegmentationModel
     from napari_ufseg.engine.results import Snapshot
 
 
@@ -61,8 +63,26 @@ class ClassDesk(QObject):
                 areas.update(counts)
         self._panel.show_live(dict(sorted(areas.items())))
 
-    def take_over(self, layers: Sequence[ClassesLayer], words: str) -> None:
-        """Let the labels of a run that has ended be worked on; where it has replaced others, that can be undone."""
+    def take_over(
+        self,
+        layers: Sequence[ClassesLayer],
+        words: str,
+        model: "SegmentationModel | None" = None,
+        table: ClassTable | None = None,
+    ) -> None:
+        """Let labels that have just been made be worked on; where they have replaced others, that can be undone.
+
+        Parameters
+        ----------
+        layers : sequence of ClassesLayer
+            Those without a layer yet are left out.
+        words : str
+            What has made them.
+        model : SegmentationModel, optional
+            The network behind them.
+        table : ClassTable, optional
+            Names and the rest; those that the layers have stay without it.
+        """
         shown = [item.layer for item in layers if item.layer is not None]
         if not shown:
             return
@@ -70,14 +90,19 @@ class ClassDesk(QObject):
         classes.history.clear()  # of what was in the layers before, napari has forgotten the strokes
         before = [(item.layer, item.before) for item in layers if item.layer is not None and item.before is not None]
         if before:
-            classes.history.record(NewData(words, before, (classes.table, classes.table)))
+            classes.history.record(NewData(words, before, (classes.table, table or classes.table)))
+        classes.model = model
+        if table is not None:
+            classes.put(table)
         self._panel.look_at(classes)
         self._panel.end_live()
 
-    def refresh(self) -> None:
-        """Count anew; somebody else has written labels."""
-        if self._panel.set is not None:
-            self._panel.set.recount()
+    def as_shown(self, model: "SegmentationModel | None") -> "SegmentationModel | None":
+        """A model with what the user has made of its classes, if they are here."""
+        for classes in self._sets:
+            if model is not None and classes.model is model:
+                return classes.model_as_shown
+        return model
 
     # -- which set --------------------------------------------------------------------------------
 

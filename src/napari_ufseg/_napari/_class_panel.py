@@ -53,8 +53,8 @@ class ClassPanel(QCollapsible):
         if classes is not None:
             classes.changed.connect(self._show)
             classes.history.changed.connect(self._enable)
-            classes.progressed.connect(self._on_progress)
-            classes.failed.connect(self.failed)
+            classes.work.progressed.connect(self._on_progress)
+            classes.work.failed.connect(self.failed)
         self._show()
 
     def show_live(self, areas: dict[int, int]) -> None:
@@ -139,8 +139,8 @@ class ClassPanel(QCollapsible):
     def _disconnect(self, classes: ClassSet) -> None:
         classes.changed.disconnect(self._show)
         classes.history.changed.disconnect(self._enable)
-        classes.progressed.disconnect(self._on_progress)
-        classes.failed.disconnect(self.failed)
+        classes.work.progressed.disconnect(self._on_progress)
+        classes.work.failed.disconnect(self.failed)
 
     # -- what a user can do -----------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class ClassPanel(QCollapsible):
 
     @property
     def _can_edit(self) -> bool:
-        return self.set is not None and not self.is_live and not self.set.is_busy
+        return self.set is not None and not self.is_live and not self.set.work.is_busy
 
     def _show(self) -> None:
         """Bring everything up to date."""

@@ -1,22 +1,23 @@
 """ClassSet: the classes of one result, over all its Labels layers, with what can be done to them."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from math import prod
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from app_model.types import KeyCode, KeyMod
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ufseg._napari._class_look import read_table, write_table
-from napari_ufseg._napari._class_work import EditWork, exhausted
 from napari_ufseg._napari._history import ClassStep, History, Step, Stroke
+from napari_ufseg._napari._layer_work import LayerWork
 from napari_ufseg.class_info import BACKGROUND, ClassTable
 from napari_ufseg.engine.errors import counted
-from napari_ufseg.engine.label_edits import Change, Edit, Splitting, absorbing, boxes_of, count_labels, renaming
+from napari_ufseg.engine.label_edits import Change, Edit, Splitting, absorbing, boxes_of, renaming
 
-_AT_ONCE = 2**24  # pixels; more of them are changed in a thread
+if TYPE_CHECKING:
+    from napari_ufseg.engine.inference import SegmentationModel
+
 _KEYS = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ  # undo and redo, as in napari
 _MILLISECONDS = 150  # after the last stroke, until areas are counted anew
 
@@ -37,32 +38,32 @@ class ClassSet(QObject):
     ----------
     table : ClassTable
         Names, colours and the rest.
+    model : SegmentationModel or None
+        What has made the labels.
     areas : dict of int to int
         Pixels of every label, over all layers, as they were counted last.
     history : History
+    work : LayerWork
+        What is being done to the labels.
 
     Signals
     -------
     changed()
         Labels, areas or table have.
-    progressed(str, float)
-        What is being done and the share that is done; at the end the words are empty.
-    failed(str)
-        One sentence for the user; the labels are as they were.
     """
 
     changed = Signal()
-    progressed = Signal(str, float)
-    failed = Signal(str)
 
     def __init__(self, layers: Sequence[Labels], parent: QObject) -> None:
         super().__init__(parent)
         self.layers = list(layers)
         self.table = read_table(self.layers[0])
         self.areas: dict[int, int] = {}
+        self.model: SegmentationModel | None = None
         self.history = History(self)
-        self._work: EditWork | None = None
-        self._counting: EditWork | None = None
+        self.work = LayerWork(self.layers, self)
+        self.work.counted.connect(self._on_counted)
+        self.work.ended.connect(self.recount)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_MILLISECONDS)
@@ -76,7 +77,7 @@ class ClassSet(QObject):
     @property
     def is_busy(self) -> bool:
         """Whether labels are being changed."""
-        return self._work is not None
+        return self.work.is_busy
 
     @property
     def is_locked(self) -> bool:
@@ -84,9 +85,12 @@ class ClassSet(QObject):
         return self.is_busy or not all(bool(layer.editable) for layer in self.layers)
 
     @property
-    def is_large(self) -> bool:
-        """Whether changes take so long that a thread makes them."""
-        return sum(int(prod(layer.data.shape)) for layer in self.layers) > _AT_ONCE
+    def model_as_shown(self) -> "SegmentationModel | None":
+        """The model with the merges, names and colours of the user, so that other images get the same classes."""
+        if self.model is None:
+            return None
+        merged = self.model.merged(self.table.label_of)
+        return replace(merged, classes=self.table.of_labels(set(merged.class_labels)))
 
     # -- what a user can do -----------------------------------------------------------------------
 
@@ -152,18 +156,17 @@ class ClassSet(QObject):
         """Take the last step back, whatever it was."""
         step = self.history.last
         if step is not None and not self.is_locked:
-            self._go(f"Undoing: {step.words}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow)
+            self.work.do(
+                f"Undoing: {step.words}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow
+            )
 
     def redo(self) -> None:
         """Do the step again that was taken back last."""
         step = self.history.next
         if step is not None and not self.is_locked:
-            self._go(f"Redoing: {step.words}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow)
-
-    def stop(self) -> None:
-        """End what is being done to the labels; they become what they were."""
-        if self._work is not None:
-            self._work.abandon()
+            self.work.do(
+                f"Redoing: {step.words}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow
+            )
 
     def leave(self, layer: Labels) -> None:
         """Let a layer go that has left the viewer; what was done to it can no longer be undone."""
@@ -176,10 +179,7 @@ class ClassSet(QObject):
 
     def close(self) -> None:
         """Wait until no thread touches the labels any more."""
-        for work in (self._work, self._counting):
-            if work is not None:
-                work.abandon()
-                work.wait()
+        self.work.close()
 
     # -- how it is done ---------------------------------------------------------------------------
 
@@ -190,31 +190,14 @@ class ClassSet(QObject):
 
     def recount(self) -> None:
         """Count the pixels of every class."""
-        found: Counter[int] = Counter()
+        self.work.count()
 
-        def work() -> Iterator[float]:
-            for layer in self.layers:
-                for areas in count_labels(layer.data, boxes_of(layer.data, _item_ndim(layer))):
-                    found.update(areas)
-                    yield 0.0
-
-        def done() -> None:
-            self._counting = None
-            self.areas = dict(sorted(found.items()))
-            self._show_table()
-
-        if not self.is_large:
-            exhausted(work)
-            done()
-        else:
-            if self._counting is not None:
-                self._counting.abandon()
-            counting = self._counting = EditWork(work, self)
-            counting.ended.connect(lambda error: None if error or self._counting is not counting else done())
-            counting.start()
+    def _on_counted(self, areas: dict[int, int]) -> None:
+        self.areas = areas
+        self._show_table()
 
     def _rename(self, words: str, label_of: dict[int, int]) -> None:
-        self._edit(words, lambda _: renaming(label_of), table=lambda: self.table.without(label_of))
+        self._edit(words, lambda _: renaming(label_of), table=lambda: self.table.merged(label_of))
 
     def _edit(
         self,
@@ -249,32 +232,7 @@ class ClassSet(QObject):
                 self.table = after
                 self.history.record(step)
 
-        self._go(f"Working: {words}", work, done)
-
-    def _go(
-        self, words: str, work: Callable[[], Iterator[float]], done: Callable[[], None], *, is_slow: bool = True
-    ) -> None:
-        """Do it, at once or in a thread; then draw and count."""
-        if not (is_slow and self.is_large):
-            self._after(exhausted(work), done)
-            return
-        for layer in self.layers:
-            layer.mode = "pan_zoom"  # nobody paints in between
-        running = self._work = EditWork(work, self)
-        running.progressed.connect(lambda share: self.progressed.emit(words, share))
-        running.ended.connect(lambda error: self._after(error, done))
-        running.start()
-
-    def _after(self, error: str, done: Callable[[], None]) -> None:
-        self._work = None
-        if error:
-            self.failed.emit(error)
-        else:
-            done()
-        for layer in self.layers:
-            layer.refresh()
-        self.progressed.emit("", 1.0)
-        self.recount()
+        self.work.do(f"Working: {words}", work, done)
 
     def _moved(self, step: Step, *, back: bool) -> None:
         if step.tables is not None:

@@ -88,7 +88,7 @@ class FolderPanel(QWidget):
         """Label what is chosen, as the button does."""
         from napari_ufseg.batch import BatchPlan
 
-        model = self._results.model
+        model = self._results.model_as_shown
         if model is None:
             return
         if busy := self._under_way():

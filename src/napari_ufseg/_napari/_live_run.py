@@ -13,6 +13,7 @@ from napari_ufseg._napari._work import RunPlan
 from napari_ufseg._napari._worker import RunState, TrainingRun
 
 if TYPE_CHECKING:
+    from napari_ufseg.engine.inference import SegmentationModel
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
 
@@ -35,8 +36,8 @@ class LiveRun(QObject):
         One sentence for the user.
     warned(str)
         One sentence for the user; the run goes on.
-    released()
-        The layers are the user's, however the run has ended.
+    released(SegmentationModel or None)
+        The layers are the user's, however the run has ended; with what has made their labels.
     closed(str)
         The run was dropped; says why, as the end of a sentence.
     """
@@ -46,7 +47,7 @@ class LiveRun(QObject):
     finished = Signal(object)
     failed = Signal(str)
     warned = Signal(str)
-    released = Signal()
+    released = Signal(object)
     closed = Signal(str)
 
     def __init__(self, viewer: Any, parent: QObject) -> None:
@@ -157,7 +158,10 @@ class LiveRun(QObject):
             for layer in self._layers:
                 layer.show()
         self._release(
-            stop_reason=str(segmentation.stop_reason), epochs=len(segmentation.history), device=segmentation.device
+            segmentation.model,
+            stop_reason=str(segmentation.stop_reason),
+            epochs=len(segmentation.history),
+            device=segmentation.device,
         )
         self.finished.emit(segmentation)
 
@@ -173,7 +177,7 @@ class LiveRun(QObject):
         if any(layer.layer == event.value for layer in self._layers):
             self.close("its Labels layer was removed", wait=False)
 
-    def _release(self, **about: Any) -> None:
+    def _release(self, model: "SegmentationModel | None" = None, **about: Any) -> None:
         """Make the Labels layers ordinary ones, with a record of how they came about."""
         from napari_ufseg.engine.provenance import versions
 
@@ -182,4 +186,4 @@ class LiveRun(QObject):
         record = {"config": config.to_dict(), "preset": self._preset, "seed": config.seed, "versions": versions()}
         for layer in self._layers:
             layer.release({**record, **about})
-        self.released.emit()
+        self.released.emit(model)

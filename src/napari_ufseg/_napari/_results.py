@@ -45,6 +45,8 @@ class ResultsPanel(QWidget):
         The newest result; *Save labels* prefers Labels layers that are selected.
     model : SegmentationModel or None
         From the last run, or loaded.
+    as_shown : callable
+        Gives the model with what the user has made of its classes.
 
     Signals
     -------
@@ -69,6 +71,7 @@ class ResultsPanel(QWidget):
         self.application.failed.connect(self._enable)
         self.labels_layers: list[Labels] = []
         self._model: SegmentationModel | None = None
+        self.as_shown: Callable[[SegmentationModel | None], SegmentationModel | None] = lambda model: model
         source.changed.connect(self._enable)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -105,6 +108,11 @@ class ResultsPanel(QWidget):
         self._enable()
         self.model_changed.emit()
 
+    @property
+    def model_as_shown(self) -> "SegmentationModel | None":
+        """The model with the merges, names and colours that the user has given to its classes."""
+        return self.as_shown(self._model)
+
     def save_labels(self, path: str | Path | None = None) -> None:
         """Write the selected Labels layers, or those of the newest result, as uint16 with their scale.
 
@@ -125,7 +133,7 @@ class ResultsPanel(QWidget):
         """Write the model; asks for a file name if there is none."""
         from napari_ufseg.engine.model_file import save_model
 
-        model = self.model
+        model = self.model_as_shown
         if model is None:
             show_warning("There is no model to save yet: press Segment first.")
             return
@@ -147,7 +155,7 @@ class ResultsPanel(QWidget):
 
     def apply_model(self) -> None:
         """Label what is chosen (plane, planes or volume) with the model, in the background."""
-        model = self.model
+        model = self.model_as_shown
         if model is None:
             return
         if busy := self._under_way():

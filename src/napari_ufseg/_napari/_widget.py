@@ -185,6 +185,7 @@ class SegmentationWidget(QWidget):
         self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
         self.classes = ClassPanel()
         self._desk = ClassDesk(self._viewer, self.classes, self)
+        self.results.as_shown = self._desk.as_shown
         run, method = self._run_panel, self._method
         parts = [self._source, method, self._estimate, method.advanced, run.curves, self.classes, self.results]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
@@ -200,7 +201,7 @@ class SegmentationWidget(QWidget):
         run.state_changed.connect(self._on_state)
         run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
         run.updated.connect(lambda snapshot: self._desk.draw(run.layers, snapshot))
-        run.released.connect(lambda: self._desk.take_over(run.layers, "run"))
+        run.released.connect(lambda model: self._desk.take_over(run.layers, "run", model))
         self.classes.failed.connect(show_error)
         run.finished.connect(self._on_finished)
         run.failed.connect(self._report_failure)
@@ -210,7 +211,7 @@ class SegmentationWidget(QWidget):
         application.began.connect(self._on_apply)
         application.progressed.connect(self._run_panel.show_applied)
         application.ended.connect(self._on_applied)
-        application.ended.connect(lambda _: self._desk.refresh())
+        application.made.connect(self._desk.take_over)
         application.failed.connect(self._on_applied)
         application.failed.connect(show_error)
         self.results.refused.connect(self._run_panel.fail)

@@ -139,7 +139,7 @@ def run_predict(arguments: Namespace) -> int:
                 )
             if cluster and image.source.data is not image.file.data:
                 raise UsageError("--n_channels converts a whole image in memory, which cannot go with --scheduler.")
-            with label_arrays([path], [image]) as arrays:
+            with label_arrays([path], [image], model.classes) as arrays:
                 assert arrays is not None
                 if place and (isinstance(arrays[0], np.ndarray) or image.source.data is not image.file.data):
                     _predict_here(model, image, arrays[0], place, path, arguments)
@@ -251,6 +251,7 @@ def model_facts(model: SegmentationModel) -> dict[str, Any]:
         "n_channels": model.n_channels,
         "n_weights": sum(weights.numel() for weights in model.network.parameters()),
         "labels": sorted(set(model.class_labels)),
+        "names": {str(info.label): info.name for info in model.classes.values() if info.name},
         "config": model.config.to_dict(),
     }
 

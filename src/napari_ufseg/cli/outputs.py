@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.cli.parser import UsageError
 from napari_ufseg.io import TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
 from napari_ufseg.label_file import InputImage, label_array, label_names
@@ -77,13 +78,18 @@ def _is_label_name(path: Path) -> bool:
 
 
 @contextmanager
-def label_arrays(paths: Sequence[Path], images: Sequence[InputImage]) -> Iterator[list[Any] | None]:
+def label_arrays(
+    paths: Sequence[Path], images: Sequence[InputImage], classes: ClassTable | None = None
+) -> Iterator[list[Any] | None]:
     """Arrays that take the labels and become files when the block ends well; None without paths.
 
-    Labels that are large, and all that become a Zarr, wait on disk and not in memory.
+    Labels that are large, and all that become a Zarr, wait on disk and not in
+    memory. The files carry names and colours of `classes`.
     """
     if not paths:
         yield None
         return
     with ExitStack() as stack:
-        yield [stack.enter_context(label_array(path, image)) for path, image in zip(paths, images, strict=True)]
+        yield [
+            stack.enter_context(label_array(path, image, classes)) for path, image in zip(paths, images, strict=True)
+        ]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ImageError, counted
 from napari_ufseg.engine.input_channels import input_channels, seen_box
@@ -34,12 +35,15 @@ class SegmentationModel:
         Channels that an image must have.
     class_labels : (K,) tuple of int
         Label that is shown for each class index; k + 1 unless classes were merged.
+    classes : ClassTable
+        Names and colours of these labels, as a user has chosen them.
     """
 
     network: FeatureNet
     config: SegmentationConfig
     n_channels: int
     class_labels: tuple[int, ...] = field(default=())
+    classes: ClassTable = field(default_factory=ClassTable, compare=False)
 
     def __post_init__(self) -> None:
         if not self.class_labels:

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from napari_ufseg._version import __version__
+from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ConfigError, ModelFileError
 from napari_ufseg.engine.files import written_whole
@@ -40,6 +41,7 @@ def save_model(model: SegmentationModel, path: str | os.PathLike[str]) -> None:
         "config": json.dumps(model.config.to_dict()),
         "n_channels": str(model.n_channels),
         "class_labels": json.dumps(model.class_labels),
+        "classes": json.dumps(model.classes.to_list()),
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
     with written_whole(path) as temporary:
@@ -105,4 +107,5 @@ def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> Segmenta
         raise ValueError(f"{len(class_labels)} labels for {config.n_classes} classes")
     if not all(0 <= label < 2**16 for label in class_labels):
         raise ValueError("labels that do not fit into a label image")
-    return SegmentationModel(network.eval(), config, n_channels, class_labels)
+    classes = ClassTable.from_list(json.loads(header.get("classes", "[]")))
+    return SegmentationModel(network.eval(), config, n_channels, class_labels, classes)
