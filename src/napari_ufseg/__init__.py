@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ufseg._version import __version__
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.api import iter_segment, predict, segment
+    from napari_ufseg.engine.api import iter_segment, predict, segment, train_on
     from napari_ufseg.engine.config import SegmentationConfig
     from napari_ufseg.engine.errors import UfsegError
     from napari_ufseg.engine.model_file import load_model, save_model
@@ -26,6 +26,7 @@ _HOMES = {
     "predict": "api",
     "save_model": "model_file",
     "segment": "api",
+    "train_on": "api",
 }
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "predict",
     "save_model",
     "segment",
+    "train_on",
 ]
 
 

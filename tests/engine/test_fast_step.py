@@ -9,7 +9,7 @@ import torch
 from napari_ufseg.engine import fast_layers
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.fast_step import FastStep
-from napari_ufseg.engine.losses import total_loss
+from napari_ufseg.engine.losses import Meaning, total_loss
 from napari_ufseg.engine.network import FeatureNet
 
 OFF = {"mu": 0.0, "nu": 0.0, "M": 0.0, "m": 0.0, "scribble_weight": 0.0}
@@ -66,12 +66,13 @@ def problem(shape, changes, dtype=torch.float64):
     return config, network_of(config, shape[1], dtype), images, scribbles
 
 
-def both(config, network, images, scribbles):
+def both(config, network, images, scribbles, meaning=None):
     """Loss, gradients and running statistics by torch's layers, and by strips."""
     found = []
     for fast in (False, True):
         own = copy.deepcopy(network)
-        loss = FastStep(own, config).loss(images, scribbles) if fast else total_loss(own(images), config, scribbles)
+        marks = (scribbles, meaning)
+        loss = FastStep(own, config).loss(images, *marks) if fast else total_loss(own(images), config, *marks)
         loss.total.backward()
         numbers = {"total": loss.total.detach(), **loss.terms}
         gradients = {name: parameter.grad for name, parameter in own.named_parameters()}
@@ -95,6 +96,22 @@ def test_loss_labels_gradients_and_statistics_are_those_of_torch(case, shape):
         torch.testing.assert_close(fast[3][name], value, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("case", ["all terms", "similarity", "areas", "scribbles", "a skip"])
+@pytest.mark.parametrize("has_targets", [False, True])
+def test_merged_classes_and_meant_labels_are_those_of_torch_too(case, has_targets):
+    config, network, images, scribbles = problem((2, 3, 20, 17), CASES[case])
+    groups = torch.tensor([0, 1, 1, 2, 0, 3, 1])
+    marks = scribbles.clamp_max(4) if "scribble" in case or case == "all terms" else None
+    random = np.random.default_rng(1)
+    targets = torch.from_numpy(random.integers(0, 4, (2, 20, 17))) if has_targets else None
+    (numbers, labels, gradients, _), fast = both(config, network, images, marks, Meaning(groups, targets))
+    assert torch.equal(fast[1], labels)
+    for name, value in numbers.items():
+        assert float(fast[0][name]) == pytest.approx(float(value), rel=1e-12)
+    for name, value in gradients.items():
+        torch.testing.assert_close(fast[2][name], value, rtol=1e-9, atol=1e-11)
+
+
 def test_single_precision_stays_near_double_precision():
     config, network, images, scribbles = problem((2, 3, 40, 50), {**CASES["all terms"], "n_features": 20})
     exact = both(config, network, images, scribbles)[0]
@@ -116,7 +133,7 @@ def test_the_gradient_is_that_of_finite_differences():
         with torch.no_grad():
             for own, given in zip(network.parameters(), parameters, strict=True):
                 own.copy_(given)
-        total, _, _, gradients = step.computed(images, scribbles)
+        total, _, _, gradients = step.computed(images, scribbles, None)
         return _Known.apply(total, gradients, *parameters)
 
     start = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]

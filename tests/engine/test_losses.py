@@ -7,6 +7,7 @@ import torch
 from napari_ufseg.engine.api import segment
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.losses import (
+    Meaning,
     class_shares,
     continuity_loss,
     max_area_loss,
@@ -169,3 +170,32 @@ def test_a_larger_m_makes_the_smallest_class_larger_or_absorbs_it(coins, seed):
     without, with_m = (areas(coins, M=0.0, m=weight, seed=seed) for weight in (0.0, 32.0))
     assert with_m.min() > 2 * without.min()
     assert len(with_m) <= len(without)
+
+
+def test_merged_classes_are_one_class_whose_probability_is_the_sum():
+    response = torch.randn(2, 5, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    groups = torch.tensor([0, 1, 0, 2, 1])
+    targets = torch.randint(0, 3, (2, 6, 7), generator=torch.Generator().manual_seed(1))
+    scribbles = torch.zeros(2, 6, 7, dtype=torch.int64)
+    scribbles[0, 2, 1:4] = 3  # group 2
+    config = SegmentationConfig(mu=1.5, nu=0.5, M=0.4, m=0.3, scribble_weight=0.7)
+    probability = torch.softmax(response, 1)
+    summed = torch.stack([probability[:, groups == g].sum(1) for g in range(3)], 1)
+    entropy = -torch.log(torch.gather(summed, 1, targets[:, None])[:, 0])
+    marked = -torch.log(summed[0, 2, 2, 1:4]).mean()
+    shown = groups[response.argmax(1)]
+    areas = [float((shown == g).double().mean()) for g in range(3)]
+    found = total_loss(response, config, scribbles, Meaning(groups, targets))
+    expected = {
+        "similarity": entropy[scribbles == 0].mean(),
+        "continuity": continuity_loss(response),
+        "max_area": torch.tensor(max(areas), dtype=torch.float64),
+        "min_area": torch.tensor(1 - min(areas), dtype=torch.float64),
+        "scribble": marked,
+    }
+    for name, value in expected.items():
+        assert float(found.terms[name]) == pytest.approx(float(value), rel=1e-12), name
+    free = total_loss(response, config, scribbles, Meaning(groups))
+    own = -torch.log(torch.gather(summed, 1, shown[:, None])[:, 0])
+    assert float(free.terms["similarity"]) == pytest.approx(float(own[scribbles == 0].mean()), rel=1e-12)
+    assert torch.equal(found.labels, response.argmax(1))

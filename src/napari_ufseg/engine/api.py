@@ -3,12 +3,17 @@
 from collections.abc import Generator
 from typing import Any
 
+from napari_ufseg.engine.beginning import Beginning
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.corrections import find_corrections
+from napari_ufseg.engine.errors import engine_errors
+from napari_ufseg.engine.image import as_list
+from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.labelling import predict
 from napari_ufseg.engine.results import Segmentation, Snapshot
 from napari_ufseg.engine.session import TrainingSession
 
-__all__ = ["iter_segment", "predict", "segment"]
+__all__ = ["iter_segment", "predict", "segment", "train_on"]
 
 
 def segment(
@@ -83,6 +88,91 @@ def segment(
         out=out,
         every=float("inf"),
     )
+    return _ended(run)
+
+
+def train_on(
+    image: Any,
+    model: SegmentationModel,
+    label_image: Any = None,
+    *,
+    config: SegmentationConfig | None = None,
+    corrected: Any = None,
+    axes: str | None = None,
+    channel_axis: int | None = None,
+    device: str = "auto",
+    memory_budget: int | None = None,
+    out: Any = None,
+) -> Segmentation:
+    """Let a training go on from a model, and from what somebody has corrected in its labels.
+
+    Labels that were merged, or filled with another, become one class. Pixels
+    that no merge explains count as painted: they weigh more in the loss, and
+    keep their label. All others are meant to stay as they are. A label that
+    the model does not know becomes a new class, and so does 0 (background).
+
+    Parameters
+    ----------
+    image : array, or list of arrays
+        What the model was trained on, as in `segment`.
+    model : SegmentationModel
+        ``segmentation.model``.
+    label_image : array of integers, or list of them, optional
+        Its labels, corrected. Without it the training goes on as it was.
+    config : SegmentationConfig, optional
+        Other options of training, loss and stopping; those of network and
+        input must be the model's. Default: the config of the model.
+    corrected : bool array, or list of them, optional
+        Pixels that were corrected before an earlier call, and stay so.
+    axes, channel_axis, device, memory_budget, out
+        As in `segment`.
+
+    Returns
+    -------
+    Segmentation
+        Its labels are those of its model, but for painted pixels.
+
+    Raises
+    ------
+    UfsegError
+        As in `segment`.
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> from napari_ufseg import SegmentationConfig, segment, train_on
+    >>> image = data.coins()[:64, :64]
+    >>> result = segment(image, SegmentationConfig.preset("fast", epochs=5))
+    >>> labels = result.labels.copy()
+    >>> labels[labels == 2] = 1
+    >>> labels[:3, :10] = 30
+    >>> again = train_on(image, result.model, labels)
+    >>> bool((again.labels[:3, :10] == 30).all()), 2 in again.labels
+    (True, False)
+    """
+    corrections = None
+    if label_image is not None:
+        now, single = as_list(label_image)
+        predicted = predict(model, image, axes=axes, channel_axis=channel_axis, device=device)
+        earlier = None if corrected is None else as_list(corrected)[0]
+        made = [predicted] if single else predicted
+        with engine_errors("Reading the corrections"):
+            corrections = find_corrections(made, now, model.class_labels, earlier=earlier)
+    session = TrainingSession(
+        image,
+        config,
+        axes=axes,
+        channel_axis=channel_axis,
+        device=device,
+        memory_budget=memory_budget,
+        out=out,
+        beginning=Beginning(model, corrections),
+    )
+    return _ended(session.run(float("inf")))
+
+
+def _ended(run: Generator[Snapshot, None, Segmentation]) -> Segmentation:
+    """What a run gives, without what it shows on the way."""
     while True:
         try:
             next(run)

@@ -138,6 +138,13 @@ class SegmentationConfig(InputOptions, NetworkOptions):
         (0.0, 100.0, 0.1),
         "Weight of scribbles, labels painted beforehand (command line, Python); larger follows them more strictly.",
     )
+    correction_weight: float = number_option(
+        0.2,
+        "Corrections",
+        _LOSS,
+        (0.0, 100.0, 0.1),
+        "Weight of pixels corrected by hand when training goes on; larger follows them more strictly.",
+    )
     epochs: int = number_option(
         50,
         "Epochs",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.fast_layers import CACHED, Normalised
-from napari_ufseg.engine.losses import largest_and_smallest
+from napari_ufseg.engine.losses import Meaning, largest_and_smallest
 from napari_ufseg.engine.strips import Rows, side_by_side, strips_of
 
 
@@ -53,12 +53,21 @@ class StripLoss:
         Is filled with the class of every pixel.
     scribbles : (B, Y, X) integer tensor, optional
         0 for none, s for class s - 1.
+    meaning : Meaning, optional
+        As for `total_loss`.
     """
 
     def __init__(
-        self, config: SegmentationConfig, raw: Tensor, norm: Normalised, labels: Tensor, scribbles: Tensor | None
+        self,
+        config: SegmentationConfig,
+        raw: Tensor,
+        norm: Normalised,
+        labels: Tensor,
+        scribbles: Tensor | None,
+        meaning: Meaning | None = None,
     ) -> None:
         self._config, self._raw, self._norm, self._labels, self._scribbles = config, raw, norm, labels, scribbles
+        self._meaning = meaning
         n_images, n_rows, width, self._k = raw.shape
         self._n_pixels = n_images * n_rows * width
         self._n_down = n_images * (n_rows - 1) * width * self._k
@@ -98,11 +107,12 @@ class StripLoss:
 
     def _pull_on_areas(self) -> tuple[Tensor, dict[str, float]]:
         """The weight on each class's soft area, (K,), and the area terms; all labels must be known."""
-        shares = torch.bincount(self._labels.flatten(), minlength=self._k).double() / self._n_pixels
+        groups = torch.arange(self._k) if self._meaning is None else self._meaning.groups
+        shares = torch.bincount(groups[self._labels.flatten()]).double() / self._n_pixels
         largest, smallest = largest_and_smallest(shares)
         pull = torch.zeros(self._k, dtype=self._raw.dtype)
-        pull[largest] += self._config.M
-        pull[smallest] -= self._config.m
+        pull[groups == largest] += self._config.M
+        pull[groups == smallest] -= self._config.m
         return pull, {"max_area": float(shares[largest]), "min_area": 1 - float(shares[smallest])}
 
     def _terms(self, parts: list[_Sums], areas: dict[str, float]) -> dict[str, float]:
@@ -137,7 +147,7 @@ class StripLoss:
         """The terms that look at each pixel by itself; (n, K) in and out."""
         c = self._config
         probability = torch.softmax(response, 1)
-        target = self._labels[rows.slices].reshape(-1, 1)
+        target = self._target(rows).reshape(-1, 1)
         weight = response.new_full(target.shape, c.mu / max(1, self._n_pixels - self._n_marked))
         free: Tensor | None = None
         if self._scribbles is not None:
@@ -145,7 +155,7 @@ class StripLoss:
             free = marks == 0
             target = torch.where(free, target, marks - 1)
             weight = torch.where(free, weight, c.scribble_weight / max(1, self._n_marked))
-        entropy = self._cross_entropy(response, probability, target)
+        wanted, entropy = self._wanted(response, probability, target)
         if free is None:
             sums.similarity += float(entropy.sum())
         else:
@@ -155,14 +165,28 @@ class StripLoss:
         if pull is not None:  # gradient of a mean softmax: p_k (1[j = k] - p_j) / N
             soft = probability * pull / self._n_pixels
             soft -= probability * soft.sum(1, keepdim=True)
-        gradient = probability.mul_(weight).scatter_add_(1, target, -weight)
+        gradient = probability.mul_(weight)
+        gradient = gradient.scatter_add_(1, target, -weight) if wanted is None else gradient.sub_(wanted.mul_(weight))
         return gradient if soft is None else gradient.add_(soft)
 
-    @staticmethod
-    def _cross_entropy(response: Tensor, probability: Tensor, target: Tensor) -> Tensor:
-        """(n, 1): from the largest entry of each row, so that no logarithm of 0 is taken."""
+    def _target(self, rows: Rows) -> Tensor:
+        """The class, or with a meaning the group, that the pixels without a scribble are drawn to."""
+        if self._meaning is None:
+            return self._labels[rows.slices]
+        if self._meaning.targets is None:
+            return self._meaning.groups[self._labels[rows.slices]]
+        return self._meaning.targets[rows.slices]
+
+    def _wanted(self, response: Tensor, probability: Tensor, target: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Where the target draws the probability, (n, K), None for the target alone; and the cross-entropy, (n, 1).
+
+        The logarithm of the sum is taken from the largest entry of each row, so that none of 0 is taken.
+        """
         log_sum = response.amax(1, keepdim=True) - probability.amax(1, keepdim=True).log()
-        return log_sum - response.gather(1, target)
+        if self._meaning is None:
+            return None, log_sum - response.gather(1, target)
+        own = response.masked_fill(self._meaning.groups != target, -torch.inf)  # the classes of its group
+        return torch.softmax(own, 1), log_sum - own.logsumexp(1, keepdim=True)
 
     def _neighbours(
         self, rows: Rows, top: int, bottom: int, response: Tensor, inner: Tensor, gradient: Tensor, sums: _Sums

@@ -10,7 +10,7 @@ from napari_ufseg.engine.fast_backward import BackwardPass
 from napari_ufseg.engine.fast_forward import forward
 from napari_ufseg.engine.fast_layers import Buffers
 from napari_ufseg.engine.fast_loss import StripLoss
-from napari_ufseg.engine.losses import TotalLoss, term_weights
+from napari_ufseg.engine.losses import Meaning, TotalLoss, term_weights
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.strips import lanes_of
 
@@ -36,16 +36,17 @@ class FastStep:
         weight = next(network.parameters())
         return weight.device.type == "cpu" and weight.ndim == 4
 
-    def loss(self, images: Tensor, scribbles: Tensor | None = None) -> TotalLoss:
+    def loss(self, images: Tensor, scribbles: Tensor | None = None, meaning: Meaning | None = None) -> TotalLoss:
         """As `total_loss` of the network's response; ``total.backward()`` gives the gradients of the parameters.
 
         Parameters
         ----------
         images : (B, C, Y, X) float tensor
         scribbles : (B, Y, X) integer tensor, optional
+        meaning : Meaning, optional
         """
         parameters = list(self._network.parameters())
-        total, labels, terms = _Step.apply(self, images, scribbles, *parameters)  # type: ignore[no-untyped-call]
+        total, labels, terms = _Step.apply(self, images, scribbles, meaning, *parameters)  # type: ignore[no-untyped-call]
         return TotalLoss(total, {name: images.new_tensor(value) for name, value in terms.items()}, labels)
 
     def release_memory(self) -> None:
@@ -53,7 +54,7 @@ class FastStep:
         self._buffers.clear()
 
     def computed(
-        self, images: Tensor, scribbles: Tensor | None
+        self, images: Tensor, scribbles: Tensor | None, meaning: Meaning | None
     ) -> tuple[Tensor, Tensor, dict[str, float], list[Tensor]]:
         """Total, labels, terms and the gradients in the order of the network's parameters."""
         n_images, _, n_rows, _ = images.shape
@@ -63,7 +64,8 @@ class FastStep:
         last = layers[-1]
         labels = torch.empty(pixels.shape[:3], dtype=torch.int64)
         gradient = self._buffers.get("response gradient", last.values.shape, pixels)
-        told = StripLoss(self._config, last.values, last.normalised, labels, scribbles).gradient(lanes, gradient)
+        loss = StripLoss(self._config, last.values, last.normalised, labels, scribbles, meaning)
+        told = loss.gradient(lanes, gradient)
         back = BackwardPass(pixels, layers, lanes, self._buffers)
         gradients = back.gradients(gradient, (told.sum_gradient, told.sum_product))
         weights = term_weights(self._config)
@@ -75,12 +77,14 @@ class _Step(torch.autograd.Function):
     """One value of the loss as torch's autograd sees it; the gradients are found on the way forward."""
 
     @staticmethod
-    def forward(ctx: Any, step: FastStep, images: Tensor, scribbles: Tensor | None, *parameters: Tensor) -> Any:
-        total, labels, terms, gradients = step.computed(images, scribbles)
+    def forward(
+        ctx: Any, step: FastStep, images: Tensor, scribbles: Tensor | None, meaning: Meaning | None, *parameters: Tensor
+    ) -> Any:
+        total, labels, terms, gradients = step.computed(images, scribbles, meaning)
         ctx.gradients = gradients
         ctx.mark_non_differentiable(labels)
         return total, labels, terms
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:
-        return None, None, None, *(outer[0] * gradient for gradient in ctx.gradients)
+        return None, None, None, None, *(outer[0] * gradient for gradient in ctx.gradients)

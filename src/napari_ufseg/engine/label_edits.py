@@ -125,7 +125,8 @@ def boxes_of(data: Any, item_ndim: int, *, whole_items: bool = False) -> list[Bo
             )
         edges = (1,) * (len(shape) - item_ndim) + item
     else:
-        edges = getattr(data, "chunks", None) or (1,) * (len(shape) - 2) + tuple(min(_SIDE, n) for n in shape[-2:])
+        stored = getattr(data, "chunksize", None) or getattr(data, "chunks", None)  # of dask, of zarr
+        edges = stored or (1,) * (len(shape) - 2) + tuple(min(_SIDE, n) for n in shape[-2:])
     return list(iter_tiles(Box.of_shape(shape), edges))
 
 

@@ -37,11 +37,14 @@ class Job:
     out : array-like of uint16
         Of ``source.labels_shape``; if it is stored in chunks, they must lie in
         the grid of `tile_edges`, so that no two tiles meet in one.
+    kept : callable, optional
+        Gives the labels of a box of an item with what must stay put over them.
     """
 
     source: ImageSource
     brightness: Brightness
     out: Any
+    kept: Callable[[LabelImage, int, Box], LabelImage] | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ def label_images(
     def label(task: _Task) -> LabelImage:
         job = jobs[task.number]
         labels = label_box(network, model.config, model.class_labels, job.source, job.brightness, task.item, task.box)
+        if job.kept is not None:
+            labels = job.kept(labels, task.item, task.box)
         with writing:  # two tiles may meet in one chunk of a stored array
             job.source.write(job.out, task.item, task.box, labels)
             done.add(task)

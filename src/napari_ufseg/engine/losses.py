@@ -24,6 +24,33 @@ def classes_of(response: Tensor) -> Tensor:
     return response.detach().max(1).indices
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What a user has made of the classes and pixels, when a training goes on from corrections.
+
+    Parameters
+    ----------
+    groups : (K,) int64 tensor
+        The group of every class, 0 to G - 1, each with a class at least:
+        classes that show one label are one class for the loss.
+    targets : (B, Y, X) int64 tensor, optional
+        The group that each pixel is meant to have; it takes the place of the response's own.
+    """
+
+    groups: Tensor
+    targets: Tensor | None = None
+
+
+def grouped_response(response: Tensor, groups: Tensor) -> Tensor:
+    """(B, G, Y, X): the logarithm of the summed exponentials of the classes of each group.
+
+    Its softmax is the sum of the classes' softmax, so that the cross-entropy
+    with a group asks for any of its classes, and a group can keep several clusters.
+    """
+    n_groups = int(groups.max()) + 1
+    return torch.stack([response[:, groups == group].logsumexp(1) for group in range(n_groups)], 1)
+
+
 def similarity_loss(response: Tensor, scribbles: Tensor | None = None, *, labels: Tensor | None = None) -> Tensor:
     """Mean cross-entropy between the response and its own labels (paper, section III-A).
 
@@ -134,22 +161,30 @@ class TotalLoss:
     labels: Tensor
 
 
-def total_loss(response: Tensor, config: SegmentationConfig, scribbles: Tensor | None = None) -> TotalLoss:
+def total_loss(
+    response: Tensor, config: SegmentationConfig, scribbles: Tensor | None = None, meaning: Meaning | None = None
+) -> TotalLoss:
     """``mu similarity + nu continuity + M max_area + m min_area + scribble_weight scribble``.
 
     Terms of weight 0 are not computed. In volumes the difference between
-    planes counts per pixel size: nu_z is divided by the anisotropy.
+    planes counts per pixel size: nu_z is divided by the anisotropy. With a
+    `meaning` all terms but continuity look at groups of classes, scribbles are
+    groups (s for group s - 1), and the labels of similarity are its targets.
     """
     labels, c = classes_of(response), config
+    own, target, each = labels, labels, response
+    if meaning is not None:
+        own, response = meaning.groups[labels], grouped_response(response, meaning.groups)
+        target = own if meaning.targets is None else meaning.targets
     values: dict[str, Tensor] = {}
     if c.mu:
-        values["similarity"] = similarity_loss(response, scribbles, labels=labels)
+        values["similarity"] = similarity_loss(response, scribbles, labels=target)
     if c.nu:
-        values["continuity"] = continuity_loss(response, c.nu_y, c.nu_x, c.nu_z / c.anisotropy)
+        values["continuity"] = continuity_loss(each, c.nu_y, c.nu_x, c.nu_z / c.anisotropy)
     if c.M:
-        values["max_area"] = max_area_loss(response, labels=labels)
+        values["max_area"] = max_area_loss(response, labels=own)
     if c.m:
-        values["min_area"] = min_area_loss(response, labels=labels)
+        values["min_area"] = min_area_loss(response, labels=own)
     if scribbles is not None and c.scribble_weight:
         values["scribble"] = scribble_loss(response, scribbles)
     weights = term_weights(c)

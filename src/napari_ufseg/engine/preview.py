@@ -29,10 +29,15 @@ class Preview:
         At first the middle item of each is in view.
     brightness : sequence of Brightness
         Of each.
+    class_labels : sequence of int
+        The label of every class.
     """
 
-    def __init__(self, sources: Sequence[ImageSource], brightness: Sequence[Brightness]) -> None:
+    def __init__(
+        self, sources: Sequence[ImageSource], brightness: Sequence[Brightness], class_labels: Sequence[int]
+    ) -> None:
         self._sources = sources
+        self._class_labels = class_labels
         self._brightness = brightness
         self._views = [
             View(number, source.n_items // 2, tuple(n // 2 for n in source.item_shape))
@@ -63,20 +68,16 @@ class Preview:
     ) -> list[LabelImage]:
         """What the network as it is now makes of the places."""
         still = copy.deepcopy(network).eval()
-        names = range(1, config.n_classes + 1)
         return [
-            label_box(still, config, names, source, its, item, box)
+            label_box(still, config, self._class_labels, source, its, item, box)
             for source, its, (item, box) in zip(self._sources, self._brightness, places, strict=True)
         ]
 
-    def labels_seen(
-        self, classes: Sequence[Tensor], config: SegmentationConfig, places: Sequence[tuple[int, Box]]
-    ) -> list[LabelImage]:
+    def labels_seen(self, classes: Sequence[Tensor], places: Sequence[tuple[int, Box]]) -> list[LabelImage]:
         """What the last step made of the places, where it has seen all items whole: `classes` has one entry for each."""
         first = [0, *np.cumsum([source.n_items for source in self._sources])]
-        names = range(1, config.n_classes + 1)
         return [
-            to_label_image(classes[start + item][box.slices], names)
+            to_label_image(classes[start + item][box.slices], self._class_labels)
             for start, (item, box) in zip(first, places, strict=False)
         ]
 

@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from napari_ufseg.engine.beginning import Beginning
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors
@@ -52,6 +54,9 @@ class TrainingSession:
         Bytes that the process may take; see `build_training_set`.
     out : array-like of uint16, or list of them, optional
         Takes the labels at the end, for example a zarr array.
+    beginning : Beginning, optional
+        A model to train on from, with a user's corrections of its labels, which
+        take the place of scribbles; its config is the default.
 
     Attributes
     ----------
@@ -80,12 +85,15 @@ class TrainingSession:
         device: str = "auto",
         memory_budget: int | None = None,
         out: Any = None,
+        beginning: Beginning | None = None,
     ) -> None:
         if config is not None and not isinstance(config, SegmentationConfig):
             raise ConfigError(
                 f"config is {config!r}: give a SegmentationConfig, such as SegmentationConfig.preset('fast')."
             )
-        self.config = c = config or SegmentationConfig.preset()
+        self._corrections = None if beginning is None else beginning.corrections
+        fitted = None if beginning is None else beginning.fitted(config)
+        self.config = c = fitted or config or SegmentationConfig.preset()
         images, self._single = as_list(image)
         self.device = resolve_device(device)
         with engine_errors("Preparing the image"):
@@ -95,17 +103,19 @@ class TrainingSession:
             marks = None if scribbles is None else check_scribbles(as_list(scribbles)[0], self.sources, c.n_classes)
             if marks is not None and all(item is None for item in marks):
                 marks = None
+            if self._corrections is not None:
+                self._corrections.require_shapes(self.sources)
             require_skip(c)
             require_a_term(c, has_scribbles=marks is not None)
-            chosen = build_training_set(self.sources, c, marks, memory_budget)
+            chosen = build_training_set(self.sources, c, marks, memory_budget, self._corrections)
         self.is_whole = chosen.is_whole
         self._brightness = chosen.brightness
         self.stop_reason: StopReason | None = None
         self._stop_asked = threading.Event()
         self._epochs_wanted = c.epochs
         with engine_errors("Preparing the run"):
-            self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device)
-        self._preview = Preview(self.sources, self._brightness)
+            self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device, beginning)
+        self._preview = Preview(self.sources, self._brightness, self.trainer.class_labels)
         self._pace = Pace(self.trainer, sum(source.n_pixels for source in self.sources))
         self._warn_of_constant_images()
 
@@ -169,10 +179,12 @@ class TrainingSession:
         self.trainer.require_a_step()
         places = self._preview.places()
         if self.is_whole and self.trainer.n_batches == 1:
-            labels = self._preview.labels_seen(self.trainer.labels, self.config, places)
+            labels = self._preview.labels_seen(self.trainer.labels, places)
         else:
             with engine_errors("Showing the labels"):
                 labels = self._preview.labels(self.network, self.config, places)
+        if self._corrections is not None:
+            labels = [self._kept(i, item, *place) for i, (item, place) in enumerate(zip(labels, places, strict=True))]
         return self._snapshot_of(labels, places)
 
     def run(self, every: float = 0.1, epochs: int | None = None) -> Generator[Snapshot, None, Segmentation]:
@@ -276,7 +288,10 @@ class TrainingSession:
         with engine_errors("Finishing the run"):
             model = self.trainer.model()
             outs = self._given_outs or outputs_for(self.sources)
-            jobs = [Job(*job) for job in zip(self.sources, self._brightness, outs, strict=True)]
+            jobs = [
+                Job(source, brightness, out, None if self._corrections is None else partial(self._kept, i))
+                for i, (source, brightness, out) in enumerate(zip(self.sources, self._brightness, outs, strict=True))
+            ]
         segmentation = Segmentation(
             labels=outs[0] if self._single else outs,
             model=model,
@@ -302,6 +317,13 @@ class TrainingSession:
                     last_shown = now
                     share = progress.pixels / progress.total
                     yield self._snapshot_of_result(segmentation, share, (now - start) * (1 / share - 1))
+
+    def _kept(self, number: int, labels: LabelImage, item: int, box: Box) -> LabelImage:
+        """Labels in the order Z, Y, X with the user's own pixels put over them."""
+        assert self._corrections is not None
+        source = self.sources[number]
+        kept: LabelImage = self._corrections.kept(number, source.turned(labels), source.label_index(item, box))
+        return source.unturned(kept)
 
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_ufseg.engine.beginning import Beginning
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import TrainingError, engine_errors
 from napari_ufseg.engine.fast_step import FastStep
 from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.losses import TotalLoss, total_loss
+from napari_ufseg.engine.losses import Meaning, TotalLoss, total_loss
 from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.results import EpochRecord, StopReason
 from napari_ufseg.engine.start import start_from_clusters
@@ -57,6 +58,8 @@ class Trainer:
         Channels of the images.
     device : torch.device
         Where to compute.
+    beginning : Beginning, optional
+        Weights of an earlier training; default: those of a fresh network.
 
     Attributes
     ----------
@@ -69,9 +72,18 @@ class Trainer:
     history : list of EpochRecord
     n_batches : int
         Batches of an epoch.
+    class_labels : tuple of int
+        The label of every class.
     """
 
-    def __init__(self, chosen: TrainingSet, config: SegmentationConfig, n_channels: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        chosen: TrainingSet,
+        config: SegmentationConfig,
+        n_channels: int,
+        device: torch.device,
+        beginning: Beginning | None = None,
+    ) -> None:
         self.config = config
         self.device = device
         self.history: list[EpochRecord] = []
@@ -81,10 +93,18 @@ class Trainer:
         self.scribbles = None if chosen.scribbles is None else [item.to(device) for item in chosen.scribbles]
         self._n_channels = n_channels
         self._trained = chosen.trained
-        network = FeatureNet.of_config(config, n_channels)
-        if config.start == "clusters" and self._trained:
-            marks = None if chosen.scribbles is None else [chosen.scribbles[i] for i in self._trained]
-            start_from_clusters(network, [chosen.images[i] for i in self._trained], config, marks)
+        self._targets = None if chosen.targets is None else [item.to(device) for item in chosen.targets]
+        if beginning is None:
+            self.class_labels = tuple(range(1, config.n_classes + 1))
+            network = FeatureNet.of_config(config, n_channels)
+            if config.start == "clusters" and self._trained:
+                marks = None if chosen.scribbles is None else [chosen.scribbles[i] for i in self._trained]
+                start_from_clusters(network, [chosen.images[i] for i in self._trained], config, marks)
+        else:
+            self.class_labels = beginning.class_labels
+            network = beginning.network(chosen, config, n_channels)
+        groups = np.unique(self.class_labels, return_inverse=True)[1]
+        self._groups = torch.from_numpy(groups.astype(np.int64)).to(device)
         self.network = network.to(device)
         self._fast = FastStep(self.network, config) if FastStep.is_for(self.network) else None
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
@@ -144,7 +164,7 @@ class Trainer:
         before = copy.deepcopy(self.network.state_dict())
         images = torch.stack([self.images[i] for i in batch])
         scribbles = None if self.scribbles is None else torch.stack([self.scribbles[i] for i in batch])
-        loss = self._loss(images, scribbles)
+        loss = self._loss(images, scribbles, self._meaning(batch))
         losses = {name: float(value) for name, value in {"total": loss.total.detach(), **loss.terms}.items()}
         if not np.isfinite(losses["total"]):
             raise TrainingError(
@@ -160,11 +180,17 @@ class Trainer:
             self.labels[i] = loss.labels[position].to(torch.int16)
         return losses
 
-    def _loss(self, images: Tensor, scribbles: Tensor | None) -> TotalLoss:
+    def _meaning(self, batch: list[int]) -> Meaning | None:
+        """What classes and pixels are meant to be, unless every class is one of its own and every pixel free."""
+        if self._targets is not None:
+            return Meaning(self._groups, torch.stack([self._targets[i] for i in batch]))
+        return Meaning(self._groups) if len(set(self.class_labels)) < len(self.class_labels) else None
+
+    def _loss(self, images: Tensor, scribbles: Tensor | None, meaning: Meaning | None) -> TotalLoss:
         """By strips where that is possible, else by torch's own layers; the numbers are the same."""
         if self._fast is not None:
-            return self._fast.loss(images, scribbles)
-        return total_loss(self.network(images), self.config, scribbles)
+            return self._fast.loss(images, scribbles, meaning)
+        return total_loss(self.network(images), self.config, scribbles, meaning)
 
     def learning_rate(self) -> float:
         """The size of the steps of the present epoch.
@@ -210,10 +236,11 @@ class Trainer:
             self._optimiser.state.clear()
 
     def count_classes(self) -> int:
-        """Classes that are present, over all images that are not constant."""
+        """Classes that are present, over all images that are not constant; those that share a label are one."""
         trained = [self.labels[i] for i in self._trained] or self.labels
         counts = sum(torch.bincount(item.flatten(), minlength=self.config.n_classes) for item in trained)
-        return int((torch.as_tensor(counts) > 0).sum())
+        present = (torch.as_tensor(counts) > 0).nonzero().flatten().tolist()
+        return len({self.class_labels[k] for k in present})
 
     def reason_to_stop(self, epochs: int) -> StopReason | None:
         """Why training should end after so many epochs at most, or None if it should go on."""
@@ -235,4 +262,4 @@ class Trainer:
         network.load_state_dict(self._shown_weights)
         if self._trained:
             recompute_batchnorm(network, [self.images[i] for i in self._trained])
-        return SegmentationModel(network.cpu().eval(), self.config, self._n_channels)
+        return SegmentationModel(network.cpu().eval(), self.config, self._n_channels, self.class_labels)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.corrections import Corrections
 from napari_ufseg.engine.input_channels import input_channels, seen_box
 from napari_ufseg.engine.scaling import Brightness, learn_brightness
 from napari_ufseg.engine.source import ImageSource
@@ -36,13 +37,15 @@ class TrainingSet:
     images : list of (D, Y, X) or (D, Z, Y, X) float tensors
         Their input channels (see `input_channels`), on the CPU.
     scribbles : list of (Y, X) or (Z, Y, X) int64 tensors, or None
-        0 for none; None if there is no scribble at all.
+        0 for none; None if there is no scribble at all. With corrections they are groups, counted from 1.
     places : list of Place
         Where each comes from.
     brightness : list of Brightness
         One per source.
     is_whole : bool
         Whether every pixel of every source is there; else they are random tiles.
+    targets : list of (Y, X) or (Z, Y, X) int64 tensors, or None
+        With corrections, the group that every pixel is meant to have.
     """
 
     images: list[Tensor]
@@ -50,6 +53,7 @@ class TrainingSet:
     places: list[Place]
     brightness: list[Brightness]
     is_whole: bool
+    targets: list[Tensor] | None = None
 
     @property
     def trained(self) -> list[int]:
@@ -91,6 +95,7 @@ def build_training_set(
     config: SegmentationConfig,
     scribbles: Sequence[Any] | None,
     memory_budget: int | None,
+    corrections: Corrections | None = None,
 ) -> TrainingSet:
     """Read the images, every pixel once, and keep what the network is trained on.
 
@@ -108,6 +113,8 @@ def build_training_set(
     memory_budget : int, optional
         Bytes that the process may take. Default: half of the memory that is
         free, and 2 GB where tiles are needed.
+    corrections : Corrections, optional
+        Take the place of the scribbles.
 
     Raises
     ------
@@ -116,6 +123,8 @@ def build_training_set(
     ImageError
         If an image cannot be read.
     """
+    if corrections is not None:
+        scribbles = [corrections.marks(number) for number in range(len(sources))]
     plan = plan_training(sources, config, memory_budget)
     tile = plan.tile_edge
     n_all = sum(source.n_pixels for source in sources)
@@ -140,7 +149,11 @@ def build_training_set(
     cut = None if scribbles is None else [_cut_scribbles(sources, scribbles, place) for place in places]
     if cut is not None and not any(bool(item.any()) for item in cut):
         cut = None
-    return TrainingSet(images, cut, places, brightness, is_whole=tile is None)
+    targets = None
+    if corrections is not None:
+        meant = [corrections.targets(number) for number in range(len(sources))]
+        targets = [_cut_scribbles(sources, meant, place) for place in places]
+    return TrainingSet(images, cut, places, brightness, tile is None, targets)
 
 
 def _tiles(source: ImageSource) -> list[tuple[int, Box]]:
