@@ -271,3 +271,77 @@ def test_a_model_takes_merges_and_names_to_another_image(dock, classes, picture,
     assert second not in dock.viewer.layers["other classes"].data
     assert classes.panel.set.layers == [dock.viewer.layers["other classes"]]
     assert classes.cell(first, Column.NAME) == "glass"
+
+
+def test_continue_learns_from_merges_and_strokes_and_all_of_it_can_be_undone(dock, classes):
+    assert not dock.part("continue").isEnabled()
+    dock.segment_to_end()
+    layer = dock.viewer.layers["cells classes"]
+    first = layer.data.copy()
+    one, two, *_ = classes.panel.view.order
+    classes.write(one, Column.NAME, "glass")
+    classes.select(one, two)
+    classes.click("merge")
+    layer.data_setitem(tuple(np.indices((3, 12)).reshape(2, -1) + 4), 30)
+    corrected = layer.data.copy()
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    assert dock.viewer.layers["cells classes"] == layer
+    assert (layer.data[4:7, 4:16] == 30).all()
+    assert two not in layer.data
+    learnt = layer.data.copy()
+    assert (learnt != corrected).any()
+    assert classes.cell(one, Column.NAME) == "glass"
+    for expected in (corrected, first):
+        classes.click("undo")
+        np.testing.assert_array_equal(layer.data, expected)
+    assert not dock.part("undo").isEnabled()
+    for expected in (corrected, learnt):
+        classes.click("redo")
+        np.testing.assert_array_equal(layer.data, expected)
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")  # and once more, with nothing new
+    assert (layer.data[4:7, 4:16] == 30).all()
+
+
+def test_continue_after_the_undo_of_a_continue_goes_on_from_there(dock, classes):
+    dock.segment_to_end()
+    layer = dock.viewer.layers["cells classes"]
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    origin = classes.panel.set.origin
+    classes.click("undo")
+    assert classes.panel.set.origin is not origin
+    np.testing.assert_array_equal(classes.panel.set.origin.made[0].array(), layer.data)
+
+
+def test_continue_on_one_plane_of_a_stack_and_on_all(dock, classes, picture):
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(np.stack([picture, picture[::-1]]), name="stack", axis_labels=("z", "y", "x"))
+    for what, shape in (("Current plane", (1, 40, 56)), ("All planes", (2, 40, 56))):
+        dock.widget.what = what
+        dock.segment_to_end()
+        (layer,) = classes.panel.set.layers
+        assert layer.data.shape == shape
+        layer.data_setitem((np.zeros(8, int), np.full(8, 3), np.arange(8) + 10), 40)
+        with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+            dock.click("continue")
+        assert (layer.data[0, 3, 10:18] == 40).all()
+        dock.viewer.layers.remove(layer)
+        dock.viewer.layers.selection.active = dock.viewer.layers["stack"]
+
+
+def test_continue_of_a_joint_run_changes_all_layers(dock, classes, picture):
+    dock.viewer.add_image(picture[:30, :40].copy(), name="other")
+    dock.viewer.layers.selection = set(dock.viewer.layers)
+    dock.segment_to_end()
+    layers = classes.panel.set.layers
+    assert len(layers) == 2
+    one, two, *_ = classes.panel.view.order
+    classes.select(one, two)
+    classes.click("merge")
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    gone = two if one in np.unique(layers[0].data) else one
+    assert not any((layer.data == gone).any() for layer in layers)
+    assert classes.panel.set.layers == layers

@@ -10,6 +10,7 @@ from napari_ufseg._napari._apply_run import ApplyPlan, ApplyRun
 from napari_ufseg._napari._classes_layer import ClassesLayer, selected_together
 from napari_ufseg._napari._layers import Part
 from napari_ufseg._napari._lifeline import Lifeline
+from napari_ufseg._napari._train_on import Origin
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -31,8 +32,8 @@ class ModelApplication(QObject):
         The names of the images.
     progressed(Applied)
         How far it has come.
-    made(list of ClassesLayer, str, SegmentationModel, ClassTable)
-        The layers are the user's; with what has made their labels, and the names of its classes.
+    made(list of ClassesLayer, str, Origin, ClassTable)
+        The layers are the user's; with how their labels came about, and the names of the classes.
     ended(str)
         What came of it, in one sentence.
     failed(str)
@@ -51,6 +52,7 @@ class ModelApplication(QObject):
         self._lifeline = Lifeline[ApplyRun]()
         self._targets: list[ClassesLayer] = []
         self._model: SegmentationModel | None = None
+        self._parts: Sequence[Part] = []
         self._title = ""
         self._about: dict[str, Any] = {}
         parent.destroyed.connect(self._lifeline.cut)
@@ -77,6 +79,7 @@ class ModelApplication(QObject):
             model.require_channels(part.source)
         name = uuid.uuid4().hex
         self._targets = [ClassesLayer(self._viewer, part, name) for part in parts]
+        self._parts = parts
         self._title = ", ".join(part.title for part in parts)
         self._model = model
         self._about = {"model": model.config.to_dict()}
@@ -117,6 +120,7 @@ class ModelApplication(QObject):
                 target.show()
                 target.release({**self._about, "labelled": share})
         assert self._model is not None
-        self.made.emit(self._targets, "labels of a model", self._model, self._model.classes)
+        origin = Origin(self._parts, self._model, [target.packed for target in self._targets])
+        self.made.emit(self._targets, "labels of a model", origin, self._model.classes)
         done = "Done: the model has labelled" if share == 1 else f"Stopped: {share:.0%} labelled, the rest is 0, in"
         self.ended.emit(f"{done} {self._title}.")

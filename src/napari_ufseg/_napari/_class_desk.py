@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._class_look import METADATA_KEY, RUN
 from napari_ufseg._napari._class_panel import ClassPanel
 from napari_ufseg._napari._class_set import ClassSet
 from napari_ufseg._napari._classes_layer import ClassesLayer
 from napari_ufseg._napari._history import NewData
+from napari_ufseg._napari._train_on import Origin, TrainOn
 from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.label_edits import boxes_of, count_labels
 
@@ -28,13 +29,21 @@ class ClassDesk(QObject):
     ----------
     viewer : napari.Viewer
     panel : ClassPanel
+
+    Signals
+    -------
+    changed()
+        Others are shown, or a training can go on from them, or no longer.
     """
+
+    changed = Signal()
 
     def __init__(self, viewer: Any, panel: ClassPanel, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._panel = panel
         self._sets: list[ClassSet] = []
+        self._goes_on = False
         viewer.layers.selection.events.active.connect(self._follow_active_layer)
         viewer.layers.events.removed.connect(self._on_removed)
         parent.destroyed.connect(partial(_close, self._sets))
@@ -64,11 +73,7 @@ class ClassDesk(QObject):
         self._panel.show_live(dict(sorted(areas.items())))
 
     def take_over(
-        self,
-        layers: Sequence[ClassesLayer],
-        words: str,
-        model: "SegmentationModel | None" = None,
-        table: ClassTable | None = None,
+        self, layers: Sequence[ClassesLayer], words: str, origin: Origin | None = None, table: ClassTable | None = None
     ) -> None:
         """Let labels that have just been made be worked on; where they have replaced others, that can be undone.
 
@@ -78,8 +83,8 @@ class ClassDesk(QObject):
             Those without a layer yet are left out.
         words : str
             What has made them.
-        model : SegmentationModel, optional
-            The network behind them.
+        origin : Origin, optional
+            How they came about.
         table : ClassTable, optional
             Names and the rest; those that the layers have stay without it.
         """
@@ -87,20 +92,43 @@ class ClassDesk(QObject):
         if not shown:
             return
         classes = self._set_of_all(shown)
-        classes.history.clear()  # of what was in the layers before, napari has forgotten the strokes
+        if any(item.before is not None for item in layers) and not self._goes_on:
+            classes.history.clear()  # of what was in the layers before, napari has forgotten the strokes
+        self._goes_on = False
         before = [(item.layer, item.before) for item in layers if item.layer is not None and item.before is not None]
-        if before:
-            classes.history.record(NewData(words, before, (classes.table, table or classes.table)))
-        classes.model = model
+        state = classes.state
         if table is not None:
             classes.put(table)
+        if origin is not None or before:
+            classes.origin = origin
+        if before:
+            classes.history.record(NewData(words, before, (state, classes.state)))
         self._panel.look_at(classes)
         self._panel.end_live()
+        self.changed.emit()
+
+    @property
+    def can_train_on(self) -> bool:
+        """Whether a training can go on from what is shown."""
+        classes = self._panel.set
+        return classes is not None and not classes.is_locked and classes.train_on() is not None
+
+    def train_on(self) -> tuple[list[Labels], TrainOn] | None:
+        """The layers that are shown, and what a training needs to go on from them; what was done becomes one step."""
+        classes = self._panel.set
+        wanted = classes.train_on() if classes is not None and not classes.is_locked else None
+        if classes is None or wanted is None:
+            return None
+        classes.make_one_step()
+        self._goes_on = True
+        for layer in classes.layers:
+            layer.editable = False  # what is painted from now on would be lost
+        return classes.layers, wanted
 
     def as_shown(self, model: "SegmentationModel | None") -> "SegmentationModel | None":
         """A model with what the user has made of its classes, if they are here."""
         for classes in self._sets:
-            if model is not None and classes.model is model:
+            if classes.origin is not None and classes.origin.model is model:
                 return classes.model_as_shown
         return model
 
@@ -123,6 +151,7 @@ class ClassDesk(QObject):
     def _drop(self, classes: ClassSet) -> None:
         if self._panel.set is classes:
             self._panel.look_at(None)
+            self.changed.emit()
         self._sets.remove(classes)
         classes.close()
         classes.deleteLater()
@@ -137,6 +166,7 @@ class ClassDesk(QObject):
         classes = self.set_of(self._viewer.layers.selection.active)
         if classes is not None:
             self._panel.look_at(classes)
+            self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:
         for classes in list(self._sets):

@@ -9,8 +9,9 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ufseg._napari._class_look import read_table, write_table
-from napari_ufseg._napari._history import ClassStep, History, Step, Stroke
+from napari_ufseg._napari._history import ClassStep, History, State, Step, Stroke
 from napari_ufseg._napari._layer_work import LayerWork
+from napari_ufseg._napari._train_on import Origin, TrainOn
 from napari_ufseg.class_info import BACKGROUND, ClassTable
 from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.label_edits import Change, Edit, Splitting, absorbing, boxes_of, renaming
@@ -38,8 +39,8 @@ class ClassSet(QObject):
     ----------
     table : ClassTable
         Names, colours and the rest.
-    model : SegmentationModel or None
-        What has made the labels.
+    origin : Origin or None
+        How the labels came about.
     areas : dict of int to int
         Pixels of every label, over all layers, as they were counted last.
     history : History
@@ -59,7 +60,7 @@ class ClassSet(QObject):
         self.layers = list(layers)
         self.table = read_table(self.layers[0])
         self.areas: dict[int, int] = {}
-        self.model: SegmentationModel | None = None
+        self.origin: Origin | None = None
         self.history = History(self)
         self.work = LayerWork(self.layers, self)
         self.work.counted.connect(self._on_counted)
@@ -85,11 +86,16 @@ class ClassSet(QObject):
         return self.is_busy or not all(bool(layer.editable) for layer in self.layers)
 
     @property
+    def state(self) -> State:
+        """What belongs to the labels beyond their pixels."""
+        return State(self.table, self.origin)
+
+    @property
     def model_as_shown(self) -> "SegmentationModel | None":
         """The model with the merges, names and colours of the user, so that other images get the same classes."""
-        if self.model is None:
+        if self.origin is None:
             return None
-        merged = self.model.merged(self.table.label_of)
+        merged = self.origin.model.merged(self.table.label_of)
         return replace(merged, classes=self.table.of_labels(set(merged.class_labels)))
 
     # -- what a user can do -----------------------------------------------------------------------
@@ -151,6 +157,31 @@ class ClassSet(QObject):
     def set_visible(self, label: int, visible: bool) -> None:
         """Draw a class, or not."""
         self._say("visibility of a class", self.table.changed(label, is_visible=visible))
+
+    def train_on(self) -> TrainOn | None:
+        """What a training needs to go on from here; None if nobody knows how the labels came about."""
+        shapes = [part.labels_shape for part in self.origin.parts] if self.origin is not None else []
+        if self.origin is None or [tuple(layer.data.shape) for layer in self.layers] != shapes:
+            return None
+        labels = [part.target(layer.data) for part, layer in zip(self.origin.parts, self.layers, strict=True)]
+        return TrainOn(self.origin, labels, self.table.parents)
+
+    def make_one_step(self) -> None:
+        """Let all that was done since the labels were made be one step, since napari is about to forget its strokes."""
+        if self.origin is None:
+            return
+        changes = []
+        for layer, packed in zip(self.layers, self.origin.made, strict=True):
+            change = Change()
+            if packed is not None:
+                made = packed.array()
+                change.note(made, boxes_of(made, min(2, made.ndim)), layer.data)
+            changes.append((layer, change))
+        states = self.history.state_before(self.state), self.state
+        self.history.clear()
+        step = ClassStep("your corrections", changes, states)
+        if not step.is_empty:
+            self.history.record(step)
 
     def undo(self) -> None:
         """Take the last step back, whatever it was."""
@@ -226,23 +257,25 @@ class ClassSet(QObject):
                 raise
 
         def done() -> None:
-            before, after = self.table, table() if table else self.table
-            step = ClassStep(words, changes, (before, after))
+            before = self.state
+            if table is not None:
+                self.table = table()
+            step = ClassStep(words, changes, (before, self.state))
             if not step.is_empty:
-                self.table = after
                 self.history.record(step)
 
         self.work.do(f"Working: {words}", work, done)
 
     def _moved(self, step: Step, *, back: bool) -> None:
-        if step.tables is not None:
-            self.table = step.tables[0 if back else 1]
+        if step.states is not None:
+            state = step.states[0 if back else 1]
+            self.table, self.origin = state.table, state.origin
         (self.history.move_back if back else self.history.move_forth)()
 
     def _say(self, words: str, table: ClassTable) -> None:
         """Change the table alone, as one step."""
-        before, self.table = self.table, table
-        self.history.record(ClassStep(words, [], (before, table)))
+        before, self.table = self.state, table
+        self.history.record(ClassStep(words, [], (before, self.state)))
         self._show_table()
 
     def _show_table(self) -> None:

@@ -16,6 +16,7 @@ from napari.layers import Image, Labels
 
 from napari_ufseg._napari._class_look import METADATA_KEY, RUN, class_colormap
 from napari_ufseg._napari._layers import Part
+from napari_ufseg.engine.label_edits import Packed
 
 _IMAGE = "image"  # in the metadata; names may change, this does not
 _IN_MEMORY = 2**28  # labels; more of them are kept in a Zarr on disk
@@ -37,6 +38,8 @@ class ClassesLayer:
         What is segmented.
     run : str
         A name that all layers of the run share, and no others.
+    into : Labels, optional
+        The layer that takes the labels, whatever it shows now.
 
     Attributes
     ----------
@@ -48,7 +51,7 @@ class ClassesLayer:
         Where the labels are kept, if they are not in memory.
     """
 
-    def __init__(self, viewer: Any, part: Part, run: str) -> None:
+    def __init__(self, viewer: Any, part: Part, run: str, into: Labels | None = None) -> None:
         self._viewer = viewer
         self._run = run
         self._name = f"{part.layer.name} classes"
@@ -67,6 +70,7 @@ class ClassesLayer:
         self.out = part.target(self._data)
         self.layer: Labels | None = None
         self.before: Any = None
+        self._into = into
 
     def notice_removal(self) -> None:
         """To be called when another layer leaves the viewer.
@@ -81,7 +85,7 @@ class ClassesLayer:
         if label_image is not None:
             self.out[index] = label_image
         if self.layer is None:
-            self.layer = self._untouched_layer()
+            self.layer = self._into or self._untouched_layer()
         if self.layer is None or self.layer.data.shape != self._data.shape:  # a script may have put other data in
             self.layer = self._new_layer()
         if self.layer.data is not self._data:  # a layer that is taken over
@@ -92,6 +96,11 @@ class ClassesLayer:
             self.layer.editable = False  # blocks painting and clears the undo history
         self._redraw(self.layer, thumbnail=False, highlight=False)
         self.layer.editable = False  # an assignment in there has allowed it
+
+    @property
+    def packed(self) -> Packed | None:
+        """A compressed copy of the labels; None if they are on disk."""
+        return Packed(self._data) if isinstance(self._data, np.ndarray) else None
 
     def release(self, about: dict[str, Any]) -> None:
         """Hand the layer to the user: paintable, with a clean history, and with the record of the run."""

@@ -2,16 +2,34 @@
 
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
+from napari_ufseg._napari._train_on import Origin
 from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.label_edits import Change, Packed
 
 _BYTES, _STEPS = 2**28, 100  # napari itself remembers as many strokes
+
+
+@dataclass(frozen=True)
+class State:
+    """What belongs to labels beyond their pixels.
+
+    Parameters
+    ----------
+    table : ClassTable
+        What is said about the classes.
+    origin : Origin or None
+        How the labels came about.
+    """
+
+    table: ClassTable
+    origin: Origin | None = None
 
 
 class Step(Protocol):
@@ -21,14 +39,14 @@ class Step(Protocol):
     ----------
     words : str
         What was done, as "merge of 2 classes".
-    tables : (ClassTable, ClassTable) or None
-        What was said about the classes before and after; None if it did not change.
+    states : (State, State) or None
+        What held before and after; None if it is the same.
     is_slow : bool
         Whether `undo` and `redo` touch nothing but arrays, so that another thread may do them.
     """
 
     words: str
-    tables: tuple[ClassTable, ClassTable] | None
+    states: tuple[State, State] | None
     is_slow: bool
 
     @property
@@ -103,6 +121,11 @@ class History(QObject):
         self._done.append(self._undone.pop())
         self.changed.emit()
 
+    def state_before(self, now: State) -> State:
+        """What held before all steps that are remembered."""
+        known = [step.states[0] for step in self._done if step.states is not None]
+        return known[0] if known else now
+
     def clear(self) -> None:
         """Forget everything."""
         self._done.clear()
@@ -117,7 +140,7 @@ class Stroke:
 
     def __init__(self, layer: Labels) -> None:
         self.words = "brush stroke"
-        self.tables: tuple[ClassTable, ClassTable] | None = None
+        self.states: tuple[State, State] | None = None
         self.is_slow = False
         self._layer = weakref.ref(layer)
 
@@ -144,22 +167,20 @@ class ClassStep:
     words : str
         What was done.
     changes : sequence of (Labels, Change)
-    tables : (ClassTable, ClassTable)
+    states : (State, State)
         Before and after.
     """
 
-    def __init__(
-        self, words: str, changes: Sequence[tuple[Labels, Change]], tables: tuple[ClassTable, ClassTable]
-    ) -> None:
+    def __init__(self, words: str, changes: Sequence[tuple[Labels, Change]], states: tuple[State, State]) -> None:
         self.words = words
-        self.tables: tuple[ClassTable, ClassTable] | None = tables
+        self.states: tuple[State, State] | None = states
         self.is_slow = True
         self._changes = [(weakref.ref(layer), change) for layer, change in changes if not change.is_empty]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was changed."""
-        return not self._changes and (self.tables is None or self.tables[0] is self.tables[1])
+        return not self._changes and (self.states is None or self.states[0] == self.states[1])
 
     @property
     def n_bytes(self) -> int:
@@ -185,13 +206,13 @@ class NewData:
         What was done.
     before : sequence of (Labels, array-like)
         What the layers held; they hold something else by now.
-    tables : (ClassTable, ClassTable)
+    states : (State, State)
         Before and after.
     """
 
-    def __init__(self, words: str, before: Sequence[tuple[Labels, Any]], tables: tuple[ClassTable, ClassTable]) -> None:
+    def __init__(self, words: str, before: Sequence[tuple[Labels, Any]], states: tuple[State, State]) -> None:
         self.words = words
-        self.tables: tuple[ClassTable, ClassTable] | None = tables
+        self.states: tuple[State, State] | None = states
         self.is_slow = False
         self._others = [(weakref.ref(layer), kept(data)) for layer, data in before]
 

@@ -108,7 +108,22 @@ class _WithoutSingles:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(n for i, n in enumerate(self.data.shape) if i not in self.singles)
+        return self._left(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        return self._left(self.data.chunks)
+
+    def _left(self, lengths: Sequence[int]) -> tuple[int, ...]:
+        return tuple(n for i, n in enumerate(lengths) if i not in self.singles)
 
     def _index(self, index: Any) -> tuple[Any, ...]:
         full = list(index)

@@ -2,18 +2,20 @@
 
 import uuid
 from collections.abc import Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._classes_layer import ClassesLayer, selected_together
 from napari_ufseg._napari._layers import Part
 from napari_ufseg._napari._lifeline import Lifeline
+from napari_ufseg._napari._train_on import Origin
 from napari_ufseg._napari._work import RunPlan
 from napari_ufseg._napari._worker import RunState, TrainingRun
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.inference import SegmentationModel
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
 
@@ -36,8 +38,8 @@ class LiveRun(QObject):
         One sentence for the user.
     warned(str)
         One sentence for the user; the run goes on.
-    released(SegmentationModel or None)
-        The layers are the user's, however the run has ended; with what has made their labels.
+    released(Origin or None)
+        The layers are the user's, however the run has ended; with how their labels came about.
     closed(str)
         The run was dropped; says why, as the end of a sentence.
     """
@@ -78,7 +80,9 @@ class LiveRun(QObject):
         """Where the labels of the newest run are."""
         return self._layers
 
-    def start(self, parts: Sequence[Part], preset: str, **plan: Any) -> None:
+    def start(
+        self, parts: Sequence[Part], preset: str, into: Sequence[Labels | None] | None = None, **plan: Any
+    ) -> None:
         """Train on these parts together.
 
         Parameters
@@ -86,6 +90,8 @@ class LiveRun(QObject):
         parts : sequence of Part
         preset : str
             For the record.
+        into : sequence of napari.layers.Labels, optional
+            The layers that take the labels; others may be made without it.
         **plan
             The other fields of `RunPlan`.
 
@@ -95,7 +101,8 @@ class LiveRun(QObject):
             If there is no room for the labels.
         """
         run_id = uuid.uuid4().hex
-        self._layers = [ClassesLayer(self._viewer, part, run_id) for part in parts]
+        targets = into or [None] * len(parts)
+        self._layers = [ClassesLayer(self._viewer, *item) for item in zip(parts, repeat(run_id), targets, strict=False)]
         self._parts, self._preset = parts, preset
         outs = [layer.out for layer in self._layers]
         run = TrainingRun(RunPlan([part.source for part in parts], outs=outs, **plan), self)
@@ -157,8 +164,9 @@ class LiveRun(QObject):
         with selected_together(self._viewer, self._layers):
             for layer in self._layers:
                 layer.show()
+        own = self._lifeline.run.own if self._lifeline.run is not None else None
         self._release(
-            segmentation.model,
+            Origin(self._parts, segmentation.model, [layer.packed for layer in self._layers], own),
             stop_reason=str(segmentation.stop_reason),
             epochs=len(segmentation.history),
             device=segmentation.device,
@@ -177,7 +185,7 @@ class LiveRun(QObject):
         if any(layer.layer == event.value for layer in self._layers):
             self.close("its Labels layer was removed", wait=False)
 
-    def _release(self, model: "SegmentationModel | None" = None, **about: Any) -> None:
+    def _release(self, origin: Origin | None = None, **about: Any) -> None:
         """Make the Labels layers ordinary ones, with a record of how they came about."""
         from napari_ufseg.engine.provenance import versions
 
@@ -186,4 +194,4 @@ class LiveRun(QObject):
         record = {"config": config.to_dict(), "preset": self._preset, "seed": config.seed, "versions": versions()}
         for layer in self._layers:
             layer.release({**record, **about})
-        self.released.emit(model)
+        self.released.emit(origin)

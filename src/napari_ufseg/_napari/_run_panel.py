@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
 _READY = "Ready"
+_GO_ON = (
+    "Train on from the classes that are shown: merged classes become one, "
+    "painted pixels keep their class and teach it to the rest."
+)
 _STATUS_LINES = 2
 _ENDED = {
     "epochs": "all epochs done",
@@ -36,10 +40,11 @@ class RunPanel(QWidget):
 
     Signals
     -------
-    segment_clicked(), pause_clicked(), stop_clicked()
+    segment_clicked(), continue_clicked(), pause_clicked(), stop_clicked()
     """
 
     segment_clicked = Signal()
+    continue_clicked = Signal()
     pause_clicked = Signal()
     stop_clicked = Signal()
 
@@ -47,6 +52,7 @@ class RunPanel(QWidget):
         super().__init__(parent)
         self._labelled = 0.0  # share of the pixels
         self._is_idle = True
+        self._can_go_on = False
         self._was_dropped = False
         self._lacking = ""
         self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words, bar and curves are about
@@ -58,10 +64,12 @@ class RunPanel(QWidget):
         row = QHBoxLayout()
         column.addLayout(row)
         self.segment = _button("Segment", "ufseg.segment", "F5", "Train on the chosen image and show its classes live.")
+        self.go_on = _button("Continue", "ufseg.continue", "F8", _GO_ON)
         self.pause = _button("Pause", "ufseg.pause", "F6", "Hold the run after the present step, or let it go on.")
         self.stop = _button("Stop", "ufseg.stop", "F7", "End the run and keep the labels that are shown.")
         for button, signal in (
             (self.segment, self.segment_clicked),
+            (self.go_on, self.continue_clicked),
             (self.pause, self.pause_clicked),
             (self.stop, self.stop_clicked),
         ):
@@ -87,6 +95,11 @@ class RunPanel(QWidget):
         self._lacking = words
         self.segment.setToolTip(words or self._segment_tip)
         self._enable(segment=self._is_idle, pause=self.pause.isEnabled(), stop=self.stop.isEnabled())
+
+    def allow_continue(self, can_go_on: bool) -> None:
+        """Whether there are labels whose training can go on."""
+        self._can_go_on = can_go_on
+        self.go_on.setEnabled(self._is_idle and can_go_on)
 
     def speak_of(self, images: Iterable[Image]) -> None:
         """From now on words, bar and curves are about these images."""
@@ -228,6 +241,7 @@ class RunPanel(QWidget):
     def _enable(self, *, segment: bool, pause: bool, stop: bool) -> None:
         self._is_idle = segment
         self.segment.setEnabled(segment and not self._lacking)
+        self.go_on.setEnabled(segment and self._can_go_on)
         self.pause.setEnabled(pause)
         self.stop.setEnabled(stop)
 

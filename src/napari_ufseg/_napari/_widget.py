@@ -15,13 +15,14 @@ from napari_ufseg._napari._classes_layer import belongs_to
 from napari_ufseg._napari._dock_layout import lay_out
 from napari_ufseg._napari._estimate import EstimateLine, Question
 from napari_ufseg._napari._folder_panel import FolderPanel
-from napari_ufseg._napari._layers import What
+from napari_ufseg._napari._layers import Part, What
 from napari_ufseg._napari._live_run import LiveRun
 from napari_ufseg._napari._method_panel import MethodPanel
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
+from napari_ufseg._napari._train_on import in_network_of
 from napari_ufseg._napari._work import load_heavy_parts
 from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.config import SegmentationConfig
@@ -142,18 +143,25 @@ class SegmentationWidget(QWidget):
             parts = self._source.parts(layers)
             if list(layers) != self._source.layers:  # the estimate was for others
                 self._estimate.refresh()
-            self._run_panel.begin(", ".join(part.title for part in parts))
-            self._run.start(
-                parts,
-                self._method.preset,
-                config=self.config,
-                scribbles=scribbles,
-                device=self.device,
-                threads=self._defaults.thread_limit,
-                every=1 / self._defaults.pictures_per_second,
-            )
         except UfsegError as error:
             self._report_failure(str(error))
+        else:
+            self._start(parts, config=self.config, scribbles=scribbles)
+
+    def train_on(self) -> None:
+        """Let the training of the classes that are shown go on from what the user has made of them."""
+        if busy := self._busy():
+            show_info(busy)
+            return
+        wanted = self._desk.train_on()
+        if wanted is None:
+            show_warning("There are no classes to train on from: press Segment first.")
+            return
+        layers, train_on = wanted
+        parts = train_on.origin.parts
+        self._run_panel.speak_of([part.layer for part in parts])
+        config = in_network_of(train_on.origin.model.config, self.config)
+        self._start(parts, config=config, into=layers, train_on=train_on)
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
@@ -194,6 +202,7 @@ class SegmentationWidget(QWidget):
         self._method.changed.connect(self._on_method)
         self._source.changed.connect(self._on_source)
         self._run_panel.segment_clicked.connect(self.segment)
+        self._run_panel.continue_clicked.connect(self.train_on)
         self._run_panel.pause_clicked.connect(self.pause_or_resume)
         self._run_panel.stop_clicked.connect(self.stop)
         self._viewer.layers.selection.events.active.connect(self._follow_active_layer)
@@ -201,7 +210,8 @@ class SegmentationWidget(QWidget):
         run.state_changed.connect(self._on_state)
         run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
         run.updated.connect(lambda snapshot: self._desk.draw(run.layers, snapshot))
-        run.released.connect(lambda model: self._desk.take_over(run.layers, "run", model))
+        run.released.connect(lambda origin: self._desk.take_over(run.layers, "run", origin))
+        self._desk.changed.connect(lambda: self._run_panel.allow_continue(self._desk.can_train_on))
         self.classes.failed.connect(show_error)
         run.finished.connect(self._on_finished)
         run.failed.connect(self._report_failure)
@@ -255,6 +265,16 @@ class SegmentationWidget(QWidget):
         return Question(sources, self.config, self.device, self._defaults.thread_limit)
 
     # -- the run -----------------------------------------------------------------------------------
+
+    def _start(self, parts: Sequence[Part], **plan: Any) -> None:
+        self._run_panel.begin(", ".join(part.title for part in parts))
+        every = 1 / self._defaults.pictures_per_second
+        try:
+            self._run.start(
+                parts, self._method.preset, device=self.device, threads=self._defaults.thread_limit, every=every, **plan
+            )
+        except UfsegError as error:
+            self._report_failure(str(error))
 
     def _on_state(self, state: RunState) -> None:
         self._run_panel.follow(state)

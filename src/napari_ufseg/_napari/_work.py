@@ -11,6 +11,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError, counted, engine_errors
 
 if TYPE_CHECKING:
+    from napari_ufseg._napari._train_on import TrainOn
     from napari_ufseg.engine.results import Segmentation
     from napari_ufseg.engine.session import TrainingSession
 
@@ -40,6 +41,8 @@ class RunPlan:
         Most CPU threads that torch may use, so that the window stays fluid.
     every : float
         Seconds between pictures, at least.
+    train_on : TrainOn, optional
+        Labels whose training goes on.
     """
 
     sources: Sequence[Any]
@@ -49,6 +52,7 @@ class RunPlan:
     device: str = "auto"
     threads: int = 1
     every: float = 0.125
+    train_on: "TrainOn | None" = None
 
 
 @dataclass
@@ -57,6 +61,7 @@ class Outcome:
 
     segmentation: "Segmentation | None" = None
     error: str = ""
+    own: Sequence[Any] | None = None  # the user's own pixels
 
 
 @dataclass
@@ -96,21 +101,24 @@ def _train_session(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome
             return Outcome()
         box.device = _describe(device, torch.get_num_threads())
         try:
-            return (yield from _pictures(plan, box))
+            return (yield from _pictures(plan, box, device))
         finally:
             box.session = None
             release_memory(device)
 
 
-def _pictures(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
+def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None, Outcome]:
     from napari_ufseg.engine.session import TrainingSession
 
+    beginning = None if plan.train_on is None else plan.train_on.beginning(device)
+    corrections = None if beginning is None else beginning.corrections
     session = TrainingSession(
         list(plan.sources),
         plan.config,
         scribbles=None if plan.scribbles is None else list(plan.scribbles),
         device=plan.device,
         out=None if plan.outs is None else list(plan.outs),
+        beginning=beginning,
     )
     box.session = session
     for number, view in list(box.views.items()):
@@ -123,7 +131,7 @@ def _pictures(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
         try:
             box.snapshot = next(pictures)
         except StopIteration as end:
-            return Outcome(segmentation=end.value)
+            return Outcome(segmentation=end.value, own=None if corrections is None else corrections.own)
         labelling = box.snapshot.labelled is not None
         yield
         if labelling:  # no picture may be drawn into the labels any more

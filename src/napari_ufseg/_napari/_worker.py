@@ -1,6 +1,7 @@
 """One training run in a napari worker, with states that can be trusted."""
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -56,6 +57,7 @@ class TrainingRun(QObject):
     def __init__(self, plan: RunPlan, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.plan = plan
+        self.own: Sequence[Any] | None = None  # the user's own pixels, once the run has ended
         self.state = RunState.STARTING
         self._box = Mailbox()
         self._worker: Any = GeneratorWorker(train, plan, self._box)
@@ -141,6 +143,7 @@ class TrainingRun(QObject):
         if self.state.is_final:
             return
         if outcome.segmentation is not None:
+            self.own = outcome.own
             self._set_state(RunState.FINISHED)
             self.finished.emit(outcome.segmentation)
         else:

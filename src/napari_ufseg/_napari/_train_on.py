@@ -1,0 +1,97 @@
+"""What a training needs that goes on from labels in the viewer; its heavy part is done in the thread of the run."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_ufseg._napari._layers import Part
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.input_options import InputOptions
+from napari_ufseg.engine.label_edits import Packed
+from napari_ufseg.engine.network_options import NetworkOptions
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.beginning import Beginning
+    from napari_ufseg.engine.inference import SegmentationModel
+    from napari_ufseg.engine.source import ImageSource
+
+
+@dataclass
+class Origin:
+    """How labels came about.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        The images.
+    model : SegmentationModel
+        What has made them.
+    made : sequence of Packed or None
+        The labels as they were made; None where they are too large to be kept, and are made again when they are needed.
+    own : sequence of bool arrays, optional
+        Pixels that had been corrected before.
+    """
+
+    parts: Sequence[Part]
+    model: "SegmentationModel"
+    made: Sequence[Packed | None]
+    own: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True)
+class TrainOn:
+    """Labels to train on from.
+
+    Parameters
+    ----------
+    origin : Origin
+    label_images : sequence of arrays
+        As they are now, of the shapes of the images without channels.
+    parents : dict of int to int
+        The class of every region that was split from one.
+    """
+
+    origin: Origin
+    label_images: Sequence[Any]
+    parents: Mapping[int, int] = field(default_factory=dict)
+
+    def beginning(self, device: Any) -> "Beginning":
+        """What the session begins with; takes a while."""
+        from napari_ufseg.engine.beginning import Beginning
+        from napari_ufseg.engine.corrections import find_corrections
+
+        made = [
+            _predicted(self.origin.model, part.source, device)
+            if packed is None
+            else packed.array().reshape(part.source.labels_shape)
+            for part, packed in zip(self.origin.parts, self.origin.made, strict=True)
+        ]
+        labels = self.origin.model.class_labels
+        found = find_corrections(made, self.label_images, labels, earlier=self.origin.own, parents=self.parents)
+        return Beginning(self.origin.model, found)
+
+
+def in_network_of(own: SegmentationConfig, wanted: SegmentationConfig) -> SegmentationConfig:
+    """The options of `wanted` for training, loss and stopping, with network and input of a model's own config."""
+    fixed = {item.name for item in (*fields(NetworkOptions), *fields(InputOptions))}
+    return own.replace(**{name: value for name, value in wanted.to_dict().items() if name not in fixed})
+
+
+def _predicted(model: "SegmentationModel", source: "ImageSource", device: Any) -> Any:
+    """What the model makes of an image, on disk until the end of the program."""
+    import atexit
+    import shutil
+
+    from napari_ufseg.engine.labelling import Job, label_images, scan
+    from napari_ufseg.engine.tiling import label_chunks
+    from napari_ufseg.io import create_label_array
+
+    folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
+    out = create_label_array(folder / "labels.zarr", source.labels_shape, chunks)
+    for _ in label_images(model, [Job(source, scan(source, model.config.scaling), out)], device):
+        pass
+    return out
