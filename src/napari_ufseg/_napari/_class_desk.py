@@ -125,6 +125,22 @@ class ClassDesk(QObject):
             layer.editable = False  # what is painted from now on would be lost
         return classes.layers, wanted
 
+    def lend(self, is_lent: bool) -> None:
+        """Let others write into the layers that are shown, or take them back as they were."""
+        classes = self._panel.set
+        if classes is None:
+            return
+        if is_lent:
+            classes.make_one_step()
+        for layer in classes.layers:
+            layer.editable = not is_lent
+        self.changed.emit()
+
+    def refresh(self) -> None:
+        """Count anew; others have written labels."""
+        if self._panel.set is not None:
+            self._panel.set.recount()
+
     def as_shown(self, model: "SegmentationModel | None") -> "SegmentationModel | None":
         """A model with what the user has made of its classes, if they are here."""
         for classes in self._sets:

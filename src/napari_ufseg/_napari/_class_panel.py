@@ -182,7 +182,7 @@ class ClassPanel(QCollapsible):
 
     @property
     def _can_edit(self) -> bool:
-        return self.set is not None and not self.is_live and not self.set.work.is_busy
+        return self.set is not None and not self.is_live and not self.set.is_locked
 
     def _show(self) -> None:
         """Bring everything up to date."""

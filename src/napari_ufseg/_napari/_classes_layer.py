@@ -43,6 +43,7 @@ class ClassesLayer:
 
     Attributes
     ----------
+    part : Part
     before : array-like or None
         What a layer held that was taken over.
     out : array-like of uint16
@@ -53,6 +54,7 @@ class ClassesLayer:
 
     def __init__(self, viewer: Any, part: Part, run: str, into: Labels | None = None) -> None:
         self._viewer = viewer
+        self.part = part
         self._run = run
         self._name = f"{part.layer.name} classes"
         self._geometry = part.geometry

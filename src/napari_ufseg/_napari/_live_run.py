@@ -16,6 +16,7 @@ from napari_ufseg._napari._work import RunPlan
 from napari_ufseg._napari._worker import RunState, TrainingRun
 
 if TYPE_CHECKING:
+    from napari_ufseg.engine.moments import Moments
     from napari_ufseg.engine.results import Segmentation, Snapshot
 
 
@@ -74,6 +75,11 @@ class LiveRun(QObject):
     def device(self) -> str:
         """The device really in use, in words; empty until it is known."""
         return self._lifeline.run.device if self._lifeline.run else ""
+
+    @property
+    def moments(self) -> "Moments | None":
+        """What the newest run has shown on its way."""
+        return self._lifeline.run.moments if self._lifeline.run is not None else None
 
     @property
     def layers(self) -> list[ClassesLayer]:

@@ -170,15 +170,20 @@ class RunPanel(QWidget):
             self.progress.setFormat(f"epoch {snapshot.epoch} of {snapshot.epochs}, at most {left} left")
         else:
             self._show_labelled(snapshot.labelled, snapshot.seconds_left)
-        loss = snapshot.losses["total"]
-        words = f"{counted(snapshot.n_classes, 'class')}, loss {loss:.3f}, on {device}"
+        loss = snapshot.losses.get("total")  # none where nothing is trained
+        told = "" if loss is None else f", loss {loss:.3f}"
+        words = f"{counted(snapshot.n_classes, 'class')}{told}, on {device}"
         self.status.setText(f"Paused. {words}" if self._is_paused else words)
-        if not self._is_paused:
+        if loss is not None and not self._is_paused:
             self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
 
     def end(self, segmentation: "Segmentation", n_classes: int, device: str) -> None:
         """Show how a run ended."""
         epochs = len(segmentation.history)
+        if not epochs:
+            self.progress.setFormat("labels 100%" if segmentation.is_complete else "stopped")
+            self.status.setText(f"Done: {counted(n_classes, 'class')} of a moment of the run, on {device}.")
+            return
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
         why = _ENDED[segmentation.stop_reason]
         config = segmentation.config  # classes that begin as clusters seldom merge; there the target only guards

@@ -15,6 +15,7 @@ from napari_ufseg.engine.network_options import NetworkOptions
 if TYPE_CHECKING:
     from napari_ufseg.engine.beginning import Beginning
     from napari_ufseg.engine.inference import SegmentationModel
+    from napari_ufseg.engine.moments import Moment, Moments
     from napari_ufseg.engine.source import ImageSource
 
 
@@ -41,6 +42,26 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A moment of a run, whose labels are to be those of the layers.
+
+    Parameters
+    ----------
+    moments : Moments
+    moment : Moment
+        One of them.
+    """
+
+    moments: "Moments"
+    moment: "Moment"
+    labels_only = True
+
+    def beginning(self, _: Any) -> "Beginning":
+        """What the session begins with."""
+        return self.moments.beginning(self.moment)
+
+
+@dataclass(frozen=True)
 class TrainOn:
     """Labels to train on from.
 
@@ -56,6 +77,7 @@ class TrainOn:
     origin: Origin
     label_images: Sequence[Any]
     parents: Mapping[int, int] = field(default_factory=dict)
+    labels_only = False
 
     def beginning(self, device: Any) -> "Beginning":
         """What the session begins with; takes a while."""

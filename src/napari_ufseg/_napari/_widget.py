@@ -9,9 +9,8 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari._busy import Busy
-from napari_ufseg._napari._class_desk import ClassDesk
-from napari_ufseg._napari._class_panel import ClassPanel
 from napari_ufseg._napari._classes_layer import belongs_to
+from napari_ufseg._napari._correction_loop import CorrectionLoop
 from napari_ufseg._napari._dock_layout import lay_out
 from napari_ufseg._napari._estimate import EstimateLine, Question
 from napari_ufseg._napari._folder_panel import FolderPanel
@@ -22,7 +21,6 @@ from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
-from napari_ufseg._napari._train_on import in_network_of
 from napari_ufseg._napari._work import load_heavy_parts
 from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.config import SegmentationConfig
@@ -134,6 +132,7 @@ class SegmentationWidget(QWidget):
         if busy := self._busy():
             show_info(busy)
             return
+        self._loop.time.leave()
         self._run_panel.speak_of(layers)
         try:
             for layer, source in zip(layers, sources or (), strict=False):
@@ -153,15 +152,7 @@ class SegmentationWidget(QWidget):
         if busy := self._busy():
             show_info(busy)
             return
-        wanted = self._desk.train_on()
-        if wanted is None:
-            show_warning("There are no classes to train on from: press Segment first.")
-            return
-        layers, train_on = wanted
-        parts = train_on.origin.parts
-        self._run_panel.speak_of([part.layer for part in parts])
-        config = in_network_of(train_on.origin.model.config, self.config)
-        self._start(parts, config=config, into=layers, train_on=train_on)
+        self._loop.train_on(self.config)
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
@@ -191,11 +182,13 @@ class SegmentationWidget(QWidget):
         self._busy.add(lambda: self.is_running, "A run is under way", "Stop (F7)")
         self._busy.add(lambda: self.results.application.is_running, "A model is being applied", "Stop (F7)")
         self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
-        self.classes = ClassPanel()
-        self._desk = ClassDesk(self._viewer, self.classes, self)
-        self.results.as_shown = self._desk.as_shown
+        self._loop = CorrectionLoop(self._viewer, self._run, self)
+        self._loop.follow(self.results.application)
+        self.classes = self._loop.panel
+        self.results.as_shown = self._loop.as_shown
         run, method = self._run_panel, self._method
-        parts = [self._source, method, self._estimate, method.advanced, run.curves, self.classes, self.results]
+        shown = [run.curves, self._loop.time, self.classes, self.results]
+        parts = [self._source, method, self._estimate, method.advanced, *shown]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
 
     def _connect(self) -> None:
@@ -209,9 +202,8 @@ class SegmentationWidget(QWidget):
         run = self._run
         run.state_changed.connect(self._on_state)
         run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
-        run.updated.connect(lambda snapshot: self._desk.draw(run.layers, snapshot))
-        run.released.connect(lambda origin: self._desk.take_over(run.layers, "run", origin))
-        self._desk.changed.connect(lambda: self._run_panel.allow_continue(self._desk.can_train_on))
+        self._loop.can_go_on.connect(self._run_panel.allow_continue)
+        self._loop.start_wanted.connect(self._on_wanted)
         self.classes.failed.connect(show_error)
         run.finished.connect(self._on_finished)
         run.failed.connect(self._report_failure)
@@ -221,7 +213,6 @@ class SegmentationWidget(QWidget):
         application.began.connect(self._on_apply)
         application.progressed.connect(self._run_panel.show_applied)
         application.ended.connect(self._on_applied)
-        application.made.connect(self._desk.take_over)
         application.failed.connect(self._on_applied)
         application.failed.connect(show_error)
         self.results.refused.connect(self._run_panel.fail)
@@ -265,6 +256,10 @@ class SegmentationWidget(QWidget):
         return Question(sources, self.config, self.device, self._defaults.thread_limit)
 
     # -- the run -----------------------------------------------------------------------------------
+
+    def _on_wanted(self, parts: Sequence[Part], plan: dict[str, Any]) -> None:
+        self._run_panel.speak_of([part.layer for part in parts])
+        self._start(parts, **plan)
 
     def _start(self, parts: Sequence[Part], **plan: Any) -> None:
         self._run_panel.begin(", ".join(part.title for part in parts))

@@ -11,7 +11,8 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError, counted, engine_errors
 
 if TYPE_CHECKING:
-    from napari_ufseg._napari._train_on import TrainOn
+    from napari_ufseg._napari._train_on import Kept, TrainOn
+    from napari_ufseg.engine.moments import Moments
     from napari_ufseg.engine.results import Segmentation
     from napari_ufseg.engine.session import TrainingSession
 
@@ -41,8 +42,8 @@ class RunPlan:
         Most CPU threads that torch may use, so that the window stays fluid.
     every : float
         Seconds between pictures, at least.
-    train_on : TrainOn, optional
-        Labels whose training goes on.
+    train_on : TrainOn or Kept, optional
+        Labels whose training goes on, or a moment of an earlier run that is only labelled.
     """
 
     sources: Sequence[Any]
@@ -52,7 +53,7 @@ class RunPlan:
     device: str = "auto"
     threads: int = 1
     every: float = 0.125
-    train_on: "TrainOn | None" = None
+    train_on: "TrainOn | Kept | None" = None
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Mailbox:
     stop: threading.Event = field(default_factory=threading.Event)
     abandon: threading.Event = field(default_factory=threading.Event)
     handed_over: threading.Event = field(default_factory=threading.Event)
+    moments: "Moments | None" = None  # of the session, from its first picture on
     views: dict[int, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
 
 
@@ -104,10 +106,13 @@ def _train_session(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome
             return (yield from _pictures(plan, box, device))
         finally:
             box.session = None
+            if box.moments is not None:
+                box.moments.close()
             release_memory(device)
 
 
 def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None, Outcome]:
+    from napari_ufseg.engine.moments import Moments
     from napari_ufseg.engine.session import TrainingSession
 
     beginning = None if plan.train_on is None else plan.train_on.beginning(device)
@@ -125,7 +130,9 @@ def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None,
         session.look_at(number, *view)
     if box.stop.is_set():  # asked for before there was a session
         session.stop()
-    pictures = session.run(plan.every)
+    is_labelling = plan.train_on is not None and plan.train_on.labels_only
+    pictures = session.label(plan.every) if is_labelling else session.run(plan.every)
+    moments = None if is_labelling else Moments(session)
     while not box.abandon.is_set():
         box.woken.clear()
         try:
@@ -133,6 +140,9 @@ def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None,
         except StopIteration as end:
             return Outcome(segmentation=end.value, own=None if corrections is None else corrections.own)
         labelling = box.snapshot.labelled is not None
+        if moments is not None and not labelling:
+            moments.add(box.snapshot)
+            box.moments = moments
         yield
         if labelling:  # no picture may be drawn into the labels any more
             box.handed_over.wait()

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._work import Mailbox, Outcome, RunPlan, train
 from napari_ufseg.engine.errors import UfsegWarning
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.moments import Moments
 
 
 class RunState(StrEnum):
@@ -64,6 +67,11 @@ class TrainingRun(QObject):
         self._worker.yielded.connect(self._on_yield)
         self._worker.returned.connect(self._on_return)
         self._worker.warned.connect(self._on_warning)
+
+    @property
+    def moments(self) -> "Moments | None":
+        """What was seen on the way; None before the first picture."""
+        return self._box.moments
 
     @property
     def device(self) -> str:

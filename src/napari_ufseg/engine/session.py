@@ -68,6 +68,8 @@ class TrainingSession:
         The images, with their axes.
     is_whole : bool
         Whether every pixel is trained on, or random tiles.
+    corrections : Corrections or None
+        What is learnt from, and kept.
 
     Raises
     ------
@@ -91,7 +93,7 @@ class TrainingSession:
             raise ConfigError(
                 f"config is {config!r}: give a SegmentationConfig, such as SegmentationConfig.preset('fast')."
             )
-        self._corrections = None if beginning is None else beginning.corrections
+        self.corrections = None if beginning is None else beginning.corrections
         fitted = None if beginning is None else beginning.fitted(config)
         self.config = c = fitted or config or SegmentationConfig.preset()
         images, self._single = as_list(image)
@@ -103,11 +105,11 @@ class TrainingSession:
             marks = None if scribbles is None else check_scribbles(as_list(scribbles)[0], self.sources, c.n_classes)
             if marks is not None and all(item is None for item in marks):
                 marks = None
-            if self._corrections is not None:
-                self._corrections.require_shapes(self.sources)
+            if self.corrections is not None:
+                self.corrections.require_shapes(self.sources)
             require_skip(c)
             require_a_term(c, has_scribbles=marks is not None)
-            chosen = build_training_set(self.sources, c, marks, memory_budget, self._corrections)
+            chosen = build_training_set(self.sources, c, marks, memory_budget, self.corrections)
         self.is_whole = chosen.is_whole
         self._brightness = chosen.brightness
         self.stop_reason: StopReason | None = None
@@ -183,7 +185,7 @@ class TrainingSession:
         else:
             with engine_errors("Showing the labels"):
                 labels = self._preview.labels(self.network, self.config, places)
-        if self._corrections is not None:
+        if self.corrections is not None:
             labels = [self._kept(i, item, *place) for i, (item, place) in enumerate(zip(labels, places, strict=True))]
         return self._snapshot_of(labels, places)
 
@@ -229,13 +231,16 @@ class TrainingSession:
                     yield snapshot
             self.stop_reason = reason
             self._stop_asked.clear()  # from now on it ends the labelling
-            segmentation = yield from self._labelled(every)
-            share = sum(segmentation.areas.values()) / sum(source.n_pixels for source in self.sources)
-            yield self._snapshot_of_result(segmentation, share)
-            return segmentation
+            return (yield from self._to_the_end(every))
         finally:  # also when the caller drops the generator, or an error ends the run
             self._stop_asked.clear()  # one that came while the result was made must not end the next run
             self.stop_reason = reason or StopReason.STOPPED
+
+    def label(self, every: float = 0.1) -> Generator[Snapshot, None, Segmentation]:
+        """Label every pixel with the network as it is, also before the first step; snapshots as at the end of `run`."""
+        self._epochs_wanted = self.epoch
+        self.stop_reason = self.stop_reason or StopReason.STOPPED
+        return self._to_the_end(every)
 
     def result(self) -> Segmentation:
         """What the session has come to: labels, model and history; the session can go on afterwards.
@@ -251,6 +256,12 @@ class TrainingSession:
             except StopIteration as end:
                 segmentation: Segmentation = end.value
                 return segmentation
+
+    def _to_the_end(self, every: float) -> Generator[Snapshot, None, Segmentation]:
+        segmentation = yield from self._labelled(every)
+        share = sum(segmentation.areas.values()) / sum(source.n_pixels for source in self.sources)
+        yield self._snapshot_of_result(segmentation, share)
+        return segmentation
 
     # -- what is shown and kept ---------------------------------------------------------------
 
@@ -289,7 +300,7 @@ class TrainingSession:
             model = self.trainer.model()
             outs = self._given_outs or outputs_for(self.sources)
             jobs = [
-                Job(source, brightness, out, None if self._corrections is None else partial(self._kept, i))
+                Job(source, brightness, out, None if self.corrections is None else partial(self._kept, i))
                 for i, (source, brightness, out) in enumerate(zip(self.sources, self._brightness, outs, strict=True))
             ]
         segmentation = Segmentation(
@@ -320,9 +331,9 @@ class TrainingSession:
 
     def _kept(self, number: int, labels: LabelImage, item: int, box: Box) -> LabelImage:
         """Labels in the order Z, Y, X with the user's own pixels put over them."""
-        assert self._corrections is not None
+        assert self.corrections is not None
         source = self.sources[number]
-        kept: LabelImage = self._corrections.kept(number, source.turned(labels), source.label_index(item, box))
+        kept: LabelImage = self.corrections.kept(number, source.turned(labels), source.label_index(item, box))
         return source.unturned(kept)
 
     def _warn_of_constant_images(self) -> None:

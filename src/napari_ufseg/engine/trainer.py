@@ -123,8 +123,14 @@ class Trainer:
 
     @property
     def losses(self) -> dict[str, float]:
-        """Those of the last epoch, or in the first one of the last step."""
-        return dict(self.history[-1].losses if self.history else self._epoch_steps[-1].losses)
+        """Those of the last epoch, or in the first one of the last step; none before."""
+        steps = self.history or self._epoch_steps
+        return dict(steps[-1].losses) if steps else {}
+
+    @property
+    def shown_weights(self) -> dict[str, Any]:
+        """The state of the network that made the labels of the last step; it is not changed any more."""
+        return self._shown_weights
 
     @property
     def elapsed(self) -> float:
