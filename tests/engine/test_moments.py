@@ -58,7 +58,7 @@ def test_a_moment_holds_what_was_shown_and_its_network_makes_it_again(image, is_
     axes = "ZYX" if is_stack else None
     moments, shown = recorded(TrainingSession(data, SMALL.replace(epochs=9), axes=axes))
     moment = moments.items[4]
-    ((number, index, packed),) = moment.labels
+    ((number, _, packed),) = moment.labels
     snapshot = shown[moment.epoch]
     assert number == 0
     np.testing.assert_array_equal(packed.array()[snapshot.index], snapshot.labels)

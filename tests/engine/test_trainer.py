@@ -73,6 +73,9 @@ def test_the_guard_keeps_the_last_picture_with_enough_classes(several, coins, ot
     pictures, result = drained(other.run(every=0))
     assert result.stop_reason == StopReason.MIN_CLASSES
     assert len(result.history) == len(session.history)
+    assert result.kept_epoch == max(record.epoch for record in result.history if record.n_classes >= 5)
+    left = result.history[-1].n_classes
+    assert result.told_of_count == f"then {left} were left, so epoch {result.kept_epoch} is kept"
     kept = result.model.network.state_dict()
     assert all(torch.equal(kept[name], weights[name]) for name in weights)
     shown = pictures[-1].labels
@@ -91,6 +94,8 @@ def test_without_the_guard_the_collapse_is_shown(coins, quick):
     config = quick(**COLLAPSING, min_classes=5, epochs=60)
     session, *_ = watched(coins, config)
     assert len(np.unique(session.result().labels)) == session.history[-1].n_classes < 5
+    session.stop_reason = StopReason.MIN_CLASSES
+    assert session.result().told_of_count.startswith(f"only {session.history[-1].n_classes} are left; the option Guard")
 
 
 def test_a_run_goes_on_from_what_the_guard_kept_without_momentum(coins, quick):

@@ -5,7 +5,7 @@ import pytest
 from driver import QUICK, WAIT
 from napari.layers import Image, Labels
 
-from napari_ufseg import segment
+from napari_ufseg import SegmentationConfig, segment
 from napari_ufseg.colours import class_colours
 
 
@@ -273,3 +273,15 @@ def test_several_layers_are_trained_jointly(dock, picture):
     expected = segment([picture, picture[:20]], QUICK, device="cpu").labels
     np.testing.assert_array_equal(classes_of(dock).data, expected[0])
     np.testing.assert_array_equal(classes_of(dock, "other classes").data, expected[1])
+
+
+def test_a_count_that_falls_past_the_target_is_told_and_the_last_picture_with_enough_is_kept(dock):
+    collapsing = SegmentationConfig(
+        n_features=6, n_classes=12, n_convolutions=1, nu=20.0, min_classes=6, guard="on", learning_rate=0.3, seed=1
+    )
+    dock.widget.config = collapsing
+    result = dock.segment_to_end()
+    assert result.history[-1].n_classes < 6
+    words = dock.part("status").text()
+    assert f"then {result.history[-1].n_classes} were left, so epoch {result.kept_epoch} is kept" in words
+    assert len(np.unique(result.labels[0])) >= 6

@@ -185,7 +185,7 @@ class RunPanel(QWidget):
             self.status.setText(f"Done: {counted(n_classes, 'class')} of a moment of the run, on {device}.")
             return
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
-        why = _ENDED[segmentation.stop_reason]
+        why = ", ".join(filter(None, (_ENDED[segmentation.stop_reason], segmentation.told_of_count)))
         config = segmentation.config  # classes that begin as clusters seldom merge; there the target only guards
         missed = config.start == "random" and n_classes > config.min_classes
         if missed and segmentation.stop_reason in ("epochs", "settled"):

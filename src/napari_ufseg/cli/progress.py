@@ -58,7 +58,8 @@ def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
                 snapshot = next(run)
             except StopIteration as end:
                 segmentation: Segmentation = end.value
-                bar.set_description_str(f"{words}, end: {segmentation.stop_reason}")
+                ends = filter(None, (str(segmentation.stop_reason), segmentation.told_of_count))
+                bar.set_description_str(f"{words}, end: {', '.join(ends)}")
                 return segmentation
             words = _words(snapshot)
             bar.set_description_str(words, refresh=False)

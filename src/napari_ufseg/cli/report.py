@@ -70,6 +70,7 @@ def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs
         "versions": versions(),
         "epochs_run": len(result.history),
         "stop_reason": str(result.stop_reason),
+        "kept_epoch": result.kept_epoch,
         "interrupted": outcome.interrupted,
         "is_complete": result.is_complete,
         "classes": {

@@ -154,7 +154,7 @@ class SegmentationConfig(InputOptions, NetworkOptions):
     )
     min_classes: int = number_option(
         3,
-        "Target number of classes",
+        "Stop at so many classes",
         _STOP,
         (1, 1000, 1),
         "Training stops when only so many classes are left; larger stops earlier with more classes.",

@@ -100,6 +100,8 @@ class Segmentation:
         Pixels of every label that is present, over all images.
     is_complete : bool
         False if the run was stopped before every pixel had its label; the others are 0.
+    kept_epoch : int or None
+        The epoch whose picture was kept, since the count fell below the target after it; see the option `guard`.
     """
 
     labels: Any
@@ -110,3 +112,18 @@ class Segmentation:
     device: str
     areas: dict[int, int] = field(default_factory=dict)
     is_complete: bool = True
+    kept_epoch: int | None = None
+
+    @property
+    def told_of_count(self) -> str:
+        """What a user should know of a count that fell past the target, as a part of a sentence; empty if it did not."""
+        if not self.history or self.stop_reason is not StopReason.MIN_CLASSES:
+            return ""
+        left, wanted = self.history[-1].n_classes, min(self.config.min_classes, self.config.n_classes)
+        if left >= wanted:
+            return ""
+        if self.kept_epoch is not None:
+            return f"then {left} were left, so epoch {self.kept_epoch} is kept"
+        if self.config.guard == "on":
+            return f"only {left} from the beginning"
+        return f"only {left} are left; the option Guard would keep the last picture with {wanted}"

@@ -310,6 +310,7 @@ class TrainingSession:
             stop_reason=self.stop_reason or StopReason.STOPPED,
             history=tuple(self.history),
             device=str(self.device),
+            kept_epoch=self.trainer.kept_epoch,
         )
         if self._given_outs is not None:
             yield self._snapshot_of_result(segmentation, 0.0)

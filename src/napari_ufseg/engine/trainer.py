@@ -36,6 +36,7 @@ class _State:
 
     weights: dict[str, Any]
     labels: list[Tensor]
+    epoch: int
 
 
 class Trainer:
@@ -235,11 +236,16 @@ class Trainer:
     def _keep_or_undo(self, n_classes: int) -> None:
         """Remember an epoch with enough classes; go back to the last such one from an epoch with too few."""
         if n_classes >= min(self.config.min_classes, self.config.n_classes):
-            self._kept = _State(self._shown_weights, list(self.labels))
+            self._kept = _State(self._shown_weights, list(self.labels), self.epoch)
         elif self._kept is not None:
             self.labels, self._shown_weights = list(self._kept.labels), self._kept.weights
             self.network.load_state_dict(self._kept.weights)
             self._optimiser.state.clear()
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch that the guard has gone back to; None if the last one is shown."""
+        return self._kept.epoch if self._kept is not None and self._kept.epoch < self.epoch else None
 
     def count_classes(self) -> int:
         """Classes that are present, over all images that are not constant; those that share a label are one."""
