@@ -8,6 +8,7 @@ from driver import WAIT, Dock
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
+from napari_ufseg import predict
 from napari_ufseg._napari._class_table import Column
 
 
@@ -345,3 +346,26 @@ def test_continue_of_a_joint_run_changes_all_layers(dock, classes, picture):
     gone = two if one in np.unique(layers[0].data) else one
     assert not any((layer.data == gone).any() for layer in layers)
     assert classes.panel.set.layers == layers
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_rerun_keeps_numbers_names_and_colours_on_what_they_named(dock, classes, picture, is_edited):
+    dock.segment_to_end()
+    layer = dock.viewer.layers["cells classes"]
+    brightest = max(np.unique(layer.data), key=lambda label: picture[layer.data == label].mean())
+    named = layer.data == brightest
+    classes.write(brightest, Column.NAME, "nuclei")
+    classes.panel.set.recolour(brightest, "#ff8000")
+    if is_edited:
+        layer.data_setitem((np.arange(3), np.arange(3)), brightest)
+    dock.widget.config = dock.widget.config.replace(seed=7, start="random", skip="off", epochs=20)
+    result = dock.segment_to_end()
+    (again,) = classes.panel.set.layers
+    assert (again == layer) is not is_edited
+    (label,) = [label for label in classes.areas if classes.cell(label, Column.NAME) == "nuclei"]
+    assert label == brightest
+    overlap = {other: int((named & (again.data == other)).sum()) for other in np.unique(again.data)}
+    assert overlap[brightest] == max(overlap.values())
+    np.testing.assert_allclose(again.get_color(brightest), [1, 128 / 255, 0, 1], atol=1e-6)
+    np.testing.assert_array_equal(result.labels[0], again.data)
+    np.testing.assert_array_equal(predict(result.model, picture), again.data)

@@ -46,6 +46,8 @@ class ClassesLayer:
     part : Part
     before : array-like or None
         What a layer held that was taken over.
+    reference : Labels or None
+        An earlier result for the same plane, whose classes this one's are to be called after.
     out : array-like of uint16
         Takes the labels; its shape is ``part.source.labels_shape``.
     folder : Path or None
@@ -72,6 +74,7 @@ class ClassesLayer:
         self.out = part.target(self._data)
         self.layer: Labels | None = None
         self.before: Any = None
+        self.reference: Labels | None = None
         self._into = into
 
     def notice_removal(self) -> None:
@@ -87,10 +90,14 @@ class ClassesLayer:
         if label_image is not None:
             self.out[index] = label_image
         if self.layer is None:
-            self.layer = self._into or self._untouched_layer()
+            related = [] if self._into is not None else list(self._related_layers())
+            self.reference = related[-1] if related else None
+            self.layer = self._into or next(filter(_is_untouched, reversed(related)), None)
         if self.layer is None or self.layer.data.shape != self._data.shape:  # a script may have put other data in
             self.layer = self._new_layer()
         if self.layer.data is not self._data:  # a layer that is taken over
+            for name, value in self._geometry.items():
+                setattr(self.layer, name, value)
             self.before = self.layer.data
             self.layer.data = self._data
             self._note({RUN: self._run})
@@ -98,6 +105,11 @@ class ClassesLayer:
             self.layer.editable = False  # blocks painting and clears the undo history
         self._redraw(self.layer, thumbnail=False, highlight=False)
         self.layer.editable = False  # an assignment in there has allowed it
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the layer was chosen by the caller."""
+        return self._into is not None
 
     @property
     def packed(self) -> Packed | None:
@@ -151,8 +163,8 @@ class ClassesLayer:
         layer.n_edit_dimensions = self._n_edit_dimensions
         return layer
 
-    def _untouched_layer(self) -> Labels | None:
-        """An earlier result for the same plane that nobody has changed since."""
+    def _related_layers(self) -> Iterator[Labels]:
+        """Earlier results for the same plane, in memory."""
         for layer in self._viewer.layers:
             about = layer.metadata.get(METADATA_KEY, {})
             if (
@@ -160,13 +172,14 @@ class ClassesLayer:
                 and isinstance(layer.data, np.ndarray)
                 and layer.data.shape == self._data.shape
                 and {key: about.get(key) for key in self._about} == self._about
-                and about.get("digest") is not None
-                and about.get("digest") == _digest(layer.data)
             ):
-                for name, value in self._geometry.items():
-                    setattr(layer, name, value)
-                return layer
-        return None
+                yield layer
+
+
+def _is_untouched(layer: Labels) -> bool:
+    """Whether nobody has changed the labels of a run since it has ended."""
+    digest = layer.metadata[METADATA_KEY].get("digest")
+    return digest is not None and digest == _digest(layer.data)
 
 
 def belongs_to(layer: Any, image: Image) -> bool:

@@ -7,6 +7,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._application import ModelApplication
 from napari_ufseg._napari._class_desk import ClassDesk
+from napari_ufseg._napari._class_names import table_of
 from napari_ufseg._napari._class_panel import ClassPanel
 from napari_ufseg._napari._live_run import LiveRun
 from napari_ufseg._napari._time_panel import TimePanel
@@ -95,7 +96,7 @@ class CorrectionLoop(QObject):
         self.time.allow(state.is_final)
 
     def _on_released(self, origin: Origin | None) -> None:
-        self._desk.take_over(self._run.layers, "run", origin)
+        self._desk.take_over(self._run.layers, "run", origin, table_of(self._run.layers))
         if self._run.moments is not None:
             targets = [(layer.layer, layer.part) for layer in self._run.layers if layer.layer is not None]
             self.time.show_moments(self._run.moments, targets)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
+from napari_ufseg._napari._class_names import called_as_before
 from napari_ufseg._napari._classes_layer import ClassesLayer, selected_together
 from napari_ufseg._napari._layers import Part
 from napari_ufseg._napari._lifeline import Lifeline
@@ -170,6 +171,7 @@ class LiveRun(QObject):
         with selected_together(self._viewer, self._layers):
             for layer in self._layers:
                 layer.show()
+        segmentation = called_as_before(self._layers, segmentation)
         own = self._lifeline.run.own if self._lifeline.run is not None else None
         self._release(
             Origin(self._parts, segmentation.model, [layer.packed for layer in self._layers], own),

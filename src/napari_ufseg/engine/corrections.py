@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.label_edits import boxes_of
 from napari_ufseg.engine.labels import relabel
+from napari_ufseg.engine.matching import count_pairs
 from napari_ufseg.engine.source import ImageSource
 
 _MOST_NEW = 64  # classes
@@ -134,8 +135,7 @@ def find_corrections(
     meant = [_meant(labels, parents or {}) for labels in label_images]
     pairs: Counter[tuple[int, int]] = Counter()
     for old, new in zip(predicted, meant, strict=True):
-        for box in boxes_of(new, min(2, new.ndim)):
-            pairs.update(_pairs(np.asarray(old[box.slices]), np.asarray(new[box.slices])))
+        pairs.update(count_pairs(old, new))
     becomes: dict[int, int] = {}
     for (old, new), _ in sorted(pairs.items(), key=lambda item: (item[1], item[0][0] == item[0][1])):
         becomes[old] = new  # the last one is the most frequent; of equal ones, the label itself
@@ -177,10 +177,3 @@ def _table(label_of: Mapping[int, int]) -> npt.NDArray[np.int64]:
     for old, new in label_of.items():
         table[old] = new
     return table
-
-
-def _pairs(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> dict[tuple[int, int], int]:
-    """How often each old label meets each new one."""
-    joint = old.astype(np.int64) * 2**16 + new
-    values, counts = np.unique(joint, return_counts=True)
-    return {divmod(value, 2**16): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
