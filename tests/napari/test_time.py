@@ -70,6 +70,13 @@ def test_a_moment_that_is_kept_has_its_labels_and_its_network_and_can_be_undone(
     with ran.qtbot.waitSignal(ran.widget.run_finished, timeout=WAIT) as signal:
         ran.click("continue")
     assert len(signal.args[0].history) == 12
+    learnt = layer.data.copy()
+    slider(ran).setValue(0)  # scrubbing leaves the steps that made the labels alone
+    slider(ran).setValue(slider(ran).maximum())
+    np.testing.assert_array_equal(layer.data, learnt)
+    for expected in (kept, last):
+        ran.click("undo")
+        np.testing.assert_array_equal(layer.data, expected)
 
 
 def test_another_run_begins_from_now_and_without_the_layer_there_is_nothing_to_show(ran):

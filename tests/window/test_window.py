@@ -50,3 +50,12 @@ def test_the_image_can_be_deleted_during_a_second_run(tmp_path):
     done = in_window(str(Path(__file__).with_name("delete_image.py")), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"layers": ["nuclei classes"], "blocked": True, "free": True}
+
+
+def test_a_user_goes_from_raw_classes_to_saved_ones(tmp_path):
+    done = in_window(str(Path(__file__).with_name("correct_by_hand.py")), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen.pop("colours_in_window") > 50
+    assert [name for name, came_true in seen.items() if not came_true] == []
+    assert len(seen) == 13

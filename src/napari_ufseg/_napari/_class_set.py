@@ -177,11 +177,7 @@ class ClassSet(QObject):
                 made = packed.array()
                 change.note(made, boxes_of(made, min(2, made.ndim)), layer.data)
             changes.append((layer, change))
-        states = self.history.state_before(self.state), self.state
-        self.history.clear()
-        step = ClassStep("your corrections", changes, states)
-        if not step.is_empty:
-            self.history.record(step)
+        self.history.make_one("your corrections", changes, self.state)
 
     def undo(self) -> None:
         """Take the last step back, whatever it was."""

@@ -121,10 +121,25 @@ class History(QObject):
         self._done.append(self._undone.pop())
         self.changed.emit()
 
-    def state_before(self, now: State) -> State:
-        """What held before all steps that are remembered."""
-        known = [step.states[0] for step in self._done if step.states is not None]
-        return known[0] if known else now
+    def make_one(self, words: str, changes: Sequence[tuple[Labels, Change]], now: State) -> None:
+        """Put one step in the place of all that came after the labels were made, if anything did.
+
+        Parameters
+        ----------
+        words, changes
+            Of the new step, as for `ClassStep`.
+        now : State
+            What holds now.
+        """
+        made = [i for i, step in enumerate(self._done) if isinstance(step, NewData)]
+        later = self._done[made[-1] + 1 :] if made else list(self._done)
+        before = next((step.states[0] for step in later if step.states is not None), now)
+        del self._done[len(self._done) - len(later) :]
+        self._undone.clear()
+        step = ClassStep(words, changes, (before, now))
+        if not step.is_empty:
+            self.record(step)
+        self.changed.emit()
 
     def clear(self) -> None:
         """Forget everything."""
