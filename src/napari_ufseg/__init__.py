@@ -11,6 +11,7 @@ from napari_ufseg._version import __version__
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.api import iter_segment, predict, segment, train_on
+    from napari_ufseg.engine.confidence import confidence
     from napari_ufseg.engine.config import SegmentationConfig
     from napari_ufseg.engine.errors import UfsegError
     from napari_ufseg.engine.model_file import load_model, save_model
@@ -20,6 +21,7 @@ _HOMES = {
     "SegmentationConfig": "config",
     "UfsegError": "errors",
     "absorb_small": "regions",
+    "confidence": "confidence",
     "connected_regions": "regions",
     "iter_segment": "api",
     "load_model": "model_file",
@@ -34,6 +36,7 @@ __all__ = [
     "UfsegError",
     "__version__",
     "absorb_small",
+    "confidence",
     "connected_regions",
     "iter_segment",
     "load_model",

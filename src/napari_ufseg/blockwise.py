@@ -13,8 +13,9 @@ from math import ceil
 import numpy as np
 
 from napari_ufseg.block_tasks import Work, done_reading, labelled, learnt, merged, scanned, the_work
-from napari_ufseg.engine.labelling import Progress, tasks_of
+from napari_ufseg.engine.labelling import Progress
 from napari_ufseg.engine.scaling import Brightness
+from napari_ufseg.engine.side_by_side import tasks_of
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.runners import Cluster, Graph, Threads
 

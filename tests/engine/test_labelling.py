@@ -12,7 +12,8 @@ from napari_ufseg.engine.api import predict
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, TrainingError
 from napari_ufseg.engine.inference import box_responses, label_box
-from napari_ufseg.engine.labelling import Job, View, label_images, outputs_for, scan
+from napari_ufseg.engine.labelling import Job, label_images, outputs_for, scan
+from napari_ufseg.engine.side_by_side import View
 from napari_ufseg.engine.source import open_source
 from napari_ufseg.engine.tiling import Box, tile_edges
 

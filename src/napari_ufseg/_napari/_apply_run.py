@@ -1,7 +1,7 @@
 """A model applied to images in a thread: how far it has come, and labels that are kept when it is ended early."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,6 +45,8 @@ class ApplyPlan:
         As in `napari_ufseg.predict`.
     threads : int
         Most CPU threads that torch may use.
+    margins : bool
+        Whether the outs take the margins of the labels, float32, instead of the labels.
     """
 
     model: "SegmentationModel"
@@ -52,6 +54,7 @@ class ApplyPlan:
     outs: Sequence[Any]
     device: str = "auto"
     threads: int = 1
+    margins: bool = False
 
 
 @dataclass
@@ -107,7 +110,7 @@ def _apply(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
 
 def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
     from napari_ufseg.engine.device import release_memory, resolve_device
-    from napari_ufseg.engine.labelling import Job, label_images, scan
+    from napari_ufseg.engine.labelling import Job, scan
 
     device, scaling = resolve_device(plan.device), plan.model.config.scaling
     try:
@@ -117,9 +120,21 @@ def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
             for source, out in zip(plan.sources, plan.outs, strict=True)
         ]
         begun = time.monotonic()
-        for progress in label_images(plan.model, jobs, device, stopped=is_over):
-            box.share = progress.pixels / progress.total
+        for box.share in _shares(plan, jobs, device, is_over):
             left = (time.monotonic() - begun) * (1 - box.share) / box.share
             box.applied = Applied(box.share, left)
     finally:
         release_memory(device)
+
+
+def _shares(plan: ApplyPlan, jobs: Sequence[Any], device: Any, is_over: Callable[[], bool]) -> Iterator[float]:
+    """The share of the pixels that are done, after every tile."""
+    if plan.margins:
+        from napari_ufseg.engine.confidence import margin_images
+
+        yield from margin_images(plan.model, jobs, device, stopped=is_over)
+        return
+    from napari_ufseg.engine.labelling import label_images
+
+    for progress in label_images(plan.model, jobs, device, stopped=is_over):
+        yield progress.pixels / progress.total

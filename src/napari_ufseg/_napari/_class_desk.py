@@ -108,6 +108,11 @@ class ClassDesk(QObject):
         self.changed.emit()
 
     @property
+    def origin(self) -> Origin | None:
+        """How the labels that are shown came about."""
+        return self._panel.set.origin if self._panel.set is not None else None
+
+    @property
     def can_train_on(self) -> bool:
         """Whether a training can go on from what is shown."""
         classes = self._panel.set

@@ -1,14 +1,17 @@
 """From raw classes to what the user means: class panel, time machine, and the training that goes on from both."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari._application import ModelApplication
 from napari_ufseg._napari._class_desk import ClassDesk
 from napari_ufseg._napari._class_names import table_of
 from napari_ufseg._napari._class_panel import ClassPanel
+from napari_ufseg._napari._confidence_panel import ConfidencePanel
 from napari_ufseg._napari._live_run import LiveRun
 from napari_ufseg._napari._time_panel import TimePanel
 from napari_ufseg._napari._train_on import Kept, Origin, in_network_of
@@ -27,12 +30,15 @@ class CorrectionLoop(QObject):
     ----------
     viewer : napari.Viewer
     run : LiveRun
-    parent : QObject
+    under_way : callable
+        Says what is being computed, in one sentence; empty if nothing is.
+    parent : QWidget
 
     Attributes
     ----------
     panel : ClassPanel
     time : TimePanel
+    confidence : ConfidencePanel
 
     Signals
     -------
@@ -45,11 +51,13 @@ class CorrectionLoop(QObject):
     start_wanted = Signal(object, object)
     can_go_on = Signal(bool)
 
-    def __init__(self, viewer: Any, run: LiveRun, parent: QObject) -> None:
+    def __init__(self, viewer: Any, run: LiveRun, under_way: Callable[[], str], parent: QWidget) -> None:
         super().__init__(parent)
         self._run = run
         self.panel = ClassPanel()
         self.time = TimePanel()
+        self.confidence = ConfidencePanel(viewer, under_way, parent)
+        self.confidence.as_shown = self.as_shown
         self._desk = ClassDesk(viewer, self.panel, parent)
         run.updated.connect(lambda snapshot: self._desk.draw(run.layers, snapshot))
         run.released.connect(self._on_released)
@@ -57,7 +65,7 @@ class CorrectionLoop(QObject):
         self.time.scrubbing.connect(self._desk.lend)
         self.time.moved.connect(self._desk.refresh)
         self.time.keep_clicked.connect(self._on_keep)
-        self._desk.changed.connect(lambda: self.can_go_on.emit(self._desk.can_train_on))
+        self._desk.changed.connect(self._on_changed)
         viewer.layers.events.removed.connect(self.time.on_removed)
 
     def follow(self, application: ModelApplication) -> None:
@@ -84,6 +92,10 @@ class CorrectionLoop(QObject):
         model = train_on.origin.model
         plan = {"config": in_network_of(model.config, config), "into": layers, "train_on": train_on}
         self.start_wanted.emit(train_on.origin.parts, plan)
+
+    def _on_changed(self) -> None:
+        self.can_go_on.emit(self._desk.can_train_on)
+        self.confidence.look_at(self._desk.origin)
 
     def _on_keep(self, moment: "Moment") -> None:
         moments, wanted = self.time.moments, self._desk.train_on()

@@ -199,13 +199,13 @@ class RunPanel(QWidget):
             f"Done: {counted(n_classes, 'class')} after {counted(epochs, 'epoch')} on {device} ({why})."
         )
 
-    def begin_applying(self, name: str) -> None:
-        """Show that a model is being applied to the image of that name."""
+    def begin_applying(self, words: str) -> None:
+        """Show that a model is being applied."""
         self._enable(segment=False, pause=False, stop=True)
         self._labelled = 0.0
         self.progress.setRange(0, 0)
         self.progress.setFormat("starting")
-        self.status.setText(f"Applying the model to {name}")
+        self.status.setText(words)
 
     def show_applied(self, applied: "Applied") -> None:
         """Show how far a model has been applied."""

@@ -163,6 +163,7 @@ class SegmentationWidget(QWidget):
         if self.results.application.is_running:
             self._run_panel.stop_applying()
             self.results.application.stop()
+        self._loop.confidence.stop()
         self._run.stop()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -182,12 +183,15 @@ class SegmentationWidget(QWidget):
         self._busy.add(lambda: self.is_running, "A run is under way", "Stop (F7)")
         self._busy.add(lambda: self.results.application.is_running, "A model is being applied", "Stop (F7)")
         self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
-        self._loop = CorrectionLoop(self._viewer, self._run, self)
+        self._loop = CorrectionLoop(self._viewer, self._run, self._busy, self)
+        confidence = self._loop.confidence
+        confidence.threads = self._defaults.thread_limit
+        self._busy.add(lambda: confidence.is_running, "Confidence is being measured", "Stop (F7)")
         self._loop.follow(self.results.application)
         self.classes = self._loop.panel
         self.results.as_shown = self._loop.as_shown
         run, method = self._run_panel, self._method
-        shown = [run.curves, self._loop.time, self.classes, self.results]
+        shown = [run.curves, self._loop.time, self.classes, confidence, self.results]
         parts = [self._source, method, self._estimate, method.advanced, *shown]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
 
@@ -210,11 +214,16 @@ class SegmentationWidget(QWidget):
         run.warned.connect(show_warning)
         run.closed.connect(self._run_panel.drop)
         application = self.results.application
-        application.began.connect(self._on_apply)
+        application.began.connect(lambda name: self._on_apply(name))
         application.progressed.connect(self._run_panel.show_applied)
         application.ended.connect(self._on_applied)
         application.failed.connect(self._on_applied)
         application.failed.connect(show_error)
+        confidence = self._loop.confidence
+        confidence.began.connect(lambda name: self._on_apply(name, "Measuring the confidence of"))
+        confidence.progressed.connect(self._run_panel.show_applied)
+        confidence.ended.connect(self._on_applied)
+        confidence.told.connect(self._run_panel.status.setText)
         self.results.refused.connect(self._run_panel.fail)
         self._method.advanced.toggled.connect(self._column.fit_width)
         self._on_method()
@@ -225,6 +234,7 @@ class SegmentationWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._run.close("the dock was closed")
             self.results.application.close("the dock was closed")
+            self._loop.confidence.close_run()
             self._estimate.drop()
         elif event is not None and event.type() == QEvent.Type.Show:
             self._column.fit_width()
@@ -233,7 +243,7 @@ class SegmentationWidget(QWidget):
     # -- options -----------------------------------------------------------------------------------
 
     def _on_method(self) -> None:
-        self.folder.device = self.results.device = self.device
+        self.folder.device = self.results.device = self._loop.confidence.device = self.device
         self._estimate.refresh()
 
     def _on_source(self) -> None:
@@ -290,9 +300,9 @@ class SegmentationWidget(QWidget):
 
     # -- a model that is applied ---------------------------------------------------------------------
 
-    def _on_apply(self, name: str) -> None:
+    def _on_apply(self, name: str, doing: str = "Applying the model to") -> None:
         self._run_panel.speak_of(self._source.layers)
-        self._run_panel.begin_applying(name)
+        self._run_panel.begin_applying(f"{doing} {name}")
         self._estimate.refresh()  # its figure is for Segment
         self._estimate.hold(True)
 

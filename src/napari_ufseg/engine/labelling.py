@@ -4,10 +4,7 @@ import copy
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,8 +17,9 @@ from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine
 from napari_ufseg.engine.image import as_list, open_sources
 from napari_ufseg.engine.inference import LabelImage, SegmentationModel, box_responses, label_box
 from napari_ufseg.engine.scaling import Brightness, learn_brightness
-from napari_ufseg.engine.source import ImageSource, items_of
-from napari_ufseg.engine.tiling import Box, iter_tiles, tile_edges
+from napari_ufseg.engine.side_by_side import Task, View, distance, side_by_side, tasks_of, workers
+from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.tiling import Box
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class View:
-    """What somebody looks at: an item of an image, and the middle of what is seen of it."""
-
-    number: int
-    item: int
-    centre: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Progress:
     """How far the labelling has come.
 
@@ -76,22 +65,6 @@ class Progress:
     def present(self) -> dict[int, int]:
         """Pixels of every label that is present."""
         return {int(label): int(self.areas[label]) for label in np.flatnonzero(self.areas)}
-
-
-@dataclass(frozen=True)
-class _Task:
-    number: int
-    item: int
-    box: Box
-
-
-def tasks_of(sources: Sequence[ImageSource]) -> list[_Task]:
-    """Every tile of every item of every image."""
-    return [
-        _Task(number, item, box)
-        for number, item in items_of(sources)
-        for box in iter_tiles(sources[number].whole, tile_edges(sources[number].item_shape, sources[number].chunks))
-    ]
 
 
 def scan(source: ImageSource, scaling: str, stopped: Callable[[], bool] = lambda: False) -> Brightness:
@@ -144,14 +117,14 @@ def label_images(
     """
     tasks = tasks_of([job.source for job in jobs])
     if first is not None:
-        tasks.sort(key=lambda task: _distance(task, first))
+        tasks.sort(key=lambda task: distance(task, first))
     total = sum(task.box.size for task in tasks)
     areas = np.zeros(2**16, np.int64)
     network = copy.deepcopy(model.network).to(device).eval()
     writing = threading.Lock()
-    done: set[_Task] = set()
+    done: set[Task] = set()
 
-    def label(task: _Task) -> LabelImage:
+    def label(task: Task) -> LabelImage:
         job = jobs[task.number]
         labels = label_box(network, model.config, model.class_labels, job.source, job.brightness, task.item, task.box)
         if job.kept is not None:
@@ -162,7 +135,7 @@ def label_images(
         return labels
 
     progress = Progress(0, total, areas)
-    for labels in _side_by_side(label, tasks, _workers(device), stopped):
+    for labels in side_by_side(label, tasks, workers(device), stopped):
         areas += np.bincount(labels.ravel(), minlength=2**16)
         progress = Progress(progress.pixels + labels.size, total, areas)
         yield progress
@@ -266,47 +239,3 @@ def mean_responses(model: SegmentationModel, jobs: Sequence[Job], device: torch.
         chosen = torch.from_numpy(labels == label)
         of_label[label] = (sums[chosen].sum(0) / counts[chosen].sum()).float()
     return of_label
-
-
-def _distance(task: _Task, view: View) -> tuple[bool, int, float]:
-    middle = [(a + b) / 2 for a, b in zip(task.box.start, task.box.stop, strict=True)]
-    away = sum((m - c) ** 2 for m, c in zip(middle, view.centre, strict=False))
-    return task.number != view.number, abs(task.item - view.item), away
-
-
-def _workers(device: torch.device) -> int:
-    return torch.get_num_threads() if device.type == "cpu" else 1
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Sums may depend on how many threads share them; a tile is the work of one. (The setting is the process's.)"""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _side_by_side(
-    work: Callable[[_Task], LabelImage], tasks: Sequence[_Task], n_workers: int, stopped: Callable[[], bool]
-) -> Iterator[LabelImage]:
-    """The results in the order in which they are ready; at most `n_workers` are under way."""
-
-    with _one_thread_each():
-        if n_workers == 1 or len(tasks) == 1:
-            for task in tasks:
-                yield work(task)
-                if stopped():
-                    return
-            return
-        waiting = iter(tasks)
-        with ThreadPoolExecutor(n_workers, "ufseg-label") as pool:
-            running: set[Future[LabelImage]] = {pool.submit(work, task) for task in islice(waiting, n_workers)}
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                if not stopped():
-                    running |= {pool.submit(work, task) for task in islice(waiting, len(done))}

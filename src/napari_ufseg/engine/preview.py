@@ -10,9 +10,9 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.inference import LabelImage, label_box, to_label_image
-from napari_ufseg.engine.labelling import View
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.scaling import Brightness
+from napari_ufseg.engine.side_by_side import View
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.tiling import Box
 
