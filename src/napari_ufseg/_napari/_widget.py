@@ -20,7 +20,9 @@ from napari_ufseg._napari._method_panel import MethodPanel
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
+from napari_ufseg._napari._side_jobs import SideJobs
 from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
+from napari_ufseg._napari._variations import VariationsPanel
 from napari_ufseg._napari._work import load_heavy_parts
 from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.config import SegmentationConfig
@@ -160,10 +162,7 @@ class SegmentationWidget(QWidget):
 
     def stop(self) -> None:
         """End the run, or the application of a model, and keep the labels that are there."""
-        if self.results.application.is_running:
-            self._run_panel.stop_applying()
-            self.results.application.stop()
-        self._loop.confidence.stop()
+        self._jobs.stop()
         self._run.stop()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -181,18 +180,21 @@ class SegmentationWidget(QWidget):
         self.results = ResultsPanel(self._viewer, self._source, self, self._busy)
         self.folder = FolderPanel(self.results, self, self._busy)
         self._busy.add(lambda: self.is_running, "A run is under way", "Stop (F7)")
-        self._busy.add(lambda: self.results.application.is_running, "A model is being applied", "Stop (F7)")
         self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
         self._loop = CorrectionLoop(self._viewer, self._run, self._busy, self)
         confidence = self._loop.confidence
         confidence.threads = self._defaults.thread_limit
-        self._busy.add(lambda: confidence.is_running, "Confidence is being measured", "Stop (F7)")
+        self._variations = VariationsPanel(self._to_vary, self._busy, self)
+        self._jobs = SideJobs(self._run_panel, self._estimate, lambda: self._source.layers, self._busy, self)
+        self._jobs.add_application(self.results.application)
+        self._jobs.add_confidence(confidence)
+        self._jobs.add_variations(self._variations)
         self._loop.follow(self.results.application)
         self.classes = self._loop.panel
         self.results.as_shown = self._loop.as_shown
         run, method = self._run_panel, self._method
         shown = [run.curves, self._loop.time, self.classes, confidence, self.results]
-        parts = [self._source, method, self._estimate, method.advanced, *shown]
+        parts = [self._source, method, self._estimate, self._variations, method.advanced, *shown]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
 
     def _connect(self) -> None:
@@ -213,17 +215,7 @@ class SegmentationWidget(QWidget):
         run.failed.connect(self._report_failure)
         run.warned.connect(show_warning)
         run.closed.connect(self._run_panel.drop)
-        application = self.results.application
-        application.began.connect(lambda name: self._on_apply(name))
-        application.progressed.connect(self._run_panel.show_applied)
-        application.ended.connect(self._on_applied)
-        application.failed.connect(self._on_applied)
-        application.failed.connect(show_error)
-        confidence = self._loop.confidence
-        confidence.began.connect(lambda name: self._on_apply(name, "Measuring the confidence of"))
-        confidence.progressed.connect(self._run_panel.show_applied)
-        confidence.ended.connect(self._on_applied)
-        confidence.told.connect(self._run_panel.status.setText)
+        self._variations.chosen.connect(self._on_variation)
         self.results.refused.connect(self._run_panel.fail)
         self._method.advanced.toggled.connect(self._column.fit_width)
         self._on_method()
@@ -233,8 +225,7 @@ class SegmentationWidget(QWidget):
         """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._run.close("the dock was closed")
-            self.results.application.close("the dock was closed")
-            self._loop.confidence.close_run()
+            self._jobs.close()
             self._estimate.drop()
         elif event is not None and event.type() == QEvent.Type.Show:
             self._column.fit_width()
@@ -265,6 +256,23 @@ class SegmentationWidget(QWidget):
         sources = [part.source for part in self._source.parts()]
         return Question(sources, self.config, self.device, self._defaults.thread_limit)
 
+    def _to_vary(self) -> Any:
+        """What variations are made of: the image that was chosen last, as it is in view; None if there is none."""
+        if not self._source.layers:
+            return None
+        try:
+            part = self._source.parts()[-1]
+        except UfsegError as error:
+            self._report_failure(str(error))
+            return None
+        item, _ = part.view(tuple(self._viewer.dims.point), tuple(self._viewer.scene.camera.center))
+        return part.source, item, self.config, self.device, self._defaults.thread_limit
+
+    def _on_variation(self, config: SegmentationConfig) -> None:
+        if not self._busy():
+            self.config = config
+            self.segment()
+
     # -- the run -----------------------------------------------------------------------------------
 
     def _on_wanted(self, parts: Sequence[Part], plan: dict[str, Any]) -> None:
@@ -285,6 +293,7 @@ class SegmentationWidget(QWidget):
         self._run_panel.follow(state)
         for panel in (self._method, self._source):
             panel.set_enabled(state.is_final)
+        self._variations.allow(state.is_final)
         self._estimate.hold(not state.is_final)
 
     def _on_finished(self, segmentation: "Segmentation") -> None:
@@ -297,15 +306,3 @@ class SegmentationWidget(QWidget):
         self._run_panel.fail(message)
         show_error(message)
         self.run_failed.emit(message)
-
-    # -- a model that is applied ---------------------------------------------------------------------
-
-    def _on_apply(self, name: str, doing: str = "Applying the model to") -> None:
-        self._run_panel.speak_of(self._source.layers)
-        self._run_panel.begin_applying(f"{doing} {name}")
-        self._estimate.refresh()  # its figure is for Segment
-        self._estimate.hold(True)
-
-    def _on_applied(self, words: str) -> None:
-        self._run_panel.end_applying(words)
-        self._estimate.hold(False)

@@ -1,0 +1,45 @@
+"""Quick runs at low resolution to choose from."""
+
+import numpy as np
+import pytest
+
+from napari_ufseg import SegmentationConfig
+from napari_ufseg.engine.source import open_source
+from napari_ufseg.engine.variations import iter_variations, small_copy, varied
+from napari_ufseg.samples import nuclei
+
+QUICK = SegmentationConfig.preset("fast", n_features=4, n_convolutions=1, epochs=4)
+
+
+def test_two_seeds_and_three_kinds_of_smoothness():
+    configs = varied(QUICK.replace(seed=7, nu=2.0))
+    assert [(config.seed, config.nu) for config in configs] == [(s, nu) for s in (7, 8) for nu in (0.5, 2.0, 8.0)]
+    assert len({config.nu for config in varied(QUICK.replace(nu=0.0))}) == 3
+    assert all(config.replace(seed=7, nu=2.0) == QUICK.replace(seed=7, nu=2.0) for config in configs)
+
+
+def test_each_is_small_and_one_colour_means_one_thing():
+    source = open_source(np.stack([nuclei()[:330, :400]] * 2), axes="ZYX")
+    found = list(iter_variations(source, 1, QUICK))
+    assert len(found) == 6
+    first = found[0].labels
+    assert first.shape == (110, 134)
+    for other in found[1:]:
+        assert other.n_classes == len(np.unique(other.labels))
+        assert (other.labels == first).mean() > 0.5
+
+
+def test_a_volume_shows_its_middle_plane():
+    source = open_source(np.stack([nuclei()[:60, :80]] * 12), axes="ZYX", spatial_dims=3)
+    variation = next(iter_variations(source, 0, QUICK.replace(spatial_dims=3)))
+    assert variation.labels.shape == (30, 40)
+    assert variation.config.spatial_dims == 3
+
+
+@pytest.mark.parametrize("shape", [(50, 70), (161, 100), (700, 400)])
+def test_the_small_copy_holds_means_of_blocks(shape):
+    image = np.random.default_rng(0).random(shape).astype(np.float32)
+    small, _ = small_copy(open_source(image), 0)
+    fy, fx = (-(-n // 160) for n in shape)
+    assert small.shape == (1, -(-shape[0] // fy), -(-shape[1] // fx))
+    np.testing.assert_allclose(small[0, 3, 5], image[3 * fy : 4 * fy, 5 * fx : 6 * fx].mean(), rtol=1e-5)

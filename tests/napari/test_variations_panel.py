@@ -1,0 +1,57 @@
+"""Six thumbnails in the dock, and what a click on one does."""
+
+import numpy as np
+from driver import WAIT
+
+
+def tried(dock):
+    panel = dock.widget._variations
+    with dock.qtbot.waitSignal(panel.ended, timeout=WAIT):
+        dock.click("try")
+    return panel.thumbnails
+
+
+def test_a_click_on_one_of_six_runs_it_at_full_size(dock):
+    before = list(dock.viewer.layers)
+    thumbnails = tried(dock)
+    assert len(thumbnails) == 6
+    assert list(dock.viewer.layers) == before
+    assert len({thumbnail.text() for thumbnail in thumbnails}) == 6
+    assert all(not thumbnail.icon().isNull() for thumbnail in thumbnails)
+    assert "6 variations to choose from" in dock.part("status").text()
+    config = dock.widget.config
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT) as signal:
+        dock.click("variation6")
+    assert dock.widget.config == config.replace(seed=config.seed + 1, nu=4 * config.nu)
+    assert signal.args[0].config == dock.widget.config
+    assert dock.viewer.layers["cells classes"].data.shape == (40, 56)
+    tried(dock)
+    assert len(dock.widget._variations.thumbnails) == 6
+
+
+def test_stop_keeps_those_that_are_there_and_a_run_must_wait(dock):
+    panel = dock.widget._variations
+    dock.widget.config = dock.widget.config.replace(epochs=300)
+    dock.click("try")
+    assert not dock.part("try").isEnabled()
+    dock.click("segment")  # is greyed out
+    dock.widget.segment()
+    assert not dock.widget.is_running
+    dock.qtbot.waitUntil(lambda: bool(panel.thumbnails), timeout=WAIT)
+    with dock.qtbot.waitSignal(panel.ended, timeout=WAIT):
+        dock.click("stop")
+    assert 1 <= len(panel.thumbnails) < 6
+    assert dock.part("try").isEnabled()
+
+
+def test_without_an_image_there_is_nothing_to_try(dock):
+    dock.viewer.layers.clear()
+    dock.click("try")
+    assert not dock.widget._variations.is_running
+
+
+def test_a_fault_is_told(dock, notices):
+    dock.viewer.layers["cells"].data = np.full((40, 56), np.nan)
+    dock.click("try")
+    dock.qtbot.waitUntil(lambda: bool(notices), timeout=WAIT)
+    assert not dock.widget._variations.thumbnails
