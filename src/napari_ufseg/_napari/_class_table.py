@@ -23,7 +23,7 @@ class Column(IntEnum):
     SHOWN = 4
 
 
-_TITLES = ("", "Name", "Area", "Pixels", "Shown")
+_TITLES = ("", "Name", "Area", "Pixels", "On")
 _TIPS = (
     "Colour; double-click to choose another.",
     "Name; double-click or F2 to write another.",

@@ -223,7 +223,8 @@ class RunPanel(QWidget):
         """Show what came of it."""
         self._enable(segment=True, pause=False, stop=False)
         self.progress.setRange(0, max(1, self.progress.maximum()))
-        self.progress.setFormat(f"labels {self._labelled:.0%}")  # as in the words; the bar itself rounds down
+        done = f"labels {self._labelled:.0%}" if self._labelled else ""
+        self.progress.setFormat(done)  # as in the words; the bar itself rounds down
         self.status.setText(words)
 
     def drop(self, why: str) -> None:

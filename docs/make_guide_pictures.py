@@ -1,0 +1,101 @@
+"""Make the pictures of docs/guide from a real window: the loop from raw classes to what is meant.
+
+Needs a display; on a machine without one: xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_guide_pictures.py
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QPushButton, QSlider
+from scipy import ndimage
+
+import napari
+from napari_ufseg import SegmentationConfig
+
+IMAGES = Path(__file__).parent / "guide" / "images"
+
+
+def wait_until(condition, seconds=300.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("waited in vain")
+        QTest.qWait(20)
+
+
+def main() -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1400, 900)
+    viewer.open_sample("napari-ufseg", "nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+    QTest.qWait(300)
+    viewer.reset_view()
+    widget.config = SegmentationConfig.preset("fast")
+    results: list[object] = []
+    widget.run_finished.connect(results.append)
+    panel, column = widget.classes, widget._column
+
+    def press(name):
+        button = widget.findChild(QPushButton, f"ufseg.{name}")
+        wait_until(button.isEnabled)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def picture(name, part):
+        column.ensureWidgetVisible(part, 0, 300)
+        QTest.qWait(400)
+        viewer.window.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
+
+    press("try")
+    wait_until(lambda: not widget._variations.is_running and len(widget._variations.thumbnails) == 6)
+    picture("variations.png", widget._variations)
+    widget._variations.clear()
+    press("segment")
+    wait_until(lambda: results)
+    picture("classes.png", panel.chart)
+
+    labels = viewer.layers["nuclei classes"]
+    image = viewer.layers["nuclei"].data
+    bright = [label for label in panel.view.order if image[labels.data == label].mean() > 40]
+    panel.view.select(bright)
+    panel.merge()
+    panel.set.rename(panel.view.labels[0], "nuclei")
+    panel.set.make_background([label for label in panel.view.order if label not in (0, *panel.view.labels)])
+    panel.view.clearSelection()
+    picture("merged.png", panel.chart)
+
+    inside = np.argwhere(ndimage.binary_erosion(image > 200, iterations=3))
+    labels.brush_size = 6
+    for y, x in inside[:: max(1, len(inside) // 12)].tolist():  # strokes in the bright, dividing nucleus
+        labels.paint((y, x), 7)
+    QTest.qWait(400)
+    panel.set.rename(7, "dividing")
+    results.clear()
+    press("continue")
+    wait_until(lambda: results)
+    picture("continued.png", panel.chart)
+
+    results.clear()
+    viewer.layers.remove("nuclei classes")
+    widget.config = SegmentationConfig.preset("generalised", epochs=40, n_features=16, n_classes=16)
+    press("segment")
+    wait_until(lambda: results)
+    slider = widget.findChild(QSlider, "ufseg.time")
+    slider.setValue(slider.maximum() // 4)
+    picture("time-machine.png", slider)
+    slider.setValue(slider.maximum())
+
+    press("confidence")
+    wait_until(lambda: not widget._loop.confidence.is_running and "nuclei confidence" in viewer.layers)
+    press("least_certain")
+    press("least_certain")
+    picture("confidence.png", widget._loop.confidence)
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
