@@ -105,7 +105,9 @@ def measure(sample: Sample, seed: int) -> dict[str, float]:
     seconds = time.perf_counter() - start
     network = predict(after.model, image, device="cpu")
     assert (after.labels[painted] == marks[painted]).all()
-    bound = train_on(image, first.model, (1 + truth).astype(np.uint16), corrected=np.ones_like(truth), device="cpu")
+    all_of_it = (1 + truth).astype(np.uint16)
+    long = first.config.replace(correction_weight=5.0, epochs=100)
+    bound = train_on(image, first.model, all_of_it, corrected=np.ones_like(truth), config=long, device="cpu")
     found = {
         "before": iou(before),
         "Continue": iou(network == 2),

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 import torch
 
+from napari_ufseg import SegmentationConfig, save_model, segment
 from napari_ufseg.cli import main
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -73,6 +74,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scribbles[0:4] = 2
     tifffile.imwrite(folder / "scribbles.tiff", scribbles)
     tifffile.imwrite(folder / "wrong_scribbles.tiff", scribbles[:20])
+    config = SegmentationConfig.preset(
+        "generalised", n_features=4, n_classes=8, epochs=8, min_classes=1, settle_fraction=0
+    )
+    made = segment([grey, blobs(seed=1)], config, device="cpu")
+    save_model(made.model, folder / "model.safetensors")
+    corrected = made.labels[0].copy()
+    corrected[10:18, 12:20] = 40
+    tifffile.imwrite(folder / "corrected.tiff", corrected)
     (folder / "broken.png").write_text("no image")
     (folder / "notes.txt").write_text("no image")
     (folder / "empty").mkdir()

@@ -53,6 +53,10 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "M": (30.0, ""),
     "m": (30.0, ""),
     "scribble_weight": (4.0, "--scribbles {images}/scribbles.tiff --scribbles -"),
+    "correction_weight": (
+        20.0,
+        "--train_on {images}/model.safetensors --corrected {images}/corrected.tiff --corrected -",
+    ),
     "epochs": (3, ""),
     "min_classes": (7, ""),
     "guard": ("on", "--min_classes 7 --nu 20 --M 0 --m 0 --learning_rate 1 --momentum 0.9 --epochs 60"),
@@ -113,7 +117,7 @@ def test_both_spellings_mean_the_same(name: str) -> None:
     assert getattr(known, name) == EFFECTS[name][0]
 
 
-@pytest.mark.parametrize("flag", ["n_channels", "channel_axis", "path", "model_path", "memory_budget"])
+@pytest.mark.parametrize("flag", ["n_channels", "channel_axis", "path", "model_path", "memory_budget", "train_on"])
 def test_the_other_flags_have_both_spellings_too(flag: str) -> None:
     assert parse(["segment", f"--{flag}", "1"]) == parse(["segment", f"--{flag.replace('_', '-')}", "1"])
 

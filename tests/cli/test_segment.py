@@ -237,3 +237,40 @@ def test_help_and_version(words: list[str], ufseg: Ufseg) -> None:
     done = ufseg(*words)
     assert done.status == 0
     assert (__version__ if words == ["--version"] else "usage: ufseg") in done.out
+
+
+def test_a_training_goes_on_from_corrected_labels(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    first = read_image(images / "corrected.tiff")
+    words = ["--train_on", images / "model.safetensors", "--corrected", images / "corrected.tiff", "--corrected", "-"]
+    files = [images / "grey.png", images / "grey2.png"]
+    done = ufseg("segment", *files, *words, "--model_path", tmp_path / "m.safetensors", "-o", f"{tmp_path}/out/")
+    assert done.status == 0, done.err
+    labels = read_image(tmp_path / "out" / "grey_labels.tif")
+    assert (labels[first == 40] == 40).all()
+    assert 40 in load_model(tmp_path / "m.safetensors").class_labels
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--corrected", "{images}/corrected.tiff"], "give it with --train_on"),
+        (
+            ["--train_on", "{images}/model.safetensors", "--n_features", "5"],
+            "n_features is 5, but the model was trained",
+        ),
+        (
+            ["--train_on", "{images}/model.safetensors", "--corrected", "{images}/wrong_scribbles.tiff"],
+            "The corrected ",
+        ),
+        (["--train_on", "{images}/none.safetensors"], "There is no model file"),
+    ],
+)
+def test_what_cannot_go_on_is_one_sentence(
+    ufseg: Ufseg, images: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    words = [word.format(images=images) for word in words]
+    done = ufseg("segment", images / "grey.png", *words, "-o", tmp_path / "l.tif")
+    assert done.status != 0
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "l.tif").exists()

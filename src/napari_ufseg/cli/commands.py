@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from napari_ufseg.cli.batch import run_batch_command
-from napari_ufseg.cli.inputs import check_channel_arguments, input_paths, load_image, load_inputs
+from napari_ufseg.cli.inputs import beginning_of, check_channel_arguments, input_paths, load_image, load_inputs
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs
 from napari_ufseg.cli.parser import UsageError
 from napari_ufseg.cli.progress import follow_labelling, is_visible, stops_on_ctrl_c, train
@@ -53,7 +53,8 @@ def run(arguments: Namespace) -> int:
 
 def run_segment(arguments: Namespace) -> int:
     """``ufseg segment``: everything that can be wrong is found before the training begins."""
-    config = config_of(arguments)
+    model = load_model(arguments.train_on) if arguments.train_on else None
+    config = config_of(arguments, model)
     resolve_device(arguments.device)
     budget = memory_budget_of(arguments)
     files = input_paths(arguments)
@@ -67,7 +68,7 @@ def run_segment(arguments: Namespace) -> int:
         for image in inputs.images:
             print(f"ufseg: {image.path}: {image.source.words}", file=sys.stderr)
         print(f"ufseg: {estimate_run(inputs.sources, config, arguments.device, budget).words}", file=sys.stderr)
-    with label_arrays(paths.labels, inputs.images) as arrays:
+    with label_arrays(paths.labels, inputs.images, model.classes if model else None) as arrays:
         session = TrainingSession(
             inputs.sources,
             config,
@@ -75,6 +76,7 @@ def run_segment(arguments: Namespace) -> int:
             device=arguments.device,
             memory_budget=budget,
             out=arrays,
+            beginning=beginning_of(arguments, model, inputs),
         )
         with stops_on_ctrl_c(session) as ctrl_c:
             start = time.perf_counter()
@@ -105,13 +107,13 @@ def memory_budget_of(arguments: Namespace) -> int | None:
     return budget
 
 
-def config_of(arguments: Namespace) -> SegmentationConfig:
-    """The preset with the options that were given; also checks --force."""
+def config_of(arguments: Namespace, model: SegmentationModel | None = None) -> SegmentationConfig:
+    """The preset, or the config of a model, with the options that were given; also checks --force."""
     force = arguments.force
     if force is not None and not (isinstance(force, int) and force >= 1):
         raise UsageError(f"force is {force!r}, but must be a whole number of at least 1.")
     given = {name: getattr(arguments, name) for name in options() if getattr(arguments, name) is not None}
-    return SegmentationConfig.preset(arguments.preset, **given)
+    return model.config.replace(**given) if model else SegmentationConfig.preset(arguments.preset, **given)
 
 
 def print_written(paths: Iterable[Path], arguments: Namespace) -> None:

@@ -11,8 +11,12 @@ import numpy.typing as npt
 from skimage.color import rgb2gray
 
 from napari_ufseg.cli.parser import UsageError
+from napari_ufseg.engine.beginning import Beginning
+from napari_ufseg.engine.corrections import find_corrections
 from napari_ufseg.engine.errors import ImageError, counted
 from napari_ufseg.engine.image import without_singles
+from napari_ufseg.engine.inference import SegmentationModel
+from napari_ufseg.engine.labelling import predict
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.io import find_images, read_image
 from napari_ufseg.label_file import InputImage, open_input
@@ -54,7 +58,28 @@ def load_inputs(arguments: Namespace, paths: Sequence[Path], spatial_dims: int) 
                 "(--n_channels 1 or 3 converts colour and grey)."
             )
     scribbles = _load_scribbles(arguments.scribbles, images) if arguments.scribbles else None
+    if arguments.corrected and not arguments.train_on:
+        raise UsageError("--corrected are labels of a model: give it with --train_on.")
+    if arguments.train_on and (arguments.scribbles or arguments.show):
+        raise UsageError("--train_on goes neither with --scribbles (use --corrected) nor with --show.")
     return Inputs(images, scribbles, arguments.scribbles)
+
+
+def beginning_of(arguments: Namespace, model: SegmentationModel | None, inputs: Inputs) -> Beginning | None:
+    """What --train_on and --corrected say, with the labels of the model made anew; None without them."""
+    if model is None:
+        return None
+    for image in inputs.images:
+        model.require_channels(image.source)
+    if not arguments.corrected:
+        return Beginning(model)
+    given = _load_scribbles(arguments.corrected, inputs.images, "corrected")
+    predicted = predict(model, [image.source for image in inputs.images], device=arguments.device)
+    labels = [
+        made if now is None else now.reshape(made.shape).astype(np.uint16)
+        for made, now in zip(predicted, given, strict=True)
+    ]
+    return Beginning(model, find_corrections(predicted, labels, model.class_labels))
 
 
 def check_channel_arguments(arguments: Namespace) -> None:
@@ -95,10 +120,12 @@ def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSou
     return ImageSource(values, letters, source.spatial_dims, source.name, source.squeezed)
 
 
-def _load_scribbles(files: Sequence[str], images: Sequence[InputImage]) -> list[npt.NDArray[Any] | None]:
+def _load_scribbles(
+    files: Sequence[str], images: Sequence[InputImage], flag: str = "scribbles"
+) -> list[npt.NDArray[Any] | None]:
     if len(files) != len(images):
         raise UsageError(
-            f"There {'is' if len(files) == 1 else 'are'} {len(files)} --scribbles for {counted(len(images), 'image')}: "
+            f"There {'is' if len(files) == 1 else 'are'} {len(files)} --{flag} for {counted(len(images), 'image')}: "
             "give one for each, '-' for an image without."
         )
     scribbles: list[npt.NDArray[Any] | None] = []
@@ -108,12 +135,10 @@ def _load_scribbles(files: Sequence[str], images: Sequence[InputImage]) -> list[
             shape = image.source.labels_shape
             if without_singles(labels.shape) != without_singles(shape):
                 raise ImageError(
-                    f"The scribbles {file} are {labels.shape}, but the image {image.path} is {shape} "
+                    f"The {flag} {file} are {labels.shape}, but the image {image.path} is {shape} "
                     f"({', '.join(image.source.labels_axes)})."
                 )
             if labels.dtype.kind not in "bui":
-                raise ImageError(
-                    f"The scribbles {file} hold values of type {labels.dtype}, but labels are whole numbers."
-                )
+                raise ImageError(f"The {flag} {file} hold values of type {labels.dtype}, but labels are whole numbers.")
         scribbles.append(labels)
     return scribbles

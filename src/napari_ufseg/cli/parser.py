@@ -87,6 +87,20 @@ def _fill_segment(parser: _Parser) -> None:
         action="append",
         help="painted labels for one INPUT, 0 for none; once per INPUT in their order, '-' for an INPUT without",
     )
+    parser.flag(
+        inputs,
+        "train_on",
+        metavar="MODEL",
+        help="let the training of this model go on; its network and input stay, and so do its other settings unless given",
+    )
+    parser.flag(
+        inputs,
+        "corrected",
+        metavar="FILE",
+        action="append",
+        help="labels of --train_on's model that were merged or painted since; once per INPUT in their order, "
+        "'-' for an INPUT without corrections",
+    )
     _add_outputs(parser)
     method = parser.add_argument_group("Method")
     method.add_argument(

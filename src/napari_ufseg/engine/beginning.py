@@ -35,8 +35,7 @@ class Beginning:
     def fitted(self, config: SegmentationConfig | None) -> SegmentationConfig:
         """The config of the training: that of the model, or another that goes with its network, with room for new classes.
 
-        With corrections painted pixels have the weight `correction_weight`, and
-        no number of classes ends the training: the user has chosen it.
+        With corrections no number of classes ends the training: the user has chosen it.
 
         Raises
         ------
@@ -54,7 +53,11 @@ class Beginning:
         chosen = chosen.replace(n_classes=len(self.class_labels))
         if self.corrections is None:
             return chosen
-        return chosen.replace(scribble_weight=chosen.correction_weight, min_classes=1, guard="off")
+        return chosen.replace(min_classes=1, guard="off")
+
+    def weighted(self, config: SegmentationConfig) -> SegmentationConfig:
+        """The config of the loss: corrected pixels have the weight `correction_weight` in the place of scribbles."""
+        return config if self.corrections is None else config.replace(scribble_weight=config.correction_weight)
 
     def network(self, chosen: TrainingSet, config: SegmentationConfig, n_channels: int) -> FeatureNet:
         """The network to begin with, for images on the CPU."""

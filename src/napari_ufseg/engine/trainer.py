@@ -107,7 +107,8 @@ class Trainer:
         groups = np.unique(self.class_labels, return_inverse=True)[1]
         self._groups = torch.from_numpy(groups.astype(np.int64)).to(device)
         self.network = network.to(device)
-        self._fast = FastStep(self.network, config) if FastStep.is_for(self.network) else None
+        self._loss_config = config if beginning is None else beginning.weighted(config)
+        self._fast = FastStep(self.network, self._loss_config) if FastStep.is_for(self.network) else None
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
         self._shown_weights = copy.deepcopy(self.network.state_dict())
         self._kept: _State | None = None
@@ -197,7 +198,7 @@ class Trainer:
         """By strips where that is possible, else by torch's own layers; the numbers are the same."""
         if self._fast is not None:
             return self._fast.loss(images, scribbles, meaning)
-        return total_loss(self.network(images), self.config, scribbles, meaning)
+        return total_loss(self.network(images), self._loss_config, scribbles, meaning)
 
     def learning_rate(self) -> float:
         """The size of the steps of the present epoch.
