@@ -1,8 +1,8 @@
-"""How long do a merge, its undo, and the other actions of the class panel take in a real window?
+"""How long do a merge, its undo, a scrub of the time machine, and the other actions take in a real window?
 
 Every action is timed in the main thread from the click until the canvas has
-been drawn, on a stack of labels as a run of the default preset gives them.
-The history's memory is told as well. Needs a display (on a bare machine:
+been drawn, on the labels of a run of the default preset. What the history and
+the moments take in memory is told as well, and what keeping moments adds to the run. Needs a display (on a bare machine:
 xvfb-run).
 
     python benchmarks/class_edits.py --size 2048 --repeats 5
@@ -19,23 +19,34 @@ from pathlib import Path
 
 import numpy as np
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QSlider
 from skimage.transform import resize
 from skimage.util import random_noise
 
 import napari
-from napari_ufseg import segment
+from napari_ufseg.engine.moments import Moments
+from napari_ufseg.engine.results import Snapshot
 from napari_ufseg.samples import nuclei
 
 
 def measure(size: int, repeats: int) -> dict[str, list[float]]:
     image = random_noise(resize(nuclei(), (size, size)), var=1e-5, rng=0).astype(np.float32)
-    labels = segment(image).labels
     viewer = napari.Viewer(show=True)
     viewer.add_image(image, name="image")
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
-    layer = viewer.add_labels(labels, metadata={"napari_ufseg": {}})
-    panel = widget.classes
+    panel, ended = widget.classes, []
+    widget.run_finished.connect(ended.append)
+    spent = spent_on_moments()
     QTest.qWait(3000)
+    start = time.perf_counter()
+    widget.segment()
+    while not ended:
+        QTest.qWait(10)
+    share = sum(spent) / (time.perf_counter() - start)
+    layer = viewer.layers["image classes"]
+    labels = layer.data.copy()
+    slider = widget.findChild(QSlider, "ufseg.time")
+    QTest.qWait(1000)
     canvas = viewer.window._qt_window._qt_viewer.canvas
     seconds: dict[str, list[float]] = {}
 
@@ -60,10 +71,30 @@ def measure(size: int, repeats: int) -> dict[str, list[float]]:
         clock("all again", panel.view.clearSelection)
         clock("absorb specks under 20 px", panel.absorb)
         panel.undo()
+        for value in (0, slider.maximum() // 2, slider.maximum() - 1):
+            clock("scrub", lambda value=value: slider.setValue(value))
+        clock("back to now", lambda: slider.setValue(slider.maximum()))
         assert np.array_equal(layer.data, labels)
-    megabytes = panel.set.history.n_bytes / 2**20
+    told = {
+        "history, MB": panel.set.history.n_bytes / 2**20,
+        "moments, MB": widget._loop.time.moments.n_bytes / 2**20,
+        "share of the run for moments": share,
+    }
     viewer.close()
-    return {**seconds, "history, MB": [megabytes]}
+    return {**seconds, **{name: [value] for name, value in told.items()}}
+
+
+def spent_on_moments() -> list[float]:
+    """Seconds of every call that keeps a moment, from now on."""
+    real, spent = Moments.add, []
+
+    def timed(moments: Moments, snapshot: Snapshot) -> None:
+        start = time.perf_counter()
+        real(moments, snapshot)
+        spent.append(time.perf_counter() - start)
+
+    Moments.add = timed
+    return spent
 
 
 def main() -> None:

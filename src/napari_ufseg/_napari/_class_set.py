@@ -168,14 +168,14 @@ class ClassSet(QObject):
 
     def make_one_step(self) -> None:
         """Let all that was done since the labels were made be one step, since napari is about to forget its strokes."""
-        if self.origin is None:
+        if self.origin is None or any(packed is None for packed in self.origin.made):
+            self.history.forget_strokes()
             return
         changes = []
         for layer, packed in zip(self.layers, self.origin.made, strict=True):
-            change = Change()
-            if packed is not None:
-                made = packed.array()
-                change.note(made, boxes_of(made, min(2, made.ndim)), layer.data)
+            assert packed is not None
+            change, made = Change(), packed.array()
+            change.note(made, boxes_of(made, min(2, made.ndim)), layer.data)
             changes.append((layer, change))
         self.history.make_one("your corrections", changes, self.state)
 

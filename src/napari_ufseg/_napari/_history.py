@@ -141,6 +141,13 @@ class History(QObject):
             self.record(step)
         self.changed.emit()
 
+    def forget_strokes(self) -> None:
+        """Drop the strokes, and what came before them: napari is about to forget them."""
+        strokes = [i for i, step in enumerate(self._done) if isinstance(step, Stroke)]
+        del self._done[: strokes[-1] + 1 if strokes else 0]
+        self._undone.clear()
+        self.changed.emit()
+
     def clear(self) -> None:
         """Forget everything."""
         self._done.clear()

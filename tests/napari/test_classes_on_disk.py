@@ -1,0 +1,95 @@
+"""Classes of lazy results, whose labels are in a Zarr on disk, and of layers so large that a thread changes them."""
+
+import dask.array as da
+import numpy as np
+import pytest
+from driver import WAIT
+from qtpy.QtCore import QThreadPool
+
+
+@pytest.fixture
+def lazy(dock, picture, monkeypatch):
+    """The dock after a run on a lazy stack; every change is made in a thread."""
+    monkeypatch.setattr("napari_ufseg._napari._layer_work._AT_ONCE", 100)
+    stack = np.stack([picture, picture[::-1], picture])
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(da.from_array(stack, chunks=(1, 20, 56)), name="lazy", axis_labels=("z", "y", "x"))
+    dock.widget.what = "All planes"
+    dock.segment_to_end()
+    layer = dock.viewer.layers["lazy classes"]
+    assert not isinstance(layer.data, np.ndarray)
+    dock.qtbot.waitUntil(lambda: sum(dock.widget.classes.set.areas.values()) == stack.size, timeout=WAIT)
+    return dock
+
+
+def settled(dock, action):
+    """Do it, and wait until labels and areas are those of afterwards."""
+    work = dock.widget.classes.set.work
+    with dock.qtbot.waitSignal(work.ended, timeout=WAIT), dock.qtbot.waitSignal(work.counted, timeout=WAIT):
+        action()
+
+
+def test_merge_undo_redo_and_areas(lazy):
+    panel, layer = lazy.widget.classes, lazy.viewer.layers["lazy classes"]
+    first = np.array(layer.data[...])
+    one, two = panel.view.order[:2]
+    panel.view.select([one, two])
+    settled(lazy, lambda: lazy.click("merge"))
+    merged = np.array(layer.data[...])
+    kept = one if (merged == one).any() else two
+    np.testing.assert_array_equal(merged, np.where((first == one) | (first == two), kept, first))
+    assert panel.set.areas == dict(zip(*np.unique(merged, return_counts=True), strict=True))
+    for button, expected in (("undo", first), ("redo", merged), ("undo", first)):
+        settled(lazy, lambda button=button: lazy.click(button))
+        np.testing.assert_array_equal(layer.data[...], expected)
+
+
+def test_stopped_in_the_middle_all_is_as_it_was(lazy, monkeypatch):
+    panel, layer = lazy.widget.classes, lazy.viewer.layers["lazy classes"]
+    first = np.array(layer.data[...])
+    panel.view.select(panel.view.order[:2])
+    from napari_ufseg.engine import label_edits
+
+    real = label_edits.relabel
+
+    def stops(*arguments):
+        panel.set.work.stop()
+        return real(*arguments)
+
+    monkeypatch.setattr(label_edits, "relabel", stops)
+    failures = []
+    panel.failed.connect(failures.append)
+    with lazy.qtbot.waitSignal(panel.set.work.ended, timeout=WAIT):
+        lazy.click("merge")
+    assert failures == ["Stopped; the labels are as they were."]
+    np.testing.assert_array_equal(layer.data[...], first)
+    assert not lazy.part("undo").isEnabled()
+
+
+def test_strokes_are_undone_and_continue_learns_from_them(lazy):
+    layer = lazy.viewer.layers["lazy classes"]
+    first = np.array(layer.data[...])
+    lazy.viewer.dims.set_current_step(0, 1)
+    layer.selected_label, layer.brush_size = 30, 4
+    layer.paint((1, 20, 20), 30)
+    assert (layer.data[1] == 30).any()
+    with lazy.qtbot.waitSignal(lazy.widget.classes.set.work.ended, timeout=WAIT):
+        lazy.click("undo")
+    np.testing.assert_array_equal(layer.data[...], first)
+    layer.paint((1, 20, 20), 30)
+    painted = np.array(layer.data[...]) == 30
+    corrected = np.array(layer.data[...])
+    with lazy.qtbot.waitSignal(lazy.widget.run_finished, timeout=WAIT):
+        lazy.click("continue")
+    assert lazy.viewer.layers["lazy classes"] == layer
+    assert (np.array(layer.data[...])[painted] == 30).all()
+    with lazy.qtbot.waitSignal(lazy.widget.classes.set.work.ended, timeout=WAIT):
+        lazy.click("undo")
+    np.testing.assert_array_equal(layer.data[...], corrected)
+    lazy.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+
+
+def test_the_dock_can_be_closed_while_labels_are_counted(lazy):
+    lazy.widget.classes.set.recount()
+    lazy.viewer.window.remove_dock_widget(lazy.dock)
+    lazy.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
