@@ -51,9 +51,9 @@ def main() -> None:
         viewer.window.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
 
     press("try")
-    wait_until(lambda: not widget._variations.is_running and len(widget._variations.thumbnails) == 6)
-    picture("variations.png", widget._variations)
-    widget._variations.clear()
+    wait_until(lambda: not widget._before.variations.is_running and len(widget._before.variations.thumbnails) == 6)
+    picture("variations.png", widget._before.variations)
+    widget._before.variations.clear()
     press("segment")
     wait_until(lambda: results)
     picture("classes.png", panel.chart)

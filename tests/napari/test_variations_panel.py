@@ -5,7 +5,7 @@ from driver import WAIT
 
 
 def tried(dock):
-    panel = dock.widget._variations
+    panel = dock.widget._before.variations
     with dock.qtbot.waitSignal(panel.ended, timeout=WAIT):
         dock.click("try")
     return panel.thumbnails
@@ -26,11 +26,11 @@ def test_a_click_on_one_of_six_runs_it_at_full_size(dock):
     assert signal.args[0].config == dock.widget.config
     assert dock.viewer.layers["cells classes"].data.shape == (40, 56)
     tried(dock)
-    assert len(dock.widget._variations.thumbnails) == 6
+    assert len(dock.widget._before.variations.thumbnails) == 6
 
 
 def test_stop_keeps_those_that_are_there_and_a_run_must_wait(dock):
-    panel = dock.widget._variations
+    panel = dock.widget._before.variations
     dock.widget.config = dock.widget.config.replace(epochs=300)
     dock.click("try")
     assert not dock.part("try").isEnabled()
@@ -47,11 +47,11 @@ def test_stop_keeps_those_that_are_there_and_a_run_must_wait(dock):
 def test_without_an_image_there_is_nothing_to_try(dock):
     dock.viewer.layers.clear()
     dock.click("try")
-    assert not dock.widget._variations.is_running
+    assert not dock.widget._before.variations.is_running
 
 
 def test_a_fault_is_told(dock, notices):
     dock.viewer.layers["cells"].data = np.full((40, 56), np.nan)
     dock.click("try")
     dock.qtbot.waitUntil(lambda: bool(notices), timeout=WAIT)
-    assert not dock.widget._variations.thumbnails
+    assert not dock.widget._before.variations.thumbnails

@@ -17,12 +17,12 @@ from napari_ufseg._napari._folder_panel import FolderPanel
 from napari_ufseg._napari._layers import Part, What
 from napari_ufseg._napari._live_run import LiveRun
 from napari_ufseg._napari._method_panel import MethodPanel
+from napari_ufseg._napari._preparation import Preparation
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._run_panel import RunPanel
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._side_jobs import SideJobs
 from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
-from napari_ufseg._napari._variations import VariationsPanel
 from napari_ufseg._napari._work import load_heavy_parts
 from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.config import SegmentationConfig
@@ -129,7 +129,7 @@ class SegmentationWidget(QWidget):
         sources : sequence of ImageSource, optional
             Their pixels and axes, if they are known better than the layers say.
         scribbles : sequence of integer arrays, optional
-            0 for none, s trains the class that is shown as label s.
+            0 for none, s trains the class that is shown as label s. Default: the layer that is chosen in the dock.
         """
         if busy := self._busy():
             show_info(busy)
@@ -142,12 +142,13 @@ class SegmentationWidget(QWidget):
                 if source.series_shape:
                     self._source.what = What.PLANES
             parts = self._source.parts(layers)
+            marks = scribbles if scribbles is not None else self.scribbles.arrays(parts)
             if list(layers) != self._source.layers:  # the estimate was for others
                 self._estimate.refresh()
         except UfsegError as error:
             self._report_failure(str(error))
         else:
-            self._start(parts, config=self.config, scribbles=scribbles)
+            self._start(parts, config=self.config, scribbles=marks)
 
     def train_on(self) -> None:
         """Let the training of the classes that are shown go on from what the user has made of them."""
@@ -168,6 +169,7 @@ class SegmentationWidget(QWidget):
     def reset_choices(self, event: Any = None) -> None:
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
         self._source.reset_choices(event)
+        self.scribbles.reset_choices()
         self._run_panel.forget(self._source.layers, self._viewer.layers)
 
     # -- assembly ----------------------------------------------------------------------------------
@@ -184,17 +186,18 @@ class SegmentationWidget(QWidget):
         self._loop = CorrectionLoop(self._viewer, self._run, self._busy, self)
         confidence = self._loop.confidence
         confidence.threads = self._defaults.thread_limit
-        self._variations = VariationsPanel(self._to_vary, self._busy, self)
+        before = self._before = Preparation(self._viewer, self._source, self._settings, self._busy, self)
         self._jobs = SideJobs(self._run_panel, self._estimate, lambda: self._source.layers, self._busy, self)
         self._jobs.add_application(self.results.application)
         self._jobs.add_confidence(confidence)
-        self._jobs.add_variations(self._variations)
+        self._jobs.add_variations(before.variations)
         self._loop.follow(self.results.application)
         self.classes = self._loop.panel
         self.results.as_shown = self._loop.as_shown
+        self.scribbles = before.scribbles
         run, method = self._run_panel, self._method
         shown = [run.curves, self._loop.time, self.classes, confidence, self.results]
-        parts = [self._source, method, self._estimate, self._variations, method.advanced, *shown]
+        parts = [self._source, self.scribbles, method, self._estimate, before.variations, method.advanced, *shown]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
 
     def _connect(self) -> None:
@@ -215,7 +218,7 @@ class SegmentationWidget(QWidget):
         run.failed.connect(self._report_failure)
         run.warned.connect(show_warning)
         run.closed.connect(self._run_panel.drop)
-        self._variations.chosen.connect(self._on_variation)
+        self._before.chosen.connect(self._on_variation)
         self.results.refused.connect(self._run_panel.fail)
         self._method.advanced.toggled.connect(self._column.fit_width)
         self._on_method()
@@ -254,24 +257,14 @@ class SegmentationWidget(QWidget):
         if not self._source.layers:
             return None
         sources = [part.source for part in self._source.parts()]
-        return Question(sources, self.config, self.device, self._defaults.thread_limit)
+        return Question(sources, *self._settings())
 
-    def _to_vary(self) -> Any:
-        """What variations are made of: the image that was chosen last, as it is in view; None if there is none."""
-        if not self._source.layers:
-            return None
-        try:
-            part = self._source.parts()[-1]
-        except UfsegError as error:
-            self._report_failure(str(error))
-            return None
-        item, _ = part.view(tuple(self._viewer.dims.point), tuple(self._viewer.scene.camera.center))
-        return part.source, item, self.config, self.device, self._defaults.thread_limit
+    def _settings(self) -> tuple[SegmentationConfig, str, int]:
+        return self.config, self.device, self._defaults.thread_limit
 
     def _on_variation(self, config: SegmentationConfig) -> None:
-        if not self._busy():
-            self.config = config
-            self.segment()
+        self.config = config
+        self.segment()
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -293,7 +286,7 @@ class SegmentationWidget(QWidget):
         self._run_panel.follow(state)
         for panel in (self._method, self._source):
             panel.set_enabled(state.is_final)
-        self._variations.allow(state.is_final)
+        self._before.variations.allow(state.is_final)
         self._estimate.hold(not state.is_final)
 
     def _on_finished(self, segmentation: "Segmentation") -> None:

@@ -136,7 +136,7 @@ class SegmentationConfig(InputOptions, NetworkOptions):
         "Scribbles",
         _LOSS,
         (0.0, 100.0, 0.1),
-        "Weight of scribbles, labels painted beforehand (command line, Python); larger follows them more strictly.",
+        "Weight of scribbles, labels painted before the run; larger follows them more strictly.",
     )
     correction_weight: float = number_option(
         0.2,
