@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage import measure
 from torch import Tensor
 
-from napari_ufseg.engine.device import resolve_device
+from napari_ufseg.engine.device import placed, resolve_device
 from napari_ufseg.engine.errors import engine_errors
 from napari_ufseg.engine.image import as_list, open_sources
 from napari_ufseg.engine.inference import SegmentationModel, box_responses
@@ -64,7 +64,7 @@ def margin_images(
     float
         Share of the pixels that are done.
     """
-    network = copy.deepcopy(model.network).to(device).eval()
+    network = placed(copy.deepcopy(model.network), device).eval()
     tasks = tasks_of([job.source for job in jobs])
     total, done = sum(task.box.size for task in tasks), 0
 

@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import torch
 
 from napari_ufseg.engine.errors import DeviceError
 from napari_ufseg.engine.threads import DEVICES
+
+Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 def available_devices() -> list[str]:
@@ -37,6 +40,32 @@ def resolve_device(name: str = "auto") -> torch.device:
     if name not in available:
         raise DeviceError(f"The device {name} is not available on this machine: use auto or cpu.")
     return torch.device(name)
+
+
+def layout_of(device_type: str, spatial_dims: int) -> torch.memory_format:
+    """How weights lie in memory on a device: channels last on GPUs, whose convolutions are made for it.
+
+    It is the same mathematics. On mps volumes stay as they are, which torch
+    knows no other layout for there.
+
+    Parameters
+    ----------
+    device_type : {"cpu", "cuda", "mps"}
+        On the CPU planes have steps of their own (see `fast_step`), which choose for themselves.
+    spatial_dims : {2, 3}
+    """
+    if device_type in ("cuda", "mps") and spatial_dims == 2:
+        return torch.channels_last
+    if device_type == "cuda":
+        return torch.channels_last_3d
+    return torch.contiguous_format
+
+
+def placed(network: Net, device: torch.device) -> Net:
+    """The network itself, moved to a device and laid out for it; activations follow the layout of the weights."""
+    spatial_dims = next(network.parameters()).ndim - 2
+    moved: Net = network.to(device)
+    return moved.to(memory_format=layout_of(device.type, spatial_dims))  # type: ignore[call-overload,no-any-return]
 
 
 def release_memory(device: torch.device) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_ufseg.engine.device import resolve_device
+from napari_ufseg.engine.device import placed, resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors, go_on
 from napari_ufseg.engine.image import as_list, open_sources
 from napari_ufseg.engine.inference import LabelImage, SegmentationModel, box_responses, label_box
@@ -120,7 +120,7 @@ def label_images(
         tasks.sort(key=lambda task: distance(task, first))
     total = sum(task.box.size for task in tasks)
     areas = np.zeros(2**16, np.int64)
-    network = copy.deepcopy(model.network).to(device).eval()
+    network = placed(copy.deepcopy(model.network), device).eval()
     writing = threading.Lock()
     done: set[Task] = set()
 
@@ -222,7 +222,7 @@ def outputs_for(sources: Sequence[ImageSource], given: Sequence[Any] | None = No
 
 def mean_responses(model: SegmentationModel, jobs: Sequence[Job], device: torch.device) -> dict[int, Tensor]:
     """For every label that is present, the mean response vector (K,) over its pixels in all images."""
-    network = copy.deepcopy(model.network).to(device).eval()
+    network = placed(copy.deepcopy(model.network), device).eval()
     k = model.config.n_classes
     sums, counts = torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, dtype=torch.float64)
     for task in tasks_of([job.source for job in jobs]):

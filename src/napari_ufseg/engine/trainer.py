@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_ufseg.engine.beginning import Beginning
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.device import placed
 from napari_ufseg.engine.errors import TrainingError, engine_errors
 from napari_ufseg.engine.fast_step import FastStep
 from napari_ufseg.engine.inference import SegmentationModel
@@ -106,7 +107,7 @@ class Trainer:
             network = beginning.network(chosen, config, n_channels)
         groups = np.unique(self.class_labels, return_inverse=True)[1]
         self._groups = torch.from_numpy(groups.astype(np.int64)).to(device)
-        self.network = network.to(device)
+        self.network = placed(network, device)
         self._loss_config = config if beginning is None else beginning.weighted(config)
         self._fast = FastStep(self.network, self._loss_config) if FastStep.is_for(self.network) else None
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
@@ -275,4 +276,5 @@ class Trainer:
         network.load_state_dict(self._shown_weights)
         if self._trained:
             recompute_batchnorm(network, [self.images[i] for i in self._trained])
-        return SegmentationModel(network.cpu().eval(), self.config, self._n_channels, self.class_labels)
+        network = placed(network, torch.device("cpu"))
+        return SegmentationModel(network.eval(), self.config, self._n_channels, self.class_labels)
