@@ -13,6 +13,7 @@ from napari_ufseg.engine.label_edits import boxes_of
 from napari_ufseg.engine.labels import relabel
 from napari_ufseg.engine.matching import count_pairs
 from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.tiling import Box
 
 _MOST_NEW = 64  # classes
 
@@ -74,6 +75,12 @@ class Corrections:
         mine = np.asarray(self.own[number][index])
         its = np.asarray(self.label_images[number][index])
         return np.where(mine, its, labels).astype(labels.dtype)
+
+    def kept_of_box(
+        self, number: int, source: ImageSource, labels: npt.NDArray[Any], item: int, box: Box
+    ) -> npt.NDArray[Any]:
+        """As `kept`, for labels of a box of an item in the order Z, Y, X."""
+        return source.unturned(self.kept(number, source.turned(labels), source.label_index(item, box)))
 
 
 class Derived:

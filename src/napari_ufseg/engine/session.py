@@ -9,22 +9,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from napari_ufseg.engine.beginning import Beginning
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors
 from napari_ufseg.engine.image import as_list, check_scribbles, open_sources, require_same_channels
-from napari_ufseg.engine.inference import LabelImage
 from napari_ufseg.engine.labelling import Job, Progress, label_images, outputs_for
 from napari_ufseg.engine.losses import require_a_term
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.engine.pace import Pace
+from napari_ufseg.engine.pictures import Pictures
 from napari_ufseg.engine.preview import DRAWING, Preview
 from napari_ufseg.engine.results import EpochRecord, Segmentation, Snapshot, StopReason
 from napari_ufseg.engine.start import require_skip
-from napari_ufseg.engine.tiling import Box
 from napari_ufseg.engine.trainer import Trainer
 from napari_ufseg.engine.training_set import build_training_set
 
@@ -119,6 +116,8 @@ class TrainingSession:
             self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device, beginning)
         self._preview = Preview(self.sources, self._brightness, self.trainer.class_labels)
         self._pace = Pace(self.trainer, sum(source.n_pixels for source in self.sources))
+        shown = self.sources, self._preview, self.trainer, self._pace, self.corrections
+        self._pictures = Pictures(*shown, is_single=self._single)
         self._warn_of_constant_images()
 
     def look_at(self, number: int, item: int, centre: Sequence[float] | None = None) -> None:
@@ -179,15 +178,9 @@ class TrainingSession:
             If no step was made yet.
         """
         self.trainer.require_a_step()
-        places = self._preview.places()
-        if self.is_whole and self.trainer.n_batches == 1:
-            labels = self._preview.labels_seen(self.trainer.labels, places)
-        else:
-            with engine_errors("Showing the labels"):
-                labels = self._preview.labels(self.network, self.config, places)
-        if self.corrections is not None:
-            labels = [self._kept(i, item, *place) for i, (item, place) in enumerate(zip(labels, places, strict=True))]
-        return self._snapshot_of(labels, places)
+        is_whole = self.is_whole and self.trainer.n_batches == 1
+        goes_on = self.stop_reason is None
+        return self._pictures.of_training(self.config, self._epochs_wanted, is_whole=is_whole, goes_on=goes_on)
 
     def run(self, every: float = 0.1, epochs: int | None = None) -> Generator[Snapshot, None, Segmentation]:
         """Train until a stop rule holds; a session that has ended can be run on.
@@ -260,47 +253,17 @@ class TrainingSession:
     def _to_the_end(self, every: float) -> Generator[Snapshot, None, Segmentation]:
         segmentation = yield from self._labelled(every)
         share = sum(segmentation.areas.values()) / sum(source.n_pixels for source in self.sources)
-        yield self._snapshot_of_result(segmentation, share)
+        yield self._pictures.of_result(segmentation, self._epochs_wanted, share)
         return segmentation
-
-    # -- what is shown and kept ---------------------------------------------------------------
-
-    def _snapshot_of(self, labels: list[LabelImage], places: Sequence[tuple[int, Box]]) -> Snapshot:
-        """A snapshot of labels in the order Z, Y, X."""
-        shown = [source.turned(item) for source, item in zip(self.sources, labels, strict=True)]
-        for item in shown:
-            item.flags.writeable = False
-        index = [source.label_index(*place) for source, place in zip(self.sources, places, strict=True)]
-        epochs_left = max(0, self._epochs_wanted - self.epoch)
-        return Snapshot(
-            epoch=self.epoch,
-            epochs=self._epochs_wanted,
-            labels=shown[0] if self._single else shown,
-            n_classes=self.trainer.count_classes(),
-            losses=self.trainer.losses,
-            elapsed=self.trainer.elapsed,
-            seconds_left=self._pace.seconds_left(epochs_left) if self.stop_reason is None else 0.0,
-            index=index[0] if self._single else index,
-        )
-
-    def _snapshot_of_result(self, segmentation: Segmentation, labelled: float, seconds_left: float = 0.0) -> Snapshot:
-        places = self._preview.places()
-        outs = [segmentation.labels] if self._single else segmentation.labels
-        seen = [
-            source.unturned(np.array(out[source.label_index(*place)]))
-            for source, out, place in zip(self.sources, outs, places, strict=True)
-        ]
-        snapshot = self._snapshot_of(seen, places)
-        n_classes = len(segmentation.areas) or snapshot.n_classes
-        return replace(snapshot, n_classes=n_classes, labelled=labelled, seconds_left=seconds_left)
 
     def _labelled(self, every: float, *, stoppable: bool = True) -> Generator[Snapshot, None, Segmentation]:
         """Label every pixel, what is in view first, with a snapshot at most every so many seconds."""
         with engine_errors("Finishing the run"):
             model = self.trainer.model()
             outs = self._given_outs or outputs_for(self.sources)
+            kept = None if self.corrections is None else self.corrections.kept_of_box
             jobs = [
-                Job(source, brightness, out, None if self.corrections is None else partial(self._kept, i))
+                Job(source, brightness, out, None if kept is None else partial(kept, i, source))
                 for i, (source, brightness, out) in enumerate(zip(self.sources, self._brightness, outs, strict=True))
             ]
         segmentation = Segmentation(
@@ -313,7 +276,7 @@ class TrainingSession:
             kept_epoch=self.trainer.kept_epoch,
         )
         if self._given_outs is not None:
-            yield self._snapshot_of_result(segmentation, 0.0)
+            yield self._pictures.of_result(segmentation, self._epochs_wanted, 0.0)
         start = last_shown = time.perf_counter()
         stopped = self._stop_asked.is_set if stoppable else lambda: False
         with closing(label_images(model, jobs, self.device, first=self._preview.latest, stopped=stopped)) as passes:
@@ -328,14 +291,9 @@ class TrainingSession:
                 if now - last_shown >= every and not whole:
                     last_shown = now
                     share = progress.pixels / progress.total
-                    yield self._snapshot_of_result(segmentation, share, (now - start) * (1 / share - 1))
-
-    def _kept(self, number: int, labels: LabelImage, item: int, box: Box) -> LabelImage:
-        """Labels in the order Z, Y, X with the user's own pixels put over them."""
-        assert self.corrections is not None
-        source = self.sources[number]
-        kept: LabelImage = self.corrections.kept(number, source.turned(labels), source.label_index(item, box))
-        return source.unturned(kept)
+                    yield self._pictures.of_result(
+                        segmentation, self._epochs_wanted, share, (now - start) * (1 / share - 1)
+                    )
 
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):
