@@ -293,7 +293,7 @@ def test_a_real_budget_makes_tiles_of_an_image_too_large_for_it(quick, counted):
     """Room for the fixed part of a step and the kept tiles, but not for four million pixels at once."""
     array = counted(texture(2100, 1900))
     config = quick(n_features=4, n_classes=4, n_convolutions=1, batch_size=4)
-    budget = memory.resident_bytes() + 600 * 2**20
+    budget = memory.resident_bytes() + 500 * 2**20
     session = TrainingSession(array, config, device="cpu", memory_budget=budget)
     assert not session.is_whole
     assert (array.reads == 1).all()

@@ -9,14 +9,13 @@ from napari_ufseg.engine.fast_layers import (
     LARGE,
     Buffers,
     framed,
+    in_zeros,
     input_gradient,
     kernel_gradient,
-    small_kernel_gradient,
+    pixelwise_gradients,
 )
 from napari_ufseg.engine.network import kernel_of
 from napari_ufseg.engine.strips import Rows, side_by_side, strips_of
-
-_FEW = 8  # channels, below which one gathered product beats nine
 
 
 class BackwardPass:
@@ -66,7 +65,7 @@ class BackwardPass:
         n_in = before.values.shape[3]
         of_pixels, flat = classifier_parts(layer.weight, n_in)
         n_out, n_direct = of_pixels.shape
-        flat = flat.contiguous()
+        kernel = flat[:, :, None, None].contiguous(memory_format=torch.channels_last)
         width = gradient.shape[2]
         result = self._buffers.get("gradient", before.values.shape, gradient)
 
@@ -77,11 +76,10 @@ class BackwardPass:
                 raw = torch.addcmul(constant, layer.values[rows.slices].view(-1, n_out), slope)
                 raw.addcmul_(gradient[rows.slices].view(-1, n_out), steep)
                 inputs, target = before.values[rows.slices].view(-1, n_in), result[rows.slices].view(-1, n_in)
-                weight.addmm_(raw.t(), inputs)
+                weight += pixelwise_gradients(inputs, raw, kernel, target)
                 if n_direct:
                     direct.addmm_(raw.t(), self._pixels[rows.slices].view(-1, n_direct))
                 bias += raw.sum(0)
-                torch.mm(raw, flat, out=target)
                 _add_sums(sums, target, inputs)
             return direct.double(), weight.double(), bias.double(), sums
 
@@ -94,8 +92,8 @@ class BackwardPass:
     def _through_relu(self, layer: Layer, gradient: Tensor, passed: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The gradient of the convolution, in a frame of zeros (B, Y + 4, X + 2, F), and that of its bias."""
         steep, slope, constant = passed
-        n_images, n_rows, width, n_out = layer.values.shape
-        inner = self._buffers.get("framed gradient", (n_images, n_rows + 4, width + 2, n_out), gradient)
+        width, n_out = layer.values.shape[2:]
+        inner = self._buffers.get("outer gradient", in_zeros(layer.values.shape), gradient)
         inner[:, :2], inner[:, -2:], inner[:, :, 0], inner[:, :, -1] = 0, 0, 0, 0
 
         def work(lane: list[Rows]) -> Tensor:
@@ -113,24 +111,20 @@ class BackwardPass:
 
     def _of_kernel(self, layer: Layer, before: Layer | None, inner: Tensor) -> Tensor:
         """The gradient of the 3x3 weights."""
-        n_out, n_in = layer.weight.shape[:2]
         width = self._pixels.shape[2]
         values, norm = (self._pixels, None) if before is None else (before.values, before.normalised)
-        add = kernel_gradient if n_in >= _FEW else small_kernel_gradient
+        kernel = layer.weight.contiguous(memory_format=torch.channels_last)
         replicate = replicates(layer.conv)
 
         def work(lane: list[Rows]) -> Tensor:
-            total = values.new_zeros(3, 3, n_in, n_out)
-            for rows in strips_of(lane, width * max(n_in, n_out), CACHED):
-                add(
-                    framed(values, rows, norm, replicate=replicate),
-                    inner[rows.image, rows.start + 2 : rows.stop + 2],
-                    total,
-                )
-            return total.double()
+            total = torch.zeros_like(kernel, dtype=torch.float64)
+            for rows in strips_of(lane, width * max(kernel.shape[:2]), LARGE):
+                frame = framed(values, rows, norm, replicate=replicate)
+                total += kernel_gradient(frame, inner[rows.image, rows.start + 2 : rows.stop + 2, 1:-1], kernel)
+            return total
 
         total = torch.stack(side_by_side(work, self._lanes)).sum(0)
-        return total.permute(3, 2, 0, 1).to(values.dtype).contiguous()
+        return total.to(values.dtype).contiguous()
 
     def _through_kernel(self, layer: Layer, before: Layer, inner: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The gradient of the layer before, with its sums: a convolution with the kernel turned round."""

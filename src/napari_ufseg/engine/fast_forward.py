@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_ufseg.engine.fast_layers import CACHED, LARGE, Buffers, Moments, Normalised, convolved, framed
+from napari_ufseg.engine.fast_layers import CACHED, LARGE, Buffers, Moments, Normalised, convolved, framed, pixelwise
 from napari_ufseg.engine.network import FeatureNet, kernel_of
 from napari_ufseg.engine.strips import Rows, side_by_side, strips_of
 
@@ -77,14 +77,15 @@ def _classified(
     width, n_out = out.shape[2:]
     n_in, norm = before.values.shape[3], before.normalised
     of_pixels, of_features = classifier_parts(weight, n_in)
-    scaled, offset = (of_features * norm.scale).t().contiguous(), _bias_of(conv) + of_features @ norm.shift
+    scaled, offset = (of_features * norm.scale)[:, :, None, None], _bias_of(conv) + of_features @ norm.shift
+    kernel = scaled.contiguous(memory_format=torch.channels_last)
     direct = of_pixels.t().contiguous()
 
     def work(lane: list[Rows]) -> Moments:
         found: list[Moments] = []
         for rows in strips_of(lane, width * max(n_out, n_in), CACHED):
             target = out[rows.slices].view(-1, n_out)
-            torch.addmm(offset, before.values[rows.slices].view(-1, n_in), scaled, out=target)
+            pixelwise(before.values[rows.slices].view(-1, n_in), kernel, offset, target)
             if len(direct):
                 target.addmm_(pixels[rows.slices].view(-1, len(direct)), direct)
             found.append(Moments.of(target))

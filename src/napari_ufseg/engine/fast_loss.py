@@ -146,7 +146,7 @@ class StripLoss:
     def _pixels(self, rows: Rows, response: Tensor, pull: Tensor | None, sums: _Sums) -> Tensor:
         """The terms that look at each pixel by itself; (n, K) in and out."""
         c = self._config
-        probability = torch.softmax(response, 1)
+        probability, log_sum = _softmax(response)
         target = self._target(rows).reshape(-1, 1)
         weight = response.new_full(target.shape, c.mu / max(1, self._n_pixels - self._n_marked))
         free: Tensor | None = None
@@ -155,7 +155,7 @@ class StripLoss:
             free = marks == 0
             target = torch.where(free, target, marks - 1)
             weight = torch.where(free, weight, c.scribble_weight / max(1, self._n_marked))
-        wanted, entropy = self._wanted(response, probability, target)
+        wanted, entropy = self._wanted(response, log_sum, target)
         if free is None:
             sums.similarity += float(entropy.sum())
         else:
@@ -177,12 +177,8 @@ class StripLoss:
             return self._meaning.groups[self._labels[rows.slices]]
         return self._meaning.targets[rows.slices]
 
-    def _wanted(self, response: Tensor, probability: Tensor, target: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Where the target draws the probability, (n, K), None for the target alone; and the cross-entropy, (n, 1).
-
-        The logarithm of the sum is taken from the largest entry of each row, so that none of 0 is taken.
-        """
-        log_sum = response.amax(1, keepdim=True) - probability.amax(1, keepdim=True).log()
+    def _wanted(self, response: Tensor, log_sum: Tensor, target: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Where the target draws the probability, (n, K), None for the target alone; and the cross-entropy, (n, 1)."""
         if self._meaning is None:
             return None, log_sum - response.gather(1, target)
         own = response.masked_fill(self._meaning.groups != target, -torch.inf)  # the classes of its group
@@ -206,3 +202,11 @@ class StripLoss:
         right.sign_().mul_(c.nu * c.nu_x / max(1, self._n_right))
         gradient[:, 1:] += right
         gradient[:, :-1] -= right
+
+
+def _softmax(response: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row of (n, K), and the logarithm of its sum of exponentials, (n, 1); torch's is slow for less than 16 classes."""
+    largest = response.amax(1, keepdim=True)
+    probability = (response - largest).exp_()
+    total = probability.sum(1, keepdim=True)
+    return probability.div_(total), largest.add_(total.log_())

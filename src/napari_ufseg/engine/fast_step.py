@@ -1,5 +1,6 @@
 """Loss and gradient of a `FeatureNet` on planes on the CPU: the same as torch's own layers give, in less time and memory."""
 
+from math import prod
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.fast_backward import BackwardPass
 from napari_ufseg.engine.fast_forward import forward
-from napari_ufseg.engine.fast_layers import Buffers
+from napari_ufseg.engine.fast_layers import Buffers, in_zeros
 from napari_ufseg.engine.fast_loss import StripLoss
 from napari_ufseg.engine.losses import Meaning, TotalLoss, term_weights
 from napari_ufseg.engine.network import FeatureNet
@@ -63,7 +64,8 @@ class FastStep:
         layers = forward(self._network, pixels, lanes, self._buffers)
         last = layers[-1]
         labels = torch.empty(pixels.shape[:3], dtype=torch.int64)
-        gradient = self._buffers.get("response gradient", last.values.shape, pixels)
+        room = max(prod(in_zeros(layer.values.shape)) for layer in layers[:-1])
+        gradient = self._buffers.get("outer gradient", last.values.shape, pixels, room=room)
         loss = StripLoss(self._config, last.values, last.normalised, labels, scribbles, meaning)
         told = loss.gradient(lanes, gradient)
         back = BackwardPass(pixels, layers, lanes, self._buffers)

@@ -77,7 +77,13 @@ def side_by_side(work: Callable[[list[Rows]], _Out], lanes: Sequence[list[Rows]]
 def _pool(n_threads: int) -> ThreadPoolExecutor:
     """Threads in which torch computes with one thread each."""
     met = threading.Barrier(n_threads)
-    pool = ThreadPoolExecutor(n_threads, "ufseg-strip", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(n_threads, "ufseg-strip", initializer=_compute_alone)
     list(pool.map(lambda _: met.wait(), range(n_threads)))  # now all have begun
     torch.set_num_threads(n_threads)  # later threads of the process ask for the last number that was set
     return pool
+
+
+def _compute_alone() -> None:
+    """Let torch use one thread where this thread calls it."""
+    torch.get_num_threads()  # else the first operation here would set it to the number of the process
+    torch.set_num_threads(1)
