@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 
 from napari_ufseg import SegmentationConfig, predict
 from napari_ufseg.batch import BatchPlan, BatchSummary, FileDone, FileProgress, files_of, run_batch
-from napari_ufseg.engine.errors import ConfigError, DeviceError, FileError, UfsegError
+from napari_ufseg.engine.errors import ConfigError, DeviceError, FileError, ImageError, UfsegError
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.network import FeatureNet
 from napari_ufseg.io import create_label_array, open_image, read_labels, write_labels
@@ -111,7 +112,7 @@ def test_labels_keep_axes_and_scale(model: SegmentationModel, folder: Path) -> N
 
 
 def test_ome_zarr_out_and_in(model: SegmentationModel, folder: Path) -> None:
-    write_labels(folder / "e.ome.zarr", noise(30, 30), axes="YX")
+    zarr.save_array(folder / "e.ome.zarr", noise(30, 30))
     done, summary = run(plan_of(model, folder, format="ome.zarr", recursive=False))
     names = [event.output.name for event in done]
     assert names == ["a_labels.ome.zarr", "b_labels.ome.zarr", "e_labels.ome.zarr"]
@@ -282,7 +283,7 @@ def test_skip_or_overwrite(model: SegmentationModel, folder: Path) -> None:
     out = folder.parent / "out"
     run(plan_of(model, folder))
     right = (out / "a_labels.tif").read_bytes()
-    (out / "a_labels.tif").write_bytes(b"corrected by hand")
+    write_labels(out / "a_labels.tif", np.full((4, 4), 7))  # corrected by hand
     (out / "b_labels.tif").unlink()
     before = contents(out)
     done, _ = run(plan_of(model, folder))
@@ -303,6 +304,44 @@ def test_what_is_no_label_file_is_not_skipped(model: SegmentationModel, folder: 
     done, _ = run(plan_of(model, folder, format="ome.zarr"))
     assert [event.status for event in done] == ["written", "failed", "written", "written"]
     assert tree(out / "b_labels.ome.zarr") == ["mine.txt"]
+
+
+def test_a_file_that_holds_no_labels_is_told_and_not_taken_for_them(model: SegmentationModel, folder: Path) -> None:
+    junk = folder.parent / "out" / "a_labels.tif"
+    junk.parent.mkdir()
+    junk.write_text("no labels")
+    done, _ = run(plan_of(model, folder))
+    assert [event.status for event in done] == ["failed", "written", "written", "written"]
+    assert "holds no labels" in done[0].message
+    assert junk.read_text() == "no labels"
+    assert run(plan_of(model, folder, existing="overwrite"))[1] == BatchSummary(written=4)
+
+
+def test_labels_of_any_name_are_no_images(model: SegmentationModel, folder: Path) -> None:
+    labels = np.ones((9, 9), np.uint16)
+    write_labels(folder / "mine.tif", labels)
+    write_labels(folder / "mine.ome.tif", labels)
+    write_labels(folder / "mine.zarr", labels)
+    assert run(plan_of(model, folder))[1] == BatchSummary(written=4)
+
+
+@pytest.mark.parametrize("axes", ["ZZYX", "TZ", "ABYX"])
+def test_axes_of_no_image_are_told_once_and_before_all(model: SegmentationModel, folder: Path, axes: str) -> None:
+    with pytest.raises(ImageError, match="The axes"):
+        plan_of(model, folder, axes=axes)
+
+
+def test_a_folder_that_may_not_be_read_is_told_and_the_rest_goes_on(
+    model: SegmentationModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = os.access
+    locked = [folder / "time", folder / "b.tif"]
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in locked and allowed(path, mode))
+    done, summary = run(plan_of(model, folder))
+    assert {event.path.name: event.message for event in done if event.status == "failed"} == {
+        path.name: f"Cannot read {path}: permission denied." for path in locked
+    }
+    assert summary.written == 1
 
 
 def test_a_labels_file_keeps_what_it_was_if_its_image_fails(model: SegmentationModel, folder: Path) -> None:
@@ -411,7 +450,7 @@ def test_an_image_is_not_overwritten_by_way_of_a_link(model: SegmentationModel, 
 
 
 def within_an_image(folder: Path) -> dict[str, Any]:
-    write_labels(folder / "e.zarr", noise(30, 30), axes="YX")
+    zarr.save_array(folder / "e.zarr", noise(30, 30))
     return {"output": folder / "e.zarr" / "out"}
 
 

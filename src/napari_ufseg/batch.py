@@ -14,7 +14,7 @@ from napari_ufseg.batch_plan import BatchPlan, BatchSummary, FileDone, FileProgr
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import FileError, StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.labelling import Job, label_images, scan
-from napari_ufseg.io import ZARR_SUFFIX, check_replaceable
+from napari_ufseg.io import ZARR_SUFFIX, check_replaceable, open_image
 from napari_ufseg.label_file import check_writable, label_array, open_input
 
 __all__ = ["BatchPlan", "BatchSummary", "FileDone", "FileProgress", "files_of", "run_batch"]
@@ -113,10 +113,17 @@ def _labelled(
 
 def _is_there(output: Path) -> bool:
     """Whether a label file is there (they are written whole or not at all); FileError if it is something else."""
-    if output.suffix != ZARR_SUFFIX:
-        return output.is_file()
-    check_replaceable(output)
-    return output.is_dir() and any(output.iterdir())
+    if output.suffix == ZARR_SUFFIX:
+        check_replaceable(output)
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return False
+    try:
+        open_image(output)
+    except FileError as error:
+        raise FileError(
+            f"There is a file {output} already, but it holds no labels: remove it, or let existing labels be overwritten."
+        ) from error
+    return True
 
 
 def _check_no_input(output: Path, inputs: dict[str, Path]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from napari_ufseg.engine.axes import checked_axes
 from napari_ufseg.engine.errors import ConfigError, FileError
 from napari_ufseg.io import find_images, is_zarr
 from napari_ufseg.label_file import label_names
@@ -47,6 +48,8 @@ class BatchPlan:
     ------
     ConfigError
         If `existing` or `format` is another word.
+    ImageError
+        If `axes` can be those of no image.
     """
 
     model: "SegmentationModel"
@@ -63,6 +66,8 @@ class BatchPlan:
         for name, known in (("existing", get_args(Existing)), ("format", get_args(Format))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(known)}.")
+        if self.axes is not None:
+            checked_axes(self.axes, len(self.axes))
 
 
 @dataclass(frozen=True)

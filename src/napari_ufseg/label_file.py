@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_ufseg.class_info import ClassTable
-from napari_ufseg.engine.axes import UNKNOWN
+from napari_ufseg.engine.axes import UNKNOWN, anisotropy
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.source import ImageSource, open_source
 from napari_ufseg.engine.tiling import label_chunks
@@ -59,6 +59,11 @@ class InputImage:
             return None
         steps = dict(zip(self.file.axes, self.file.scale, strict=True))
         return tuple(steps.get(letter, 1.0) for letter in self.source.labels_axes)
+
+    @property
+    def anisotropy(self) -> float:
+        """How much deeper than wide its voxels are, as the file says; 1 if it does not."""
+        return anisotropy(dict(zip(self.file.axes, self.file.scale, strict=True)))
 
     @property
     def labels_translate(self) -> tuple[float, ...]:

@@ -52,7 +52,9 @@ def test_a_folder_and_again(ufseg: Callable[..., Done], model: Path, folder: Pat
     Path(written[1]).unlink()
     again = ufseg("batch", model, folder, "-o", out)
     told = f"{written[0]} (skipped)\n{written[1]}\n{written[2]} (skipped)\n"
-    assert again == Done(0, told, "ufseg: 1 written, 2 skipped, 0 failed.\n")
+    assert again == Done(
+        0, told, "ufseg: 1 written, 2 skipped, 0 failed (--existing overwrite does the skipped anew).\n"
+    )
     assert ufseg("batch", model, folder, "-o", out, "--existing", "overwrite") == done
     assert ufseg("batch", model, folder, "-o", out, "--quiet") == Done(0, "", "")
 
@@ -161,4 +163,7 @@ def test_ctrl_c_in_a_terminal_and_the_rest_later(
     assert len(report.read_text().splitlines()) == 4
     iio.imwrite(folder / "deep" / "d.png", blobs((20, 24)))
     (folder / "deep" / "large.tif").unlink()
-    assert ufseg("batch", model, folder, "-o", out).err == "ufseg: 1 written, 3 skipped, 0 failed.\n"
+    assert (
+        ufseg("batch", model, folder, "-o", out).err
+        == "ufseg: 1 written, 3 skipped, 0 failed (--existing overwrite does the skipped anew).\n"
+    )

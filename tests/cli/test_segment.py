@@ -250,6 +250,65 @@ def test_a_training_goes_on_from_corrected_labels(ufseg: Ufseg, images: Path, tm
     assert 40 in load_model(tmp_path / "m.safetensors").class_labels
 
 
+def test_background_takes_no_part_when_classes_are_merged(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    corrected = read_image(images / "corrected.tiff")
+    tifffile.imwrite(tmp_path / "with0.tiff", np.where(corrected == 40, 0, corrected))
+    words = ["--train_on", images / "model.safetensors", "--corrected", tmp_path / "with0.tiff", "--force", "2"]
+    done = ufseg("segment", images / "grey.png", *words, "-o", tmp_path / "l.tif")
+    assert done.status == 0, done.err
+    labels = read_image(tmp_path / "l.tif")
+    assert (labels[corrected == 40] == 0).all()
+    assert len(set(np.unique(labels)) - {0}) == 2
+
+
+def test_voxels_have_the_depth_that_the_file_says(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    stack = read_image(images / "stack.tif")
+    about: dict[str, Any] = {"axes": "ZYX", "spacing": 1.5, "unit": "um"}
+    tifffile.imwrite(tmp_path / "deep.tif", stack, imagej=True, resolution=(2, 2), metadata=about)
+    labels = {}
+    for name, words in {"file": [], "same": ["--anisotropy", "3"], "cubes": ["--anisotropy", "1"]}.items():
+        out, report = tmp_path / f"{name}.tif", tmp_path / f"{name}.json"
+        flags = ["--spatial_dims", "3", *QUICK, *words, "-o", out, "--report", report]
+        assert ufseg("segment", tmp_path / "deep.tif", *flags).status == 0
+        labels[name] = read_image(out)
+        assert json.loads(report.read_text())["config"]["anisotropy"] == (1 if name == "cubes" else 3)
+    np.testing.assert_array_equal(labels["file"], labels["same"])
+    assert (labels["file"] != labels["cubes"]).any()
+
+
+@pytest.mark.parametrize("values", [70_000, -3, 0.5])
+def test_corrected_labels_that_are_none_are_refused(ufseg: Ufseg, images: Path, tmp_path: Path, values: float) -> None:
+    kind = np.float32 if values == 0.5 else np.int32
+    tifffile.imwrite(tmp_path / "odd.tiff", np.full((48, 64), values, kind))
+    words = ["--train_on", images / "model.safetensors", "--corrected", tmp_path / "odd.tiff"]
+    done = ufseg("segment", images / "grey.png", *words, "-o", tmp_path / "l.tif")
+    assert done.status == 2
+    assert "whole numbers" in done.err if values == 0.5 else f"{values}" in done.err
+    assert not (tmp_path / "l.tif").exists()
+
+
+def test_a_mask_can_be_what_was_corrected(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    mask = read_image(images / "corrected.tiff") == 40
+    tifffile.imwrite(tmp_path / "mask.tiff", mask.astype(np.uint8))
+    iio.imwrite(tmp_path / "mask.png", mask)
+    for name in ("mask.tiff", "mask.png"):
+        words = ["--train_on", images / "model.safetensors", "--corrected", tmp_path / name]
+        assert ufseg("segment", images / "grey.png", *words, "-o", tmp_path / f"{name}.tif").status == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "mask.tiff.tif"), read_image(tmp_path / "mask.png.tif"))
+
+
+@pytest.mark.parametrize("words", [["segment", "", "-o", "l.tif"], ["segment", "a.tif", "--scribbles=", "-o", "l.tif"]])
+def test_an_empty_argument_is_no_folder_and_no_value(
+    ufseg: Ufseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    iio.imwrite(tmp_path / "a.png", blobs())
+    monkeypatch.chdir(tmp_path)
+    done = ufseg(*words)
+    assert done.status == 2
+    assert "One of the arguments is empty" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

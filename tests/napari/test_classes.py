@@ -305,6 +305,19 @@ def test_continue_learns_from_merges_and_strokes_and_all_of_it_can_be_undone(doc
     assert (layer.data[4:7, 4:16] == 30).all()
 
 
+def test_a_new_run_never_replaces_what_was_corrected_also_after_continue(dock, classes):
+    dock.segment_to_end()
+    layer = dock.viewer.layers["cells classes"]
+    layer.data_setitem((np.arange(8), np.arange(8)), 40)
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    corrected = layer.data.copy()
+    assert (np.diagonal(corrected)[:8] == 40).all()
+    dock.segment_to_end()
+    np.testing.assert_array_equal(layer.data, corrected)
+    assert "cells classes [1]" in dock.viewer.layers
+
+
 def test_continue_after_the_undo_of_a_continue_goes_on_from_there(dock, classes):
     dock.segment_to_end()
     layer = dock.viewer.layers["cells classes"]

@@ -101,7 +101,9 @@ def test_save_labels_after_a_joint_run_saves_all_of_them_and_says_so(
     select(three, *selected)
     save_into(tmp_path, three, monkeypatch)
     for name in ("a classes", "b classes", "c classes"):
-        np.testing.assert_array_equal(tifffile.imread(tmp_path / f"{name}.tif"), three.viewer.layers[name].data)
+        np.testing.assert_array_equal(
+            tifffile.imread(tmp_path / f"{name.split()[0]}_labels.tif"), three.viewer.layers[name].data
+        )
     assert len(names_in(tmp_path)) == 3
     assert [notice.message for notice in notices] == [f"Saved 3 Labels layers in {tmp_path}"]
 
@@ -115,7 +117,7 @@ def test_only_the_selected_labels_are_saved_and_cancel_saves_none(
     three.click("save_labels")
     assert (names_in(tmp_path), notices) == ([], [])
     save_into(tmp_path, three, monkeypatch)
-    assert names_in(tmp_path) == ["b classes.tif", "c classes.tif"]
+    assert names_in(tmp_path) == ["b_labels.tif", "c_labels.tif"]
     select(three, "a", "a classes")
     three.widget.results.save_labels(tmp_path / "a.tif")
     assert notices[-1].message == f"Saved a classes as {tmp_path / 'a.tif'}"
@@ -129,7 +131,8 @@ def test_names_of_layers_become_safe_names_of_files_of_which_no_two_are_the_same
     three.viewer.layers.selection = set(layers)
     three.widget.results.save_labels(tmp_path)
     assert {path.name: int(tifffile.imread(path).max()) for path in tmp_path.iterdir()} == {
-        "x_y_ z_.tif": 1, "x_y_ z_ (2).tif": 2, "X_Y_ Z_ (3).tif": 3, "labels.tif": 4, "it.tif": 5,
+        "x_y_ z__labels.tif": 1, "x_y_ z_ (2)_labels.tif": 2, "X_Y_ Z_ (3)_labels.tif": 3, "unnamed_labels.tif": 4,
+        "it_labels.tif": 5,
     }  # fmt: skip
 
 
@@ -137,12 +140,12 @@ def test_a_layer_that_cannot_be_saved_is_named_and_the_others_are_saved(
     three: Dock, tmp_path: Path, notices: list[Any]
 ) -> None:
     three.segment_to_end()
-    (tmp_path / "b classes.tif").mkdir()
+    (tmp_path / "b_labels.tif").mkdir()
     three.widget.results.save_labels(tmp_path)
-    assert names_in(tmp_path) == ["a classes.tif", "b classes.tif", "c classes.tif"]
+    assert names_in(tmp_path) == ["a_labels.tif", "b_labels.tif", "c_labels.tif"]
     assert len(notices) == 1
     assert notices[0].message.startswith(f"Saved 2 of 3 Labels layers in {tmp_path}. Cannot write {tmp_path}")
-    assert "b classes.tif" in notices[0].message
+    assert "b_labels.tif" in notices[0].message
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])
@@ -150,11 +153,11 @@ def test_files_in_the_folder_are_overwritten_only_after_a_yes(
     three: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     three.segment_to_end()
-    (tmp_path / "b classes.tif").write_text("mine")
+    (tmp_path / "b_labels.tif").write_text("mine")
     asked = []
     button = QMessageBox.StandardButton[answer]
     monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args[2]) or button)
     save_into(tmp_path, three, monkeypatch)
     assert len(asked) == 1
-    assert "b classes.tif" in asked[0]
+    assert "b_labels.tif" in asked[0]
     assert len(names_in(tmp_path)) == (3 if answer == "Yes" else 1)

@@ -8,6 +8,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QThreadPool
 
 from napari_ufseg import load_model, predict
+from napari_ufseg.io import read_image
 
 
 def test_save_labels_writes_the_corrected_labels_with_their_scale(dock, tmp_path, picture):
@@ -45,6 +46,38 @@ def test_saving_asks_for_a_name_and_cancel_writes_nothing(dock, tmp_path, monkey
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "chosen"), ""))
     dock.click("save_model")
     assert load_model(tmp_path / "chosen.safetensors").n_channels == 1
+
+
+def test_the_name_that_is_offered_is_one_that_folders_of_images_leave_out(dock, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog
+
+    offered = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: offered.append(args[2]) or ("", ""))
+    dock.segment_to_end()
+    dock.click("save_labels")
+    assert offered == ["cells_labels.tif"]
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+@pytest.mark.parametrize(("kind", "suffix"), [("TIFF (*.tif *.tiff)", ".tif"), ("OME-Zarr (*.zarr)", ".zarr")])
+def test_a_suffix_comes_from_the_kind_and_what_has_that_name_is_overwritten_only_after_a_yes(
+    dock, tmp_path, monkeypatch, kind, suffix, answer
+):
+    from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+    dock.segment_to_end()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "it"), kind))
+    dock.click("save_labels")  # nothing has that name yet, so nothing is asked
+    there = tmp_path / f"it{suffix}"
+    assert list(tmp_path.iterdir()) == [there]
+    layer = dock.viewer.layers["cells classes"]
+    layer.data_setitem((np.arange(8), np.arange(8)), 40)
+    before, asked = read_image(there), []
+    button = QMessageBox.StandardButton[answer]
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: asked.append(args[2]) or button)
+    dock.click("save_labels")
+    assert asked == [f"There is {there} already. Overwrite?"]
+    np.testing.assert_array_equal(read_image(there), layer.data if answer == "Yes" else before)
 
 
 @pytest.mark.parametrize("method", ["save_labels", "save_model"])

@@ -125,6 +125,38 @@ def test_a_volume_has_3d_kernels_and_its_own_anisotropy(bare, stack):
     np.testing.assert_array_equal(layer.data, expected.labels)
 
 
+def test_the_anisotropy_of_a_volume_is_shown_and_another_can_be_set(bare, stack):
+    box = bare.part("option.anisotropy")
+    bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"), scale=(3, 1, 1))
+    choose(bare, "what", "Volume (3D)")
+    assert box.value() == bare.widget.config.anisotropy == 3
+    bare.click("reset")  # the driver has set other options
+    assert box.value() == 3
+    assert not bare.part("reset").isEnabled()
+    box.setValue(1)
+    assert bare.widget.config.anisotropy == 1
+    bare.click("reset")
+    assert box.value() == bare.widget.config.anisotropy == 3
+    bare.viewer.add_image(stack, name="flatter", axis_labels=("z", "y", "x"), scale=(2, 1, 1))
+    assert box.value() == bare.widget.config.anisotropy == 2
+    bare.widget.config = QUICK.replace(spatial_dims=3)
+    assert bare.widget.config.anisotropy == 2
+    bare.widget.config = QUICK.replace(spatial_dims=3, anisotropy=5)
+    assert box.value() == bare.widget.config.anisotropy == 5
+
+
+def test_a_flat_image_is_segmented_as_one_whatever_was_chosen_for_a_stack(bare, stack):
+    image = bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"))
+    assert bare.part("what", QComboBox).isVisibleTo(bare.widget)
+    choose(bare, "what", "Volume (3D)")
+    bare.viewer.add_image(stack[0], name="flat")
+    assert not bare.part("what", QComboBox).isVisibleTo(bare.widget)
+    assert bare.segment_to_end().config.spatial_dims == 2
+    assert classes_of(bare, "flat").data.shape == stack.shape[1:]
+    bare.viewer.layers.selection.active = image
+    assert bare.widget.what == "Volume (3D)"
+
+
 def test_a_volume_without_depth_says_so(bare, stack, notices):
     bare.viewer.add_image(stack, name="stack", axis_labels=("t", "y", "x"))
     choose(bare, "what", "Volume (3D)")

@@ -55,3 +55,15 @@ def test_a_fault_is_told(dock, notices):
     dock.click("try")
     dock.qtbot.waitUntil(lambda: bool(notices), timeout=WAIT)
     assert not dock.widget._before.variations.thumbnails
+
+
+def test_thumbnails_go_with_their_image(dock, picture):
+    panel = dock.widget._before.variations
+    cells = dock.viewer.layers["cells"]
+    other = dock.viewer.add_image(picture[::-1], name="other")
+    dock.viewer.layers.selection.active = cells
+    tried(dock)
+    dock.viewer.layers.selection.active = dock.viewer.add_points([[1, 1]])
+    assert len(panel.thumbnails) == 6
+    dock.viewer.layers.selection.active = other
+    assert not panel.thumbnails

@@ -27,7 +27,8 @@ class ClassesLayer:
     """The Labels layer ``<image> classes`` of one run.
 
     It is made, or an untouched one of an earlier run is taken over, with the
-    first labels. Painting is blocked until `release`. The labels of lazy and of
+    first labels. One that a user has changed is never taken over again, also
+    after a run that was meant to go on in it. Painting is blocked until `release`. The labels of lazy and of
     very large images are kept in a Zarr on disk.
 
     Parameters
@@ -76,6 +77,7 @@ class ClassesLayer:
         self.before: Any = None
         self.reference: Labels | None = None
         self._into = into
+        self._is_the_users = into is not None and not _is_untouched(into)
 
     def notice_removal(self) -> None:
         """To be called when another layer leaves the viewer.
@@ -121,7 +123,8 @@ class ClassesLayer:
         if self.layer is None:
             return
         kept = {} if self.folder is None else {"kept_in": str(self.folder)}
-        self._note({**self._about, **about, **kept, "digest": _digest(self.layer.data)})
+        digest = None if self._is_the_users else _digest(self.layer.data)
+        self._note({**self._about, **about, **kept, "digest": digest})
         self.layer.editable = True
         self._redraw(self.layer)
 
@@ -178,7 +181,7 @@ class ClassesLayer:
 
 def _is_untouched(layer: Labels) -> bool:
     """Whether nobody has changed the labels of a run since it has ended."""
-    digest = layer.metadata[METADATA_KEY].get("digest")
+    digest = layer.metadata.get(METADATA_KEY, {}).get("digest")
     return digest is not None and digest == _digest(layer.data)
 
 

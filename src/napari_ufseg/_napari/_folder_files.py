@@ -102,7 +102,8 @@ class FolderFiles(QWidget):
         elif summary.reason:
             self.status.setText(f"Given up, since no more labels can be written: {summary.words}.")
         else:
-            self.status.setText(f"Done: {summary.words}.")
+            how = " (Overwrite them, under Existing labels, does the skipped anew)" if summary.skipped else ""
+            self.status.setText(f"Done: {summary.words}{how}.")
 
     def _show_share(self, n_done: int, total: int, share: float) -> None:
         self.progress.setRange(0, _STEPS)

@@ -23,9 +23,11 @@ from napari_ufseg._napari._folder_run import FolderRun
 from napari_ufseg._napari._lifeline import Lifeline
 from napari_ufseg._napari._results import ResultsPanel
 from napari_ufseg._napari._settings import user_defaults
+from napari_ufseg.engine.errors import UfsegError
 
 if TYPE_CHECKING:
-    from napari_ufseg.batch import BatchSummary
+    from napari_ufseg.batch import BatchPlan, BatchSummary
+    from napari_ufseg.engine.inference import SegmentationModel
 
 _EXISTING = [("Keep them, skip the image", "skip"), ("Overwrite them", "overwrite")]
 _FORMATS = [("TIFF", "tif"), ("OME-Zarr", "ome.zarr")]
@@ -86,15 +88,31 @@ class FolderPanel(QWidget):
 
     def start(self, *_: object) -> None:
         """Label what is chosen, as the button does."""
-        from napari_ufseg.batch import BatchPlan
-
         model = self._results.model_as_shown
         if model is None:
             return
         if busy := self._under_way():
             show_info(busy)
             return
-        plan = BatchPlan(
+        try:
+            plan = self._plan(model)
+        except UfsegError as error:
+            self._refuse(str(error))
+            return
+        run = self._lifeline.run = FolderRun(plan, user_defaults().thread_limit, self)
+        run.progressed.connect(self._files.show_progress)
+        run.file_done.connect(self._files.show_done)
+        run.ended.connect(self._on_ended)
+        self._cancelled = False
+        self._files.begin(plan.folder)
+        self._enable()
+        run.start()
+
+    def _plan(self, model: "SegmentationModel") -> "BatchPlan":
+        """What is chosen; a UfsegError if it can't be meant."""
+        from napari_ufseg.batch import BatchPlan
+
+        return BatchPlan(
             model,
             Path(self.folder.text().strip()).expanduser(),
             Path(self.output.text().strip()).expanduser(),
@@ -104,14 +122,6 @@ class FolderPanel(QWidget):
             axes=self._axes.text().strip() or None,
             device=self.device,
         )
-        run = self._lifeline.run = FolderRun(plan, user_defaults().thread_limit, self)
-        run.progressed.connect(self._files.show_progress)
-        run.file_done.connect(self._files.show_done)
-        run.ended.connect(self._on_ended)
-        self._cancelled = False
-        self._files.begin(plan.folder)
-        self._enable()
-        run.start()
 
     def cancel(self, *_: object) -> None:
         """Drop the image under way and keep the labels that are written; does not wait."""
@@ -225,7 +235,11 @@ class FolderPanel(QWidget):
         self._enable()
         self._files.end(summary, error, cancelled=self._cancelled and bool(summary and summary.left))
         if summary is None:
-            show_error(error)
-            self.failed.emit(error)
+            self._refuse(error)
         else:
             self.finished.emit(summary)
+
+    def _refuse(self, message: str) -> None:
+        self._files.status.setText(message)
+        show_error(message)
+        self.failed.emit(message)

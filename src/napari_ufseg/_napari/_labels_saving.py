@@ -12,6 +12,7 @@ from napari_ufseg._napari._layers import sliced
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 
 _LONGEST = 120  # letters of a name
+_CLASSES = " classes"
 
 
 def write_layer(layer: Labels, path: Path) -> None:
@@ -66,19 +67,25 @@ def write_layers(layers: Sequence[Labels], folder: Path) -> str:
 
 def paths_for(layers: Sequence[Labels], folder: Path) -> list[Path]:
     """A file for each layer, named after it; no two are the same, also where capitals do not count."""
+    from napari_ufseg.io import LABELS_ENDING
+
     taken: set[str] = set()
     paths = []
     for layer in layers:
-        name = stem = file_stem(layer)
+        name = file_stem(layer)
+        stem = name.removesuffix(LABELS_ENDING)
         number = 1
         while name.casefold() in taken:
             number += 1
-            name = f"{stem} ({number})"
+            name = f"{stem} ({number}){LABELS_ENDING}"
         taken.add(name.casefold())
         paths.append(folder / f"{name}.tif")
     return paths
 
 
 def file_stem(layer: Labels) -> str:
-    """The name of a layer without what file systems refuse."""
-    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", str(layer.name))[:_LONGEST].strip(" .") or "labels"
+    """The name of a layer without what file systems refuse, ending so that folders of images leave the file out."""
+    from napari_ufseg.io import LABELS_ENDING
+
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", str(layer.name)).removesuffix(_CLASSES)[:_LONGEST].strip(" .")
+    return name if name.endswith(LABELS_ENDING) else f"{name or 'unnamed'}{LABELS_ENDING}"

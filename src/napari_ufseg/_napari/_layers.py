@@ -11,7 +11,7 @@ from napari.layers import Image
 from napari.utils.transforms import Affine
 
 from napari_ufseg._napari._levels import in_full, in_level, pixels_of, ratio_of
-from napari_ufseg.engine.axes import UNKNOWN, describe
+from napari_ufseg.engine.axes import UNKNOWN, anisotropy, describe
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.source import ImageSource, open_source
 
@@ -227,10 +227,7 @@ def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:
 
 def anisotropy_of(layer: Image, axes: str, level: int = 0) -> float:
     """Step along Z divided by the size of a pixel of a level; 1 without a Z axis."""
-    if "Z" not in axes:
-        return 1.0
-    scale = np.abs(layer.scale) * ratio_of(layer, level)
-    return float(scale[axes.index("Z")] / np.sqrt(scale[axes.index("Y")] * scale[axes.index("X")]))
+    return anisotropy(dict(zip(axes, np.abs(layer.scale) * ratio_of(layer, level), strict=False)))
 
 
 def _position(layer: Image, point: Sequence[float], level: int) -> npt.NDArray[np.int64]:

@@ -31,6 +31,7 @@ class MethodPanel(QWidget):
 
     def __init__(self, preset: str, device: str, parent: QWidget) -> None:
         super().__init__(parent)
+        self._measured: float | None = None  # anisotropy of the image
         self._preset = labelled_choice(
             "Preset", "ufseg.preset", value=preset, choices=tuple(PRESETS), tip="Starting point for all options."
         )
@@ -66,6 +67,16 @@ class MethodPanel(QWidget):
     def config(self, config: SegmentationConfig) -> None:
         self._controls.config = config
 
+    def measure(self, anisotropy: float | None) -> None:
+        """Show the anisotropy of the image that is chosen, unless it was shown before and the user has changed it."""
+        if anisotropy is not None and anisotropy != self._measured:
+            self._measured = anisotropy
+            self._controls.config = self._controls.config.replace(anisotropy=anisotropy)
+
+    def measure_anew(self) -> None:
+        """Let the next `measure` be shown in any case."""
+        self._measured = None
+
     @property
     def preset(self) -> str:
         """The preset that was chosen last; options may differ from it."""
@@ -88,12 +99,13 @@ class MethodPanel(QWidget):
         self._reset.setEnabled(enabled and self._is_changed)
 
     def _reset_to_preset(self, *_: object) -> None:
-        self._controls.config = SegmentationConfig.preset(self.preset)
+        self._controls.config = SegmentationConfig.preset(self.preset, anisotropy=self._measured or 1.0)
 
     @property
     def _is_changed(self) -> bool:
         config = self._controls.config
-        return config != SegmentationConfig.preset(self.preset, spatial_dims=config.spatial_dims)
+        own = {"spatial_dims": config.spatial_dims, "anisotropy": self._measured or 1.0}
+        return config != SegmentationConfig.preset(self.preset, **own)
 
     def _on_change(self, *_: object) -> None:
         self._reset.setEnabled(self._is_changed)

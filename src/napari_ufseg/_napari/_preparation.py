@@ -55,9 +55,10 @@ class Preparation(QObject):
         self.scribbles.new_clicked.connect(self._on_new_scribbles)
         self.variations = VariationsPanel(self._to_vary, under_way, parent)
         self.variations.chosen.connect(self._on_chosen)
+        source.changed.connect(self._on_source)
 
     def _to_vary(self) -> Any:
-        """What variations are made of: the image that was chosen last, as it is in view; None if there is none."""
+        """The image that was chosen last, and what variations are made of, as it is in view; None if there is none."""
         if not self._source.layers:
             return None
         try:
@@ -66,11 +67,16 @@ class Preparation(QObject):
             show_warning(str(error))
             return None
         item, _ = part.view(tuple(self._viewer.dims.point), tuple(self._viewer.scene.camera.center))
-        return part.source, item, *self._settings()
+        return part.layer, part.source, item, *self._settings()
 
     def _on_chosen(self, config: SegmentationConfig) -> None:
         if not self._under_way():
             self.chosen.emit(config)
+
+    def _on_source(self) -> None:
+        """Take away variations of an image that is not chosen any more."""
+        if self.variations.of not in self._source.layers and not self.variations.is_running:
+            self.variations.clear()
 
     def _on_new_scribbles(self) -> None:
         try:

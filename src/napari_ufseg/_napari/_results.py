@@ -163,6 +163,8 @@ class ResultsPanel(QWidget):
             return
         try:
             dims = self._source.what.spatial_dims
+            if dims == 2 and model.config.spatial_dims == 3 and self._source.is_flat:
+                raise ImageError("The model was trained on volumes and the chosen image is flat: choose a stack.")
             if dims != model.config.spatial_dims:
                 raise ImageError(f"The model was trained with {model.config.spatial_dims} dimensions: {_SWITCH[dims]}.")
             self.application.start(model, self._source.parts(), self.device, user_defaults().thread_limit)
@@ -204,18 +206,23 @@ class ResultsPanel(QWidget):
         title = f"Save {len(layers)} Labels layers into a folder"
         chosen = str(QFileDialog.getExistingDirectory(self, title))
         there = [path.name for path in paths_for(layers, Path(chosen)) if path.exists()] if chosen else []
-        if there:
-            question = f"In {chosen} there are already: {', '.join(there)}. Overwrite?"
-            yes = QMessageBox.StandardButton.Yes
-            both = yes | QMessageBox.StandardButton.No
-            if QMessageBox.question(self, title, question, both, QMessageBox.StandardButton.No) != yes:
-                return ""
-        return chosen
+        return "" if there and not self._may_overwrite(title, f"{', '.join(there)} in {chosen}") else chosen
 
     def _ask_to_save(self, title: str, name: str, kinds: str, suffix: str) -> str:
-        """The file name that the user gives, with the suffix if it has none; empty after Cancel."""
-        chosen = str(QFileDialog.getSaveFileName(self, title, name, kinds)[0])
-        return chosen + suffix if chosen and not Path(chosen).suffix else chosen
+        """The file name that the user gives, with the suffix of its kind if it has none; empty after Cancel."""
+        chosen, kind = map(str, QFileDialog.getSaveFileName(self, title, name, kinds))
+        if not chosen or Path(chosen).suffix:
+            return chosen
+        named = chosen + (".zarr" if "*.zarr" in kind else suffix)
+        return named if not Path(named).exists() or self._may_overwrite(title, named) else ""
+
+    def _may_overwrite(self, title: str, what: str) -> bool:
+        yes = QMessageBox.StandardButton.Yes
+        both = yes | QMessageBox.StandardButton.No
+        answer = QMessageBox.question(
+            self, title, f"There is {what} already. Overwrite?", both, QMessageBox.StandardButton.No
+        )
+        return bool(answer == yes)
 
     def _reported(self, action: Callable[[], str | None], success: str = "") -> None:
         """Do it, and tell what came of it: what it gives, or else the words for its success."""

@@ -4,7 +4,6 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
@@ -15,7 +14,6 @@ from napari_ufseg._napari._controls import labelled_choice
 from napari_ufseg._napari._layers import Part, What, anisotropy_of, axes_of, part_of, row_of_axis, words_of
 from napari_ufseg._napari._levels import level_choices, n_levels, pixels_of
 from napari_ufseg.engine.axes import UNKNOWN
-from napari_ufseg.engine.config import SegmentationConfig, option_of
 from napari_ufseg.engine.errors import ImageError
 
 NO_IMAGE = "Open an image first: File > Open Sample has some."
@@ -64,7 +62,8 @@ class SourcePanel(QWidget):
         self._words.setWordWrap(True)
         self._form.addRow("Image", self.image.native)
         self._form.addRow("", self.together)
-        self._form.addRow("Segment", self._what.native)
+        self._what_title = QLabel("Segment")
+        self._form.addRow(self._what_title, self._what.native)
         self._form.addRow("", self._words)
         self._image: Image | None = None
         self._of_image: list[Any] = []  # controls that come and go with the image
@@ -75,12 +74,18 @@ class SourcePanel(QWidget):
 
     @property
     def what(self) -> What:
-        """What is segmented."""
-        return What(self._what.value)
+        """What is segmented; of flat images their one plane, whatever was chosen for others."""
+        return What.PLANE if self.is_flat else What(self._what.value)
 
     @what.setter
     def what(self, what: What) -> None:
         self._what.value = what.value
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all images that are chosen have but one plane."""
+        layers = self.layers
+        return bool(layers) and all(map(self._is_flat, layers))
 
     @property
     def layers(self) -> list[Image]:
@@ -124,15 +129,13 @@ class SourcePanel(QWidget):
         told = self._told.get(layer, known)
         return told if len(told) == len(known) else known
 
-    def completed(self, config: SegmentationConfig) -> SegmentationConfig:
-        """The config with the dimensions that are chosen here; for volumes with the image's anisotropy, unless one was set."""
-        config = config.replace(spatial_dims=self.what.spatial_dims)
+    @property
+    def anisotropy(self) -> float | None:
+        """That of the image, by the scale of its layer; None if no volume is segmented."""
         image = self.image.value
-        if config.spatial_dims == 2 or config.anisotropy != 1 or image is None:
-            return config
-        option = option_of("anisotropy")
-        measured = round(anisotropy_of(image, self.axes(image), self.level(image)), 3)
-        return config.replace(anisotropy=float(np.clip(measured, option.minimum, option.maximum)))
+        if image is None or self.what is not What.VOLUME:
+            return None
+        return anisotropy_of(image, self.axes(image), self.level(image))
 
     def tell_axes(self, layer: Image, axes: str) -> None:
         """Say what the axes of a layer are, as the choices under Axes do."""
@@ -156,8 +159,10 @@ class SourcePanel(QWidget):
 
     def _what_of(self, layer: Image) -> What:
         """A flat image has but one plane, whatever is chosen for the others."""
-        is_flat = not set(self.axes(layer)) - set("CYX")
-        return What.PLANE if is_flat and self.what is not What.VOLUME else self.what
+        return What.PLANE if self._is_flat(layer) and self.what is not What.VOLUME else self.what
+
+    def _is_flat(self, layer: Image) -> bool:
+        return not set(self.axes(layer)) - set("CYX")
 
     def _on_image(self, _: Any = None) -> None:
         """Offer the resolutions of the image, and a role for every axis that could be one thing or another."""
@@ -225,6 +230,8 @@ class SourcePanel(QWidget):
 
     def _on_change(self, _: Any = None) -> None:
         layers = self.layers
+        for part in (self._what_title, self._what.native):
+            part.setVisible(not self.is_flat)
         n_selected = len(self._selected)
         self.together.setText(f"All {n_selected} selected images together")
         self.together.setVisible(n_selected > 1)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
@@ -30,9 +31,14 @@ class VariationsPanel(QWidget):
     Parameters
     ----------
     wanted : callable
-        Gives (source, item, config, device, threads) of what is to be varied, or None if there is no image.
+        Gives (layer, source, item, config, device, threads) of what is to be varied, or None if there is no image.
     under_way : callable
         Says what is being computed, in one sentence; empty if nothing is.
+
+    Attributes
+    ----------
+    of : napari.layers.Image or None
+        What the thumbnails show.
 
     Signals
     -------
@@ -63,6 +69,7 @@ class VariationsPanel(QWidget):
         column.addWidget(self.button)
         column.addLayout(self._grid)
         self.thumbnails: list[QToolButton] = []
+        self.of: Image | None = None
 
     @property
     def is_running(self) -> bool:
@@ -78,7 +85,8 @@ class VariationsPanel(QWidget):
         if wanted is None:
             return
         self.clear()
-        run = VariationsRun(self, *wanted)
+        self.of, *plan = wanted
+        run = VariationsRun(self, *plan)
         self._lifeline.run = run
         run.made.connect(self._add)
         run.ended.connect(self._on_ended)

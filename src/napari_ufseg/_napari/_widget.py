@@ -69,12 +69,16 @@ class SegmentationWidget(QWidget):
 
     @property
     def config(self) -> SegmentationConfig:
-        """All options, as the controls show them; for a volume the anisotropy is the image's unless it was set."""
-        return self._source.completed(self._method.config)
+        """All options, as the controls show them; for a volume the anisotropy is the image's unless another was set."""
+        self._method.measure(self._source.anisotropy)
+        return self._method.config.replace(spatial_dims=self._source.what.spatial_dims)
 
     @config.setter
     def config(self, config: SegmentationConfig) -> None:
+        self._method.measure(self._source.anisotropy)
         self._method.config = config
+        if config.anisotropy == 1:  # it was not set
+            self._method.measure_anew()
         if config.spatial_dims != self._source.what.spatial_dims:
             self._source.what = What.VOLUME if config.spatial_dims == 3 else What.PLANES
 
@@ -242,6 +246,7 @@ class SegmentationWidget(QWidget):
 
     def _on_source(self) -> None:
         layers = self._source.layers
+        self._method.measure(self._source.anisotropy)
         self._run_panel.lack("" if layers else NO_IMAGE)
         self._run_panel.forget(layers, self._viewer.layers)
         self._estimate.refresh()
@@ -263,7 +268,7 @@ class SegmentationWidget(QWidget):
         return self.config, self.device, self._defaults.thread_limit
 
     def _on_variation(self, config: SegmentationConfig) -> None:
-        self.config = config
+        self._method.config = config
         self.segment()
 
     # -- the run -----------------------------------------------------------------------------------

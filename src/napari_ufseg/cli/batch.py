@@ -97,6 +97,8 @@ def run_batch_command(arguments: argparse.Namespace) -> int:
         words = f"stopped by Ctrl-C: {words} (with --existing skip the same command does the rest)"
     elif summary.left:
         words = f"given up, since no further labels can be written to {plan.output}: {words}"
+    elif summary.skipped:
+        words += " (--existing overwrite does the skipped anew)"
     if interrupted or summary.left or not arguments.quiet:
         print(f"ufseg: {words}.", file=sys.stderr)
     return 130 if interrupted else 2 if summary.failed else 0

@@ -60,6 +60,8 @@ def run_segment(arguments: Namespace) -> int:
     files = input_paths(arguments)
     paths = plan_outputs(arguments, files)
     inputs = load_inputs(arguments, files, config.spatial_dims)
+    if model is None and config.spatial_dims == 3 and arguments.anisotropy is None:
+        config = config.replace(anisotropy=inputs.images[0].anisotropy)
     if arguments.show:
         from napari_ufseg.cli.show import show_segment
 
@@ -67,6 +69,8 @@ def run_segment(arguments: Namespace) -> int:
     if is_visible(arguments.quiet):
         for image in inputs.images:
             print(f"ufseg: {image.path}: {image.source.words}", file=sys.stderr)
+        if config.anisotropy != 1:
+            print(f"ufseg: voxels are {config.anisotropy:g} times as deep as wide (anisotropy)", file=sys.stderr)
         print(f"ufseg: {estimate_run(inputs.sources, config, arguments.device, budget).words}", file=sys.stderr)
     with label_arrays(paths.labels, inputs.images, model.classes if model else None) as arrays:
         session = TrainingSession(

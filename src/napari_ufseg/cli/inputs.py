@@ -75,10 +75,7 @@ def beginning_of(arguments: Namespace, model: SegmentationModel | None, inputs: 
         return Beginning(model)
     given = _load_scribbles(arguments.corrected, inputs.images, "corrected")
     predicted = predict(model, [image.source for image in inputs.images], device=arguments.device)
-    labels = [
-        made if now is None else now.reshape(made.shape).astype(np.uint16)
-        for made, now in zip(predicted, given, strict=True)
-    ]
+    labels = [made if now is None else now.reshape(made.shape) for made, now in zip(predicted, given, strict=True)]
     return Beginning(model, find_corrections(predicted, labels, model.class_labels))
 
 

@@ -33,6 +33,10 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The arguments as a namespace with ``command``; UsageError if they cannot be understood."""
+    if any(not word.strip() or (word.startswith("--") and word.endswith("=")) for word in words):
+        raise UsageError(
+            "One of the arguments is empty, perhaps by a variable of the shell that is not set: give it a value."
+        )
     parser, commands = _build()
     known, unknown = parser.parse_known_args(list(words))
     if known.command is None:

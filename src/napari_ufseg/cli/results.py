@@ -19,7 +19,7 @@ from napari_ufseg.engine.model_file import save_model
 
 
 def merge_classes(outcome: Outcome, inputs: Inputs, n_classes: int) -> Outcome:
-    """Merge the most similar classes, in the labels and in the model, until `n_classes` are left."""
+    """Merge the most similar classes, in the labels and in the model, until `n_classes` are left; 0 is none of them."""
     result = outcome.segmentation
     with engine_errors("Merging classes"):
         jobs = [
@@ -30,7 +30,7 @@ def merge_classes(outcome: Outcome, inputs: Inputs, n_classes: int) -> Outcome:
         if not varied:
             return outcome
         responses = mean_responses(result.model, varied, torch.device(result.device))
-        vectors = {label: vector.numpy() for label, vector in responses.items()}
+        vectors = {label: vector.numpy() for label, vector in responses.items() if label}
         label_of = merge_most_similar(vectors, result.areas, n_classes)
         for labels in outcome.labels:
             _relabel_in_place(labels, label_of)

@@ -1,8 +1,10 @@
 """What each axis of an array is: one letter per axis, told by the file or the user, never guessed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import sqrt
 
 from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.network_options import LEAST_ANISOTROPY, MOST_ANISOTROPY
 
 ROLES = {"T": "time", "Z": "depth", "C": "channel", "Y": "row", "X": "column", "Q": "other"}
 UNKNOWN = "?"
@@ -110,6 +112,25 @@ def resolved_axes(axes: str, shape: Sequence[int], name: str = "The image") -> s
 def spatial_axes(axes: str, spatial_dims: int) -> str:
     """The letters along which the network looks, in their order: Y and X, and with 3 dimensions Z."""
     return "".join(letter for letter in axes if letter in ("YX" if spatial_dims == 2 else "ZYX"))
+
+
+def anisotropy(steps: Mapping[str, float]) -> float:
+    """How much deeper than wide voxels are: the step along Z divided by the mean (geometric) size of a pixel.
+
+    Parameters
+    ----------
+    steps : dict of str to float
+        Size of a step along the axes of these letters, in one unit.
+
+    Returns
+    -------
+    float
+        Rounded to three decimals, and within what the config allows; 1 without Z.
+    """
+    if "Z" not in steps:
+        return 1.0
+    ratio = abs(steps["Z"]) / sqrt(abs(steps["Y"] * steps["X"]))
+    return min(max(round(ratio, 3), LEAST_ANISOTROPY), MOST_ANISOTROPY)
 
 
 def describe(shape: Sequence[int], axes: str, spatial_dims: int = 2) -> str:

@@ -132,8 +132,10 @@ def find_corrections(
     Raises
     ------
     ImageError
-        If shapes differ, or there are more new labels than a network should learn.
+        If shapes differ, labels are not whole numbers from 0 to 65535, or there are more new labels than a network
+        should learn.
     """
+    label_images = [_counted_from_0(labels) for labels in label_images]
     for old, new in zip(predicted, label_images, strict=True):
         if tuple(old.shape) != tuple(new.shape):
             raise ImageError(
@@ -159,6 +161,11 @@ def find_corrections(
         source = max((count, old) for (old, new), count in pairs.items() if new == label)[1]
         copied[number] = list(class_labels).index(source) if source in class_labels else 0
     return Corrections(meant, own, (*labels, *added), copied)
+
+
+def _counted_from_0(labels: Any) -> Any:
+    """The labels; a mask, which would choose where it should number, as 0 and 1."""
+    return labels.astype(np.uint8) if isinstance(labels, np.ndarray) and labels.dtype == np.bool_ else labels
 
 
 def _meant(labels: Any, parents: Mapping[int, int]) -> Any:

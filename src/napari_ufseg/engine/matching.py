@@ -5,9 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.label_edits import boxes_of
+
+_GREATEST = 2**16 - 1
 
 
 def count_pairs(first: Any, second: Any) -> Counter[tuple[int, int]]:
@@ -17,15 +21,31 @@ def count_pairs(first: Any, second: Any) -> Counter[tuple[int, int]]:
     ----------
     first, second : array-like of integers from 0 to 65535
         May be lazy; they are read box by box.
+
+    Raises
+    ------
+    ImageError
+        If the second one holds other than that.
     """
     pairs: Counter[tuple[int, int]] = Counter()
     for box in boxes_of(second, min(2, second.ndim)):
-        joint = np.asarray(first[box.slices]).astype(np.int64) * 2**16 + np.asarray(second[box.slices])
+        joint = np.asarray(first[box.slices]).astype(np.int64) * 2**16 + _checked(np.asarray(second[box.slices]))
         values, counts = np.unique(joint, return_counts=True)
         pairs.update(
             {divmod(value, 2**16): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
         )
     return pairs
+
+
+def _checked(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """These labels, or an error that says why they are none."""
+    if labels.dtype.kind not in "bui":
+        raise ImageError(f"The labels hold values of type {labels.dtype}, but labels are whole numbers.")
+    if labels.dtype not in (np.bool_, np.uint8, np.uint16) and labels.size:
+        least, most = labels.min(), labels.max()
+        if not 0 <= least <= most <= _GREATEST:
+            raise ImageError(f"The labels go from {least} to {most}, but must be from 0 to {_GREATEST}.")
+    return labels
 
 
 def match_labels(

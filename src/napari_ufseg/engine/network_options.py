@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from napari_ufseg.engine.option import choice_option, number_option
 
+LEAST_ANISOTROPY, MOST_ANISOTROPY = 0.01, 1000.0
 _NETWORK = "Network"
 
 
@@ -43,8 +44,8 @@ class NetworkOptions:
         1.0,
         "Anisotropy",
         _NETWORK,
-        (0.01, 1000.0, 0.1),
-        "Step in Z divided by the pixel size, for 3 dimensions; larger lets fewer convolutions look along Z.",
+        (LEAST_ANISOTROPY, MOST_ANISOTROPY, 0.1),
+        "Depth of voxels over their width, in 3D, which layers and files tell; larger lets fewer convolutions look along Z.",
     )
     kernels: str = choice_option(
         "free",

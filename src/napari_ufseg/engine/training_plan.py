@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import MemoryShortageError
-from napari_ufseg.engine.memory import affordable_pixels, room_for_all, room_for_tiles, step_bytes
+from napari_ufseg.engine.memory import affordable_pixels, resident_bytes, room_for_all, room_for_tiles, step_bytes
 from napari_ufseg.engine.source import ImageSource
 
 SAMPLED_PIXELS = 2**20
@@ -75,10 +76,16 @@ def plan_training(
         if batch <= affordable:
             run = step_bytes(config, n_channels, batch) + kept * sampled
             return TrainingPlan(edge, batch, sampled, run, whole, is_short)
+    least = resident_bytes() + step_bytes(config, n_channels, batch) + kept * sampled
     raise MemoryShortageError(
-        "There is too little memory to train even on small tiles: use fewer features (n_features) and classes "
-        "(n_classes), a smaller batch_size, or a larger memory budget."
+        f"There is too little memory to train even on small tiles, which takes {_in_gb(least)} in all: use fewer features "
+        "(n_features) and classes (n_classes), a smaller batch_size, or a larger memory budget."
     )
+
+
+def _in_gb(n_bytes: int) -> str:
+    """Bytes in words, rounded up."""
+    return f"{ceil(n_bytes / 1e8) / 10:g}GB"
 
 
 def _largest_batch(sources: Sequence[ImageSource], config: SegmentationConfig) -> int:

@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io.folders import ZARR_SUFFIX, is_zarr
+from napari_ufseg.io.quiet import without_log
+from napari_ufseg.io.tiff_in import tiff_says_labels
+from napari_ufseg.io.zarr_in import zarr_says_labels
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
@@ -21,9 +25,11 @@ def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = Fa
         Files and Zarr folders are taken as they are. Of any other folder all
         TIFF, PNG and JPEG files and all folders ``*.zarr`` that lie directly in
         it are taken, in order of their names, except hidden ones and label
-        images of an earlier run (``*_labels.tif``, ``*_labels.ome.zarr``).
+        images: those named so (``*_labels.tif``, ``*_labels.ome.zarr``), and
+        those that this program has written under any name.
     recursive : bool
-        Take those in the folders of a folder too.
+        Take those in the folders of a folder too. One that may not be read is itself among what is found, so that
+        opening it tells why.
 
     Raises
     ------
@@ -57,7 +63,10 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             if _is_wanted(path):
                 yield path
         elif recursive and path.is_dir() and not path.is_symlink():
-            yield from _walk(path, recursive)
+            if os.access(path, os.R_OK | os.X_OK):
+                yield from _walk(path, recursive)
+            else:
+                yield path
 
 
 def _is_wanted(path: Path) -> bool:
@@ -65,5 +74,14 @@ def _is_wanted(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix not in ((ZARR_SUFFIX,) if path.is_dir() else IMAGE_SUFFIXES):
         return False
+    if suffix not in (*TIFF_SUFFIXES, ZARR_SUFFIX):
+        return True
     stem = path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
-    return not (suffix in (*TIFF_SUFFIXES, ZARR_SUFFIX) and stem.endswith(LABELS_ENDING))
+    return not (stem.endswith(LABELS_ENDING) or _says_labels(path))
+
+
+def _says_labels(path: Path) -> bool:
+    """Whether a file says of itself that it holds labels."""
+    with suppress(Exception), without_log():  # whoever opens it tells what is wrong with it
+        return zarr_says_labels(path) if path.is_dir() else tiff_says_labels(path)
+    return False

@@ -20,7 +20,7 @@ def is_zarr(path: Path) -> bool:
 
 def is_marked(folder: Path) -> bool:
     """Whether a folder holds the files that make it a Zarr array or group."""
-    return any((folder / mark).is_file() for mark in _MARKS)
+    return os.access(folder, os.X_OK) and any((folder / mark).is_file() for mark in _MARKS)
 
 
 def check_replaceable(folder: Path) -> None:

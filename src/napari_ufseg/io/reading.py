@@ -108,6 +108,8 @@ def without_single(array: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
 
 def check_is_image(file: Path) -> None:
     """Raise FileError if there is no file or Zarr folder, or its name is of no image."""
+    if file.exists() and not os.access(file, os.R_OK | (os.X_OK if file.is_dir() else 0)):
+        raise FileError(f"Cannot read {file}: permission denied.")
     if file.is_dir():
         if not is_zarr(file):
             raise FileError(f"{file} is a folder, but no Zarr image.")

@@ -27,6 +27,12 @@ def read_tiff(file: Path) -> tuple[npt.NDArray[Any], str]:
         return array, _axes(series.axes, array.ndim)
 
 
+def tiff_says_labels(file: Path) -> bool:
+    """Whether a TIFF file is one that `write_tiff` has made of labels; of a long stack only the first page is read."""
+    with tifffile.TiffFile(file) as tiff:
+        return bool(tiff.pages.first.software == LABELS_SOFTWARE)
+
+
 def open_tiff(file: Path, level: int) -> ImageFile:
     """The first series of a TIFF file; of its levels, `level`, or the full one if there is no such level."""
     tiff = tifffile.TiffFile(file)

@@ -58,6 +58,14 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     return ImageFile(folder, array, axes, scale, translate, unit, len(datasets), level, **about)
 
 
+def zarr_says_labels(folder: Path) -> bool:
+    """Whether a Zarr folder is an OME-Zarr label image."""
+    import zarr
+
+    node = zarr.open(folder, mode="r")
+    return isinstance(node, zarr.Group) and "image-label" in _ome(node)
+
+
 def label_folders(folder: Path) -> list[Path]:
     """The label images that an OME-Zarr image brings along; none for a plain array.
 
