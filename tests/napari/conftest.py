@@ -1,5 +1,6 @@
 """A real viewer with the dock."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -33,6 +34,15 @@ def canvas_without_opengl() -> Iterator[None]:
     GL.glGetIntegerv = lambda name: number(name) or LARGEST_TEXTURE
     yield
     GL.glGetString, GL.glGetIntegerv = text, number
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_garbage_collection() -> None:
+    """Let the collector, which napari's own fixture calls after every viewer, not look through torch and napari each time."""
+    import torch  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
