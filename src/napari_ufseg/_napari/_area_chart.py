@@ -28,6 +28,7 @@ class AreaChart(pg.PlotWidget):  # type: ignore[misc]
         self.hideAxis("bottom")
         self.setLabel("left", "%")
         self.getAxis("left").setWidth(46)
+        self.getPlotItem().setContentsMargins(0, 6, 4, 6)  # half of the outer numbers stands beyond the axis
         self.setStyleSheet("background: transparent; border: none")
         self.setMinimumWidth(0)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

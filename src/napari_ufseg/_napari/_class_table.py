@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 from napari_ufseg.class_info import BACKGROUND, ClassTable
 
 _ROLE = Qt.ItemDataRole
+_ROW = 22  # pixels
 
 
 class Column(IntEnum):
@@ -160,11 +161,11 @@ class ClassView(QTableView):
         assert side is not None
         assert header is not None
         side.hide()
-        side.setDefaultSectionSize(22)
+        side.setDefaultSectionSize(_ROW)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(24)
-        self.setMinimumHeight(160)
+        self.setMinimumHeight(24 + 8 * _ROW + 6)  # the header and the classes of the default preset
         selection = self.selectionModel()
         assert selection is not None
         selection.selectionChanged.connect(lambda *_: self.selected.emit())

@@ -55,6 +55,7 @@ class CurvesPlot(QWidget):
         plot.setToolTip(f"{title} over epochs")
         plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         plot.getAxis("left").setWidth(46)
+        plot.getPlotItem().setContentsMargins(0, 6, 4, 0)  # half of the topmost number stands above the axis
         plot.setAccessibleName(f"Curve of {title} over epochs")
         column.addWidget(plot)
         return plot.plot(pen=pg.mkPen(colour, width=2), symbolSize=6, symbolBrush=colour, symbolPen=None)

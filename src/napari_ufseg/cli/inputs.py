@@ -73,7 +73,7 @@ def beginning_of(arguments: Namespace, model: SegmentationModel | None, inputs: 
         model.require_channels(image.source)
     if not arguments.corrected:
         return Beginning(model)
-    given = _load_scribbles(arguments.corrected, inputs.images, "corrected")
+    given = _load_scribbles(arguments.corrected, inputs.images, "corrected", "corrected labels")
     predicted = predict(model, [image.source for image in inputs.images], device=arguments.device)
     labels = [made if now is None else now.reshape(made.shape) for made, now in zip(predicted, given, strict=True)]
     return Beginning(model, find_corrections(predicted, labels, model.class_labels))
@@ -118,7 +118,7 @@ def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSou
 
 
 def _load_scribbles(
-    files: Sequence[str], images: Sequence[InputImage], flag: str = "scribbles"
+    files: Sequence[str], images: Sequence[InputImage], flag: str = "scribbles", what: str = "scribbles"
 ) -> list[npt.NDArray[Any] | None]:
     if len(files) != len(images):
         raise UsageError(
@@ -132,10 +132,10 @@ def _load_scribbles(
             shape = image.source.labels_shape
             if without_singles(labels.shape) != without_singles(shape):
                 raise ImageError(
-                    f"The {flag} {file} are {labels.shape}, but the image {image.path} is {shape} "
+                    f"The {what} {file} are {labels.shape}, but the image {image.path} is {shape} "
                     f"({', '.join(image.source.labels_axes)})."
                 )
             if labels.dtype.kind not in "bui":
-                raise ImageError(f"The {flag} {file} hold values of type {labels.dtype}, but labels are whole numbers.")
+                raise ImageError(f"The {what} {file} hold values of type {labels.dtype}, but labels are whole numbers.")
         scribbles.append(labels)
     return scribbles

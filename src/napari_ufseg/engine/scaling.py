@@ -134,7 +134,7 @@ class BrightnessSummary:
             are, them = ("is", "it") if self._strange == 1 else ("are", "them")
             raise ImageError(
                 f"{name} has {counted(self._strange, 'value')} that {are} NaN or infinite: replace {them} first, "
-                "for example with numpy.nan_to_num."
+                "for example by 0 (in Python: numpy.nan_to_num)."
             )
         if self._ranking is not None:
             inner = self._ranking.percentiles(PERCENTILES)
