@@ -2,6 +2,7 @@
 
 import numpy as np
 from driver import WAIT
+from qtpy.QtWidgets import QProgressBar
 
 from napari_ufseg import confidence
 
@@ -22,6 +23,7 @@ def test_the_layer_shows_the_margins_over_the_image(dock, picture):
     assert tuple(layer.scale) == (0.5, 0.25)
     assert tuple(layer.translate) == (3, 4)
     assert tuple(layer.contrast_limits) == (0, 1)
+    assert dock.part("progress", QProgressBar).format() == "confidence 100%"
     assert dock.viewer.layers.selection.active == dock.viewer.layers["cells classes"]
     measure(dock)  # again into the same layer
     assert sum(other.name.startswith("cells confidence") for other in dock.viewer.layers) == 1

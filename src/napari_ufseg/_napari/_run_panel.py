@@ -51,6 +51,7 @@ class RunPanel(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._labelled = 0.0  # share of the pixels
+        self._what = "labels"  # that the pixels get
         self._is_idle = True
         self._can_go_on = False
         self._was_dropped = False
@@ -136,6 +137,7 @@ class RunPanel(QWidget):
     def begin(self, name: str) -> None:
         """Show that a run on the image of that name starts."""
         self.plot.clear()
+        self._what = "labels"
         self.progress.setRange(0, 0)
         self.progress.setFormat("starting")
         self.status.setText(f"Starting on {name}")
@@ -199,10 +201,10 @@ class RunPanel(QWidget):
             f"Done: {counted(n_classes, 'class')} after {counted(epochs, 'epoch')} on {device} ({why})."
         )
 
-    def begin_applying(self, words: str) -> None:
-        """Show that a model is being applied."""
+    def begin_applying(self, words: str, what: str = "labels") -> None:
+        """Show that a model is being applied, and what it gives to every pixel."""
         self._enable(segment=False, pause=False, stop=True)
-        self._labelled = 0.0
+        self._labelled, self._what = 0.0, what
         self.progress.setRange(0, 0)
         self.progress.setFormat("starting")
         self.status.setText(words)
@@ -223,7 +225,7 @@ class RunPanel(QWidget):
         """Show what came of it."""
         self._enable(segment=True, pause=False, stop=False)
         self.progress.setRange(0, max(1, self.progress.maximum()))
-        done = f"labels {self._labelled:.0%}" if self._labelled else ""
+        done = f"{self._what} {self._labelled:.0%}" if self._labelled else ""
         self.progress.setFormat(done)  # as in the words; the bar itself rounds down
         self.status.setText(words)
 
@@ -242,7 +244,7 @@ class RunPanel(QWidget):
         self._labelled = share
         self.progress.setRange(0, 1000)
         self.progress.setValue(round(1000 * share))
-        self.progress.setFormat(f"labels {share:.0%}, about {tqdm.format_interval(seconds_left)} left")
+        self.progress.setFormat(f"{self._what} {share:.0%}, about {tqdm.format_interval(seconds_left)} left")
 
     def _enable(self, *, segment: bool, pause: bool, stop: bool) -> None:
         self._is_idle = segment

@@ -54,7 +54,7 @@ class SideJobs(QObject):
     def add_confidence(self, confidence: ConfidencePanel) -> None:
         """The measuring of margins."""
         self._add(confidence, "Confidence is being measured", confidence.close_run)
-        confidence.began.connect(lambda name: self._begin(f"Measuring the confidence of {name}"))
+        confidence.began.connect(lambda name: self._begin(f"Measuring the confidence of {name}", "confidence"))
         confidence.progressed.connect(self._panel.show_applied)
         confidence.told.connect(self._panel.status.setText)
 
@@ -81,9 +81,9 @@ class SideJobs(QObject):
         self._closes.append(close)
         job.ended.connect(self._end)
 
-    def _begin(self, words: str) -> None:
+    def _begin(self, words: str, what: str = "labels") -> None:
         self._panel.speak_of(self._images())
-        self._panel.begin_applying(words)
+        self._panel.begin_applying(words, what)
         self._estimate.refresh()  # its figure is for Segment
         self._estimate.hold(True)
 
