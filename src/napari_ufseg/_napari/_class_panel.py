@@ -3,11 +3,11 @@
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor, QKeySequence
 from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_ufseg._napari._area_chart import AreaChart
 from napari_ufseg._napari._class_set import ClassSet
 from napari_ufseg._napari._class_table import ClassRows, ClassView
+from napari_ufseg._napari._folding import Folding
 from napari_ufseg.class_info import BACKGROUND, as_hex
 from napari_ufseg.engine.errors import counted
 
@@ -16,7 +16,7 @@ _SPECK = 20
 _MOST_SPECK = 1_000_000
 
 
-class ClassPanel(QCollapsible):
+class ClassPanel(Folding):
     """Shows one `ClassSet` at a time.
 
     A click on a class selects its label and shows it alone; Esc shows all again.
@@ -30,9 +30,8 @@ class ClassPanel(QCollapsible):
     failed = Signal(str)
 
     def __init__(self) -> None:
-        super().__init__("Classes", expandedIcon="▼", collapsedIcon="▶")
+        super().__init__("Classes")
         self.setObjectName("ufseg.class_panel")
-        self.setDuration(0)
         self.set: ClassSet | None = None  # what is shown
         self.is_live = False
         content = QWidget()

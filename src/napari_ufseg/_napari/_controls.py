@@ -5,8 +5,8 @@ from typing import Any
 from magicgui.widgets import create_widget
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
+from napari_ufseg._napari._folding import Folding
 from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.option import Option
 
@@ -21,7 +21,7 @@ class ConfigControls(QObject):
     ----------
     basic : QFormLayout
         The options that most users need.
-    advanced : QCollapsible
+    advanced : Folding
         All others, grouped, folded at first.
     """
 
@@ -37,8 +37,7 @@ class ConfigControls(QObject):
         self.basic = QFormLayout()
         for name in BASIC:
             self._add(self.basic, name)
-        self.advanced = QCollapsible("Advanced", expandedIcon="▼", collapsedIcon="▶")
-        self.advanced.setDuration(0)
+        self.advanced = Folding("Advanced")
         groups: dict[str, QFormLayout] = {}
         content = QWidget()
         column = QVBoxLayout(content)

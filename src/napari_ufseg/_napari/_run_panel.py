@@ -8,9 +8,9 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 from tqdm import tqdm
 
+from napari_ufseg._napari._folding import Folding
 from napari_ufseg._napari._plot import CurvesPlot
 from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.errors import counted
@@ -81,8 +81,7 @@ class RunPanel(QWidget):
         self.progress.setAccessibleName("Progress of the run")
         self.progress.setFormat("")
         column.addWidget(self.progress)
-        self.curves = QCollapsible("Curves", expandedIcon="▼", collapsedIcon="▶")
-        self.curves.setDuration(0)
+        self.curves = Folding("Curves")
         self.plot = CurvesPlot()
         self.curves.addWidget(self.plot)
         self.curves.expand()
