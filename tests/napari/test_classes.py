@@ -329,6 +329,15 @@ def test_continue_after_the_undo_of_a_continue_goes_on_from_there(dock, classes)
     np.testing.assert_array_equal(classes.panel.set.origin.made[0].array(), layer.data)
 
 
+def test_continue_has_no_target_to_miss(dock, classes):
+    dock.widget.config = dock.widget.config.replace(start="random", min_classes=2)
+    dock.segment_to_end()
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    assert len(classes.panel.view.order) > 1
+    assert "target" not in dock.part("status").text()
+
+
 def test_continue_on_one_plane_of_a_stack_and_on_all(dock, classes, picture):
     dock.viewer.layers.clear()
     dock.viewer.add_image(np.stack([picture, picture[::-1]]), name="stack", axis_labels=("z", "y", "x"))

@@ -188,7 +188,7 @@ class RunPanel(QWidget):
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
         why = ", ".join(filter(None, (_ENDED[segmentation.stop_reason], segmentation.told_of_count)))
         config = segmentation.config  # classes that begin as clusters seldom merge; there the target only guards
-        missed = config.start == "random" and n_classes > config.min_classes
+        missed = config.start == "random" and 1 < config.min_classes < n_classes
         if missed and segmentation.stop_reason in ("epochs", "settled"):
             why += f", more than the target of {config.min_classes} left"
         self.progress.setRange(0, epochs)
