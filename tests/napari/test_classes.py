@@ -338,6 +338,17 @@ def test_continue_has_no_target_to_miss(dock, classes):
     assert "target" not in dock.part("status").text()
 
 
+def test_continue_where_all_is_background(dock, classes):
+    dock.segment_to_end()
+    layer = dock.viewer.layers["cells classes"]
+    classes.select(*classes.panel.view.order)
+    classes.click("background")
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    assert not layer.data.any()
+    assert "only one class is left" in dock.part("status").text()
+
+
 def test_continue_on_one_plane_of_a_stack_and_on_all(dock, classes, picture):
     dock.viewer.layers.clear()
     dock.viewer.add_image(np.stack([picture, picture[::-1]]), name="stack", axis_labels=("z", "y", "x"))

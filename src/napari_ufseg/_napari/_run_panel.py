@@ -186,8 +186,12 @@ class RunPanel(QWidget):
             self.status.setText(f"Done: {counted(n_classes, 'class')} of a moment of the run, on {device}.")
             return
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
-        why = ", ".join(filter(None, (_ENDED[segmentation.stop_reason], segmentation.told_of_count)))
-        config = segmentation.config  # classes that begin as clusters seldom merge; there the target only guards
+        config = segmentation.config
+        ended = _ENDED[segmentation.stop_reason]
+        if segmentation.stop_reason == "min_classes" and config.min_classes == 1:
+            ended = "only one class is left"  # as when all is background, or after Continue, which has no target
+        why = ", ".join(filter(None, (ended, segmentation.told_of_count)))
+        # classes that begin as clusters seldom merge; there the target only guards
         missed = config.start == "random" and 1 < config.min_classes < n_classes
         if missed and segmentation.stop_reason in ("epochs", "settled"):
             why += f", more than the target of {config.min_classes} left"
