@@ -381,6 +381,31 @@ def test_continue_of_a_joint_run_changes_all_layers(dock, classes, picture):
     assert classes.panel.set.layers == layers
 
 
+def test_continue_of_a_joint_run_goes_on_with_the_layers_that_are_still_there(dock, classes, picture):
+    dock.viewer.add_image(picture[:30, :40].copy(), name="other")
+    dock.viewer.add_image(picture[10:, :50].copy(), name="third")
+    dock.viewer.layers.selection = set(dock.viewer.layers)
+    dock.segment_to_end()
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    dock.viewer.layers.remove("other classes")
+    rest = [dock.viewer.layers[name] for name in ("cells classes", "third classes")]
+    labels = [layer.data.copy() for layer in rest]
+    rest[1].data_setitem((np.arange(8), np.arange(8)), 40)
+    for _ in range(2):  # the second time from what the first has made
+        with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+            dock.click("continue")
+        assert (np.diagonal(rest[1].data)[:8] == 40).all()
+    for _ in range(3):
+        classes.click("undo")
+    for layer, expected in zip(rest, labels, strict=True):
+        np.testing.assert_array_equal(layer.data, expected)
+    classes.click("undo")  # the run before the layer went
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    assert "other classes" not in dock.viewer.layers
+
+
 @pytest.mark.parametrize("is_edited", [False, True])
 def test_a_rerun_keeps_numbers_names_and_colours_on_what_they_named(dock, classes, picture, is_edited):
     dock.segment_to_end()

@@ -195,6 +195,8 @@ class ClassDesk(QObject):
                 classes.leave(event.value)
                 if not classes.layers:
                     self._drop(classes)
+                elif self._panel.set is classes:
+                    self.changed.emit()
 
 
 def _close(sets: list[ClassSet], *_: object) -> None:

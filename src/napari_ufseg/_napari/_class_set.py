@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_ufseg._napari._class_look import read_table, write_table
 from napari_ufseg._napari._history import ClassStep, History, State, Step, Stroke
 from napari_ufseg._napari._layer_work import LayerWork
-from napari_ufseg._napari._train_on import Origin, TrainOn
+from napari_ufseg._napari._train_on import Origin, TrainOn, without_image
 from napari_ufseg.class_info import BACKGROUND, ClassTable
 from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.label_edits import Change, Edit, Splitting, absorbing, boxes_of, renaming
@@ -196,8 +196,15 @@ class ClassSet(QObject):
             )
 
     def leave(self, layer: Labels) -> None:
-        """Let a layer go that has left the viewer; what was done to it can no longer be undone."""
+        """Let a layer go that has left the viewer; what was done to it can no longer be undone.
+
+        A training goes on from the others alone.
+        """
+        number = self.layers.index(layer)
         self.layers.remove(layer)
+        narrow = without_image(number, len(self.layers) + 1)
+        self.origin = narrow(self.origin)
+        self.history.change_origins(narrow)
         layer.events.paint.disconnect(self._on_stroke)
         for keys in _KEYS:
             layer.bind_key(keys, None)

@@ -1,7 +1,7 @@
 """Undo and redo of what is done to classes: panel actions, brush strokes and whole runs in one line."""
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -140,6 +140,13 @@ class History(QObject):
         if not step.is_empty:
             self.record(step)
         self.changed.emit()
+
+    def change_origins(self, change: Callable[[Origin | None], Origin | None]) -> None:
+        """Replace how the labels came about in all that is remembered."""
+        for step in (*self._done, *self._undone):
+            if step.states is not None:
+                before, after = (State(state.table, change(state.origin)) for state in step.states)
+                step.states = before, after
 
     def forget_strokes(self) -> None:
         """Drop the strokes, and what came before them: napari is about to forget them."""

@@ -1,7 +1,7 @@
 """What a training needs that goes on from labels in the viewer; its heavy part is done in the thread of the run."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,14 @@ class Origin:
     model: "SegmentationModel"
     made: Sequence[Packed | None]
     own: Sequence[Any] | None = None
+
+    def without(self, number: int) -> "Origin":
+        """The same, but for the image of that number."""
+
+        def rest(items: Sequence[Any]) -> list[Any]:
+            return [item for i, item in enumerate(items) if i != number]
+
+        return Origin(rest(self.parts), self.model, rest(self.made), None if self.own is None else rest(self.own))
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,18 @@ class TrainOn:
         labels = self.origin.model.class_labels
         found = find_corrections(made, self.label_images, labels, earlier=self.origin.own, parents=self.parents)
         return Beginning(self.origin.model, found)
+
+
+def without_image(number: int, n_images: int) -> Callable[[Origin | None], Origin | None]:
+    """A function that takes one of so many images out of origins, and makes of the same origin the same one."""
+    known: dict[int, tuple[Origin, Origin]] = {}
+
+    def narrow(origin: Origin | None) -> Origin | None:
+        if origin is None or len(origin.parts) != n_images:
+            return origin
+        return known.setdefault(id(origin), (origin, origin.without(number)))[1]
+
+    return narrow
 
 
 def in_network_of(own: SegmentationConfig, wanted: SegmentationConfig) -> SegmentationConfig:
