@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_ufseg.class_info import ClassTable, as_hex
+from napari_ufseg.class_info import ClassInfo, ClassTable, as_hex
 from napari_ufseg.colours import class_colours
 
 
@@ -45,3 +45,16 @@ def test_what_cannot_be_understood_is_left_out(item):
 
 def test_colours_as_hex():
     assert as_hex((1.0, 0.5019, 0.0, 1.0)) == "#ff8000"
+
+
+def test_regions_are_called_after_what_they_were_split_from_and_belong_to_the_first_of_it():
+    table = ClassTable([ClassInfo(2, "cell")]).split({5: 2, 4: 2, 7: 3})
+    assert {label: table[label].title for label in table} == {2: "cell", 4: "cell (4)", 5: "cell (5)", 7: "class 3 (7)"}
+    assert table.split({9: 5}).parents == {4: 2, 5: 2, 7: 3, 9: 2}
+    many = ClassTable().split(dict.fromkeys(range(10, 30_010), 1))  # as of noise
+    assert len(many.merged(dict.fromkeys(range(10, 30_010), 1)).label_of) == 30_000
+
+
+def test_merges_are_followed_to_their_end():
+    table = ClassTable().merged({1: 2}).merged({2: 3}).merged({3: 4})
+    assert table.label_of == {1: 4, 2: 4, 3: 4}

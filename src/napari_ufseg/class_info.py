@@ -55,7 +55,7 @@ class ClassInfo:
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing about it that its label does not say."""
-        return self == ClassInfo(self.label)
+        return not self.name and not self.colour and self.is_visible and self.parent is None and self.becomes is None
 
 
 class ClassTable(Mapping[int, ClassInfo]):
@@ -85,6 +85,18 @@ class ClassTable(Mapping[int, ClassInfo]):
         """Another table in which that label has another name, colour, visibility or parent."""
         return type(self)({**self._infos, label: replace(self[label], **what)}.values())
 
+    def split(self, parents: Mapping[int, int]) -> Self:
+        """Another table with regions that were split from other labels, and are called after them."""
+        new = [
+            replace(self[label], name=f"{self[old].title} ({label})", parent=self._oldest(old))
+            for label, old in sorted(parents.items())
+        ]
+        return type(self)([*self._infos.values(), *new])
+
+    def _oldest(self, label: int) -> int:
+        parent = self[label].parent
+        return label if parent is None else parent
+
     def merged(self, label_of: Mapping[int, int]) -> Self:
         """Another table in which these labels have become others, and nothing else is said of them."""
         gone = {label: ClassInfo(label, becomes=new) for label, new in label_of.items()}
@@ -109,9 +121,12 @@ class ClassTable(Mapping[int, ClassInfo]):
     def label_of(self) -> dict[int, int]:
         """What has become of every label that was merged, one merge after the other."""
         found = {info.label: info.becomes for info in self._infos.values() if info.becomes is not None}
-        for label in found:
-            for _ in range(len(found)):  # no longer, were they to go in a circle
-                found[label] = found.get(found[label], found[label])
+        for label, new in found.items():
+            passed = {label}
+            while new in found and new not in passed:  # a file may make them go in a circle
+                passed.add(new)
+                new = found[new]
+            found[label] = new
         return found
 
     def to_list(self) -> list[dict[str, Any]]:

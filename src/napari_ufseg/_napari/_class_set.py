@@ -137,11 +137,7 @@ class ClassSet(QObject):
             return new
 
         def table() -> ClassTable:
-            found = self.table
-            for label, old in sorted({k: v for part in splitters for k, v in part.parents.items()}.items()):
-                name = f"{found[old].title} ({label})"
-                found = found.changed(label, name=name, parent=found.parents.get(old, old))
-            return found
+            return self.table.split({new: old for part in splitters for new, old in part.parents.items()})
 
         self._edit(f"split of {counted(len(there), 'class')}", splitter, whole_items=True, table=table)
 

@@ -53,10 +53,11 @@ class ClassRows(QAbstractTableModel):
         self.labels: list[int] = []
         self.table = ClassTable()
         self._areas: Mapping[int, int] = {}
+        self._total = 1
 
     def show(self, table: ClassTable, areas: Mapping[int, int]) -> None:
         """Show these classes; rows keep their place, and so what is selected stays selected, if the labels stay."""
-        self.table, self._areas = table, areas
+        self.table, self._areas, self._total = table, areas, max(1, sum(areas.values()))
         if list(areas) != self.labels:
             self.beginResetModel()
             self.labels = list(areas)
@@ -66,7 +67,7 @@ class ClassRows(QAbstractTableModel):
 
     def share(self, label: int) -> float:
         """Share of all pixels, in [0, 1]."""
-        return self._areas[label] / max(1, sum(self._areas.values()))
+        return self._areas[label] / self._total
 
     # -- Qt ---------------------------------------------------------------------------------------
 
