@@ -28,7 +28,7 @@ def test_a_merge_of_what_was_merged_is_followed_to_its_end():
     table = ClassTable().changed(3, name="old").merged({3: 1, 4: 1}).merged({1: 0})
     assert table.label_of == {3: 0, 4: 0, 1: 0}
     assert table[3].title == "class 3"
-    assert ClassTable().merged({1: 2}).merged({2: 1}).label_of.keys() == {1, 2}  # a circle ends, too
+    assert ClassTable().merged({1: 2}).merged({2: 1}).label_of == {2: 1}  # 1 is what it was
 
 
 def test_a_table_goes_through_json():
@@ -58,3 +58,17 @@ def test_regions_are_called_after_what_they_were_split_from_and_belong_to_the_fi
 def test_merges_are_followed_to_their_end():
     table = ClassTable().merged({1: 2}).merged({2: 3}).merged({3: 4})
     assert table.label_of == {1: 4, 2: 4, 3: 4}
+
+
+def test_two_labels_change_places_and_their_names_go_along():
+    table = ClassTable([ClassInfo(1, "nuclei", "#102030"), ClassInfo(3, "debris")]).merged({4: 1})
+    swapped = table.merged({1: 2, 2: 1})
+    assert swapped.label_of == {4: 2, 1: 2, 2: 1}
+    assert {label: info.title for label, info in swapped.items()} == {
+        1: "class 1", 2: "nuclei", 3: "debris", 4: "class 4"
+    }  # fmt: skip
+    assert swapped[2].colour == "#102030"
+    assert swapped.merged({1: 2, 2: 1}).label_of == {4: 1}
+    assert swapped.merged({1: 0, 2: 0, 3: 0})[0].title == "background"
+    assert dict(swapped.settled.label_of) == {}
+    assert swapped.settled[2].title == "nuclei"

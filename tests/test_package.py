@@ -57,7 +57,7 @@ def test_importing_the_package_imports_nothing_heavy(tmp_path):
 def test_public_names():
     assert set(napari_ufseg.__all__) == {
         "SegmentationConfig", "UfsegError", "__version__", "absorb_small", "confidence", "connected_regions", "iter_segment", "load_model",
-        "predict", "save_model", "segment", "train_on",
+        "merge_by_scribbles", "predict", "save_model", "segment", "train_on",
     }  # fmt: skip
     assert dir(napari_ufseg) == sorted(napari_ufseg.__all__)
     for name in napari_ufseg.__all__:

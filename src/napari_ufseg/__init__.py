@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.errors import UfsegError
     from napari_ufseg.engine.model_file import load_model, save_model
     from napari_ufseg.engine.regions import absorb_small, connected_regions
+    from napari_ufseg.engine.scribbles import merge_by_scribbles
 
 _HOMES = {
     "SegmentationConfig": "config",
@@ -25,6 +26,7 @@ _HOMES = {
     "connected_regions": "regions",
     "iter_segment": "api",
     "load_model": "model_file",
+    "merge_by_scribbles": "scribbles",
     "predict": "api",
     "save_model": "model_file",
     "segment": "api",
@@ -40,6 +42,7 @@ __all__ = [
     "connected_regions",
     "iter_segment",
     "load_model",
+    "merge_by_scribbles",
     "predict",
     "save_model",
     "segment",

@@ -28,7 +28,7 @@ class ClassInfo:
     parent : int or None
         The class that a region was split from.
     becomes : int or None
-        The label that a merge has given to all of its pixels.
+        The label that merges have given to all pixels that a model had given this one.
     """
 
     label: int
@@ -98,9 +98,24 @@ class ClassTable(Mapping[int, ClassInfo]):
         return label if parent is None else parent
 
     def merged(self, label_of: Mapping[int, int]) -> Self:
-        """Another table in which these labels have become others, and nothing else is said of them."""
-        gone = {label: ClassInfo(label, becomes=new) for label, new in label_of.items()}
-        return type(self)({**self._infos, **gone}.values())
+        """Another table in which these labels have become others, all at once: two may change places.
+
+        A name goes along, with its colour, to a label that has none. Nothing else is said of labels that are gone.
+        """
+        infos = {label: replace(info, becomes=None) for label, info in self._infos.items() if label not in label_of}
+        for old, new in label_of.items():
+            mine, its = infos.get(new, ClassInfo(new)), self[old]
+            if its.name and not mine.name and new != BACKGROUND:
+                infos[new] = replace(mine, name=its.name, colour=mine.colour or its.colour)
+        for label, shown in {**{label: label for label in label_of}, **self.label_of}.items():
+            end = label_of.get(shown, shown)
+            infos[label] = replace(infos.get(label, ClassInfo(label)), becomes=None if end == label else end)
+        return type(self)(infos.values())
+
+    @property
+    def settled(self) -> Self:
+        """Another table that has forgotten merges, for labels of a model that knows of them."""
+        return type(self)(replace(info, becomes=None) for info in self._infos.values())
 
     @property
     def has_own_look(self) -> bool:
@@ -119,15 +134,8 @@ class ClassTable(Mapping[int, ClassInfo]):
 
     @property
     def label_of(self) -> dict[int, int]:
-        """What has become of every label that was merged, one merge after the other."""
-        found = {info.label: info.becomes for info in self._infos.values() if info.becomes is not None}
-        for label, new in found.items():
-            passed = {label}
-            while new in found and new not in passed:  # a file may make them go in a circle
-                passed.add(new)
-                new = found[new]
-            found[label] = new
-        return found
+        """What has become of the pixels of every label that was merged, as the model had given it."""
+        return {info.label: info.becomes for info in self._infos.values() if info.becomes is not None}
 
     def to_list(self) -> list[dict[str, Any]]:
         """Plain values, as JSON and metadata take them; only what is not the default."""

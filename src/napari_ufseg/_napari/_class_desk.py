@@ -97,8 +97,8 @@ class ClassDesk(QObject):
         self._goes_on = False
         before = [(item.layer, item.before) for item in layers if item.layer is not None and item.before is not None]
         state = classes.state
-        if table is not None:
-            classes.put(table)
+        if table is not None or origin is not None:
+            classes.put(table if table is not None else classes.table.settled)
         if origin is not None or before:
             classes.origin = origin
         if before:

@@ -12,6 +12,10 @@ from napari_ufseg.class_info import BACKGROUND, as_hex
 from napari_ufseg.engine.errors import counted
 
 _NONE = "No classes yet: press Segment, or select a Labels layer that this plugin has made."
+_SCRIBBLES = (
+    "Give every class the label that you have painted most on it in the layer of scribbles, and the scribbles theirs (S).\n"
+    "Paint one label over pieces of each thing that you mean; classes without a scribble stay. Continue then learns it."
+)
 _SPECK = 20
 _MOST_SPECK = 1_000_000
 
@@ -25,9 +29,12 @@ class ClassPanel(Folding):
     -------
     failed(str)
         One sentence for the user.
+    scribbles_wanted()
+        The classes are to be merged by the scribbles that lie over them.
     """
 
     failed = Signal(str)
+    scribbles_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__("Classes")
@@ -90,6 +97,8 @@ class ClassPanel(Folding):
         self._all = _button("Show all", "show_all", "Show all classes again (Esc).")
         for place, button in enumerate((self._merge, self._background, self._split, self._all)):
             grid.addWidget(button, place // 2, place % 2)
+        self._by_scribbles = _button("Merge by scribbles", "merge_by_scribbles", _SCRIBBLES)
+        column.addWidget(self._by_scribbles)
         row = QHBoxLayout()
         column.addLayout(row)
         self._absorb = _button("Absorb specks under", "absorb", "Give smaller regions to the neighbour around them.")
@@ -121,6 +130,7 @@ class ClassPanel(Folding):
             (self._background, self.make_background),
             (self._split, self.split),
             (self._absorb, self.absorb),
+            (self._by_scribbles, self.merge_by_scribbles),
             (self._all, self._show_all),
             (self._undo, self.undo),
             (self._redo, self.redo),
@@ -129,6 +139,7 @@ class ClassPanel(Folding):
         for keys, action in (
             ("M", self.merge),
             ("B", self.make_background),
+            ("S", self.merge_by_scribbles),
             ("Esc", self._show_all),
             (QKeySequence.StandardKey.Undo, self.undo),
             (QKeySequence.StandardKey.Redo, self.redo),
@@ -166,6 +177,11 @@ class ClassPanel(Folding):
         """Give small regions to their neighbours."""
         if self.set is not None and self._can_edit:
             self.set.absorb(self._size.value())
+
+    def merge_by_scribbles(self) -> None:
+        """Ask for a merge by what is painted over the classes."""
+        if self._can_edit:
+            self.scribbles_wanted.emit()
 
     def undo(self) -> None:
         """Take the last step back."""
@@ -210,7 +226,8 @@ class ClassPanel(Folding):
         self._merge.setEnabled(can_edit and len(chosen) > 1)
         self._background.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
         self._split.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
-        self._absorb.setEnabled(can_edit)
+        for button in (self._absorb, self._by_scribbles):
+            button.setEnabled(can_edit)
         history = self.set.history if self.set is not None else None
         for button, verb, step in (
             (self._undo, "Undo", history and history.last),

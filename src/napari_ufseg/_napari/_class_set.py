@@ -1,6 +1,6 @@
 """ClassSet: the classes of one result, over all its Labels layers, with what can be done to them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_ufseg._napari._class_look import read_table, write_table
 from napari_ufseg._napari._history import ClassStep, History, State, Step, Stroke
 from napari_ufseg._napari._layer_work import LayerWork
+from napari_ufseg._napari._scribble_merge import ScribbleMerge
 from napari_ufseg._napari._train_on import Origin, TrainOn, without_image
 from napari_ufseg.class_info import BACKGROUND, ClassTable
 from napari_ufseg.engine.errors import counted
@@ -120,7 +121,7 @@ class ClassSet(QObject):
     def absorb(self, min_size: int) -> None:
         """Give regions under so many pixels to their neighbours."""
         words = f"specks under {counted(min_size, 'pixel')}"
-        self._edit(words, lambda layer: absorbing(min_size, layer.data.ndim - _item_ndim(layer)), whole_items=True)
+        self._edit(words, lambda layer: (absorbing(min_size, _lead(layer)),), whole_items=True)
 
     def split(self, labels: Sequence[int]) -> None:
         """Make every connected region of these classes a class of its own."""
@@ -129,17 +130,31 @@ class ClassSet(QObject):
             return
         splitters: list[Splitting] = []
 
-        def splitter(layer: Labels) -> Splitting:
+        def splitter(layer: Labels) -> tuple[Splitting]:
             first = splitters[-1].next_free if splitters else max((*self.areas, *self.table)) + 1
             kept = splitters[-1].kept if splitters else frozenset()
-            new = Splitting(there, first, _largest_label(layer), layer.data.ndim - _item_ndim(layer), kept)
+            new = Splitting(there, first, _largest_label(layer), _lead(layer), kept)
             splitters.append(new)
-            return new
+            return (new,)
 
-        def table() -> ClassTable:
-            return self.table.split({new: old for part in splitters for new, old in part.parents.items()})
+        def state() -> State:
+            parents = {new: old for part in splitters for new, old in part.parents.items()}
+            return State(self.table.split(parents), self.origin)
 
-        self._edit(f"split of {counted(len(there), 'class')}", splitter, whole_items=True, table=table)
+        self._edit(f"split of {counted(len(there), 'class')}", splitter, whole_items=True, state=state)
+
+    def merge_by_scribbles(self, scribbles: Sequence[Any]) -> None:
+        """Give each class the label that was painted most on it, and each scribble its own.
+
+        Parameters
+        ----------
+        scribbles : sequence of integer arrays
+            One per layer, of its shape; 0 where nothing is painted.
+        """
+        named = [info.label for info in self.table.values() if info.name]
+        merge = ScribbleMerge(self.layers, scribbles, self.areas, named)
+        after = lambda: State(self.table.merged(merge.label_of), merge.noted(self.origin))  # noqa: E731
+        self._edit("merge by scribbles", merge.edit_of, state=after)
 
     def rename(self, label: int, name: str) -> None:
         """Call a class something; an empty name takes it away."""
@@ -227,43 +242,32 @@ class ClassSet(QObject):
         self._show_table()
 
     def _rename(self, words: str, label_of: dict[int, int]) -> None:
-        self._edit(words, lambda _: renaming(label_of), table=lambda: self.table.merged(label_of))
+        after = lambda: State(self.table.merged(label_of), self.origin)  # noqa: E731
+        self._edit(words, lambda _: (renaming(label_of),), state=after)
 
     def _edit(
         self,
         words: str,
-        edit_of: Callable[[Labels], Edit],
+        edit_of: Callable[[Labels], tuple[Edit, *tuple[Any, ...]]],
         *,
         whole_items: bool = False,
-        table: Callable[[], ClassTable] | None = None,
+        state: Callable[[], State] | None = None,
     ) -> None:
-        """Edit all layers as one step; the table is asked for when that is done."""
+        """Edit all layers as one step; what holds then is asked for when that is done."""
         if self.is_locked:
             return
         if self._timer.isActive():  # a label may be new
             self._timer.stop()
             self.recount()
-        changes = [(layer, Change()) for layer in self.layers]
 
-        def work() -> Iterator[float]:
-            try:
-                for layer, change in changes:
-                    boxes = boxes_of(layer.data, _item_ndim(layer), whole_items=whole_items)
-                    yield from change.make(layer.data, boxes, edit_of(layer))
-            except BaseException:  # also when it is dropped half-way: all or nothing
-                for layer, change in changes:
-                    list(change.swap(layer.data))
-                raise
-
-        def done() -> None:
-            before = self.state
-            if table is not None:
-                self.table = table()
-            step = ClassStep(words, changes, (before, self.state))
+        def done(changes: list[tuple[Labels, Change]]) -> None:
+            before, after = self.state, state() if state is not None else self.state
+            self.table, self.origin = after.table, after.origin
+            step = ClassStep(words, changes, (before, after))
             if not step.is_empty:
                 self.history.record(step)
 
-        self.work.do(f"Working: {words}", work, done)
+        self.work.edit(words, edit_of, done, whole_items=whole_items)
 
     def _moved(self, step: Step, *, back: bool) -> None:
         if step.states is not None:
@@ -287,9 +291,9 @@ class ClassSet(QObject):
         self._timer.start()
 
 
-def _item_ndim(layer: Labels) -> int:
-    """Axes of what is an image of its own."""
-    return int(layer.n_edit_dimensions)
+def _lead(layer: Labels) -> int:
+    """Axes before those of what is an image of its own."""
+    return int(layer.data.ndim - layer.n_edit_dimensions)
 
 
 def _largest_label(layer: Labels) -> int:

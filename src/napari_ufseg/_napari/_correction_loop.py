@@ -13,14 +13,21 @@ from napari_ufseg._napari._class_names import table_of
 from napari_ufseg._napari._class_panel import ClassPanel
 from napari_ufseg._napari._confidence_panel import ConfidencePanel
 from napari_ufseg._napari._live_run import LiveRun
+from napari_ufseg._napari._scribble_choice import ScribbleChoice
 from napari_ufseg._napari._time_panel import TimePanel
 from napari_ufseg._napari._train_on import Kept, Origin, in_network_of
 from napari_ufseg._napari._worker import RunState
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import ImageError
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.inference import SegmentationModel
     from napari_ufseg.engine.moments import Moment
+
+_NO_SCRIBBLES = (
+    "There are no scribbles to merge by: press New beside Scribbles, paint over the classes with one label for each "
+    "thing that you mean, then press Merge by scribbles again."
+)
 
 
 class CorrectionLoop(QObject):
@@ -39,6 +46,8 @@ class CorrectionLoop(QObject):
     panel : ClassPanel
     time : TimePanel
     confidence : ConfidencePanel
+    scribbles : ScribbleChoice or None
+        Where scribbles over the classes come from.
 
     Signals
     -------
@@ -58,6 +67,7 @@ class CorrectionLoop(QObject):
         self.time = TimePanel()
         self.confidence = ConfidencePanel(viewer, under_way, parent)
         self.confidence.as_shown = self.as_shown
+        self.scribbles: ScribbleChoice | None = None
         self._desk = ClassDesk(viewer, self.panel, parent)
         run.updated.connect(lambda snapshot: self._desk.draw(run.layers, snapshot))
         run.released.connect(self._on_released)
@@ -66,6 +76,7 @@ class CorrectionLoop(QObject):
         self.time.moved.connect(self._desk.refresh)
         self.time.keep_clicked.connect(self._on_keep)
         self._desk.changed.connect(self._on_changed)
+        self.panel.scribbles_wanted.connect(self._on_scribbles_wanted)
         viewer.layers.events.removed.connect(self.time.on_removed)
 
     def follow(self, application: ModelApplication) -> None:
@@ -92,6 +103,20 @@ class CorrectionLoop(QObject):
         model = train_on.origin.model
         plan = {"config": in_network_of(model.config, config), "into": layers, "train_on": train_on}
         self.start_wanted.emit(train_on.origin.parts, plan)
+
+    def _on_scribbles_wanted(self) -> None:
+        classes = self.panel.set
+        if classes is None or self.scribbles is None:
+            return
+        try:
+            marks = self.scribbles.over(classes.layers, classes.origin.parts if classes.origin is not None else None)
+        except ImageError as error:
+            show_warning(str(error))
+        else:
+            if marks is None:
+                show_warning(_NO_SCRIBBLES)
+            else:
+                classes.merge_by_scribbles(marks)
 
     def _on_changed(self) -> None:
         self.can_go_on.emit(self._desk.can_train_on)

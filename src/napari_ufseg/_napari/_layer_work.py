@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
+from typing import Any
 
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari._class_work import EditWork, exhausted
-from napari_ufseg.engine.label_edits import boxes_of, count_labels
+from napari_ufseg.engine.label_edits import Change, Edit, boxes_of, count_labels
 
 _AT_ONCE = 2**24  # pixels; more of them are worked on in a thread
 
@@ -80,6 +81,42 @@ class LayerWork(QObject):
         running.progressed.connect(lambda share: self.progressed.emit(words, share))
         running.ended.connect(lambda error: self._after(error, done))
         running.start()
+
+    def edit(
+        self,
+        words: str,
+        edit_of: Callable[[Labels], tuple[Edit, *tuple[Any, ...]]],
+        done: Callable[[list[tuple[Labels, Change]]], None],
+        *,
+        whole_items: bool = False,
+    ) -> None:
+        """Edit all layers, or none.
+
+        Parameters
+        ----------
+        words : str
+            What is being done.
+        edit_of : callable
+            Gives for a layer the edit, and what else it is given of each box; touches nothing but arrays.
+        done : callable
+            Called with the changes, in the main thread, if all went well.
+        whole_items : bool
+            Whether regions may reach anywhere in a plane or volume.
+        """
+        changes = [(layer, Change()) for layer in self._layers]
+
+        def work() -> Iterator[float]:
+            try:
+                for layer, change in changes:
+                    boxes = boxes_of(layer.data, int(layer.n_edit_dimensions), whole_items=whole_items)
+                    edit, *others = edit_of(layer)
+                    yield from change.make(layer.data, boxes, edit, *others)
+            except BaseException:  # also when it is dropped half-way
+                for layer, change in changes:
+                    list(change.swap(layer.data))
+                raise
+
+        self.do(f"Working: {words}", work, lambda: done(changes))
 
     def count(self) -> None:
         """Count the pixels of every label."""

@@ -1,4 +1,4 @@
-"""Scribbles painted before the first run: which Labels layer holds them, and a new one to paint on."""
+"""Scribbles, before the first run or over its classes: which Labels layer holds them, and a new one to paint on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +14,7 @@ from napari_ufseg._napari._layers import Part
 from napari_ufseg.engine.errors import ImageError
 
 _NONE = "none"
+_IMAGE = "napari_ufseg_scribbles"  # in the metadata: what the layer was made for
 _BRUSH = 6
 
 
@@ -41,7 +42,8 @@ class ScribbleChoice(QWidget):
         self.choice.setObjectName("ufseg.scribbles")
         self.choice.setAccessibleName("Scribbles")
         self.choice.setToolTip(
-            "A Labels layer with strokes painted before the run: label 1 teaches class 1, label 2 class 2, and so on; 0 is none."
+            "A Labels layer with strokes. Painted before the run, label 1 teaches class 1, label 2 class 2, and so on; 0 is none.\n"
+            "Painted after it, they sort its classes: see Merge by scribbles below the table of classes."
         )
         self.new = QPushButton("New")
         self.new.setObjectName("ufseg.new_scribbles")
@@ -79,6 +81,7 @@ class ScribbleChoice(QWidget):
             np.zeros(part.labels_shape, np.uint8),
             name=f"{part.layer.name} scribbles",
             colormap=class_colormap(),
+            metadata={_IMAGE: str(part.layer.unique_id)},
             **part.geometry,
         )
         layer.n_edit_dimensions = 2
@@ -97,13 +100,53 @@ class ScribbleChoice(QWidget):
         layer = self.layer
         if layer is None:
             return None
-        found = [_fitting(np.asarray(layer.data), part) for part in parts]
+        data, of = np.asarray(layer.data), layer.metadata.get(_IMAGE)
+        fitting = [_fitting(data, part) for part in parts]
+        mine = [part.layer.unique_id for part in parts if str(part.layer.unique_id) == of]
+        found = [
+            array if not mine or part.layer.unique_id in mine else None
+            for array, part in zip(fitting, parts, strict=True)
+        ]
         if all(array is None for array in found):
             raise ImageError(
                 f"The scribbles {layer.name!r} of shape {layer.data.shape} do not fit {parts[0].title}: "
                 "press New for a layer that does, or choose none."
             )
         return found
+
+    def over(self, layers: Sequence[Labels], parts: Sequence[Part] | None) -> list[npt.NDArray[Any]] | None:
+        """The scribbles over each of some Labels layers, of its shape; None if there are none.
+
+        Parameters
+        ----------
+        layers : sequence of Labels
+        parts : sequence of Part, optional
+            What the layers show, if that is known; without it the shape decides.
+
+        Raises
+        ------
+        ImageError
+            If they do not fit any of the layers.
+        """
+        chosen = self.layer
+        if chosen is None:
+            return None
+        shapes = [tuple(layer.data.shape) for layer in layers]
+        if parts is not None and [part.labels_shape for part in parts] == shapes:
+            found = self.arrays(parts) or []
+        else:
+            data = np.asarray(chosen.data)
+            found = [data if _without_singles(data.shape) == _without_singles(shape) else None for shape in shapes]
+        if all(array is None for array in found):
+            raise ImageError(
+                f"The scribbles {chosen.name!r} of shape {chosen.data.shape} do not fit {layers[0].name!r}: "
+                "press New for a layer that does."
+            )
+        marks = [
+            np.zeros(shape, np.uint8) if array is None else array.reshape(shape)
+            for array, shape in zip(found, shapes, strict=True)
+        ]
+        return marks if any(array.any() for array in marks) else None
 
     def _candidates(self) -> list[Labels]:
         return [
@@ -116,9 +159,13 @@ class ScribbleChoice(QWidget):
 def _fitting(data: npt.NDArray[Any], part: Part) -> npt.NDArray[Any] | None:
     """Scribbles of a part of an image: of its own shape, or the plane of a stack of them."""
     shape = part.source.labels_shape
-    if data.shape == part.labels_shape or tuple(n for n in data.shape if n > 1) == tuple(n for n in shape if n > 1):
+    if data.shape == part.labels_shape or _without_singles(data.shape) == _without_singles(shape):
         return data.reshape(shape)
     if part.index and data.ndim == len(part.index) + 2 and data.shape[-2:] == shape[-2:]:
         within = all(i < n for i, n in zip(part.index, data.shape, strict=False))
         return data[part.index].reshape(shape) if within else None
     return None
+
+
+def _without_singles(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n > 1)

@@ -198,7 +198,7 @@ class SegmentationWidget(QWidget):
         self._loop.follow(self.results.application)
         self.classes = self._loop.panel
         self.results.as_shown = self._loop.as_shown
-        self.scribbles = before.scribbles
+        self.scribbles = self._loop.scribbles = before.scribbles
         run, method = self._run_panel, self._method
         shown = [run.curves, self._loop.time, self.classes, confidence, self.results]
         parts = [self._source, self.scribbles, method, self._estimate, before.variations, method.advanced, *shown]

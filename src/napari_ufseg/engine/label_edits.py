@@ -15,7 +15,7 @@ from napari_ufseg.engine.regions import absorb_small
 from napari_ufseg.engine.tiling import Box, iter_tiles
 
 Labels = npt.NDArray[Any]
-Edit = Callable[[Labels], Labels]
+Edit = Callable[..., Labels]
 
 _SIDE = 1024  # of a box in memory
 _LARGEST_ITEM = 2**28  # pixels that are edited at once where a region may reach anywhere
@@ -57,7 +57,7 @@ class Change:
         """Whether nothing has changed."""
         return not self._before
 
-    def make(self, data: Any, boxes: Sequence[Box], edit: Edit) -> Iterator[float]:
+    def make(self, data: Any, boxes: Sequence[Box], edit: Edit, *others: Any) -> Iterator[float]:
         """Edit the labels in these boxes, and remember those that become others.
 
         Parameters
@@ -67,7 +67,9 @@ class Change:
         boxes : sequence of Box
             Of all its axes, none overlapping.
         edit : callable
-            Gives the new labels of a box in a fresh array.
+            Gives the new labels of a box in a fresh array, from the old ones and the same box of the others.
+        *others : array-likes
+            Of the same shape.
 
         Yields
         ------
@@ -77,7 +79,7 @@ class Change:
         total, done = sum(box.size for box in boxes), 0
         for box in boxes:
             before = np.asarray(data[box.slices])
-            after = edit(before)
+            after = edit(before, *(np.asarray(other[box.slices]) for other in others))
             if not np.array_equal(before, after):
                 self._before[box] = Packed(before)
                 data[box.slices] = after

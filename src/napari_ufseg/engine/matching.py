@@ -29,7 +29,7 @@ def count_pairs(first: Any, second: Any) -> Counter[tuple[int, int]]:
     """
     pairs: Counter[tuple[int, int]] = Counter()
     for box in boxes_of(second, min(2, second.ndim)):
-        joint = np.asarray(first[box.slices]).astype(np.int64) * 2**16 + _checked(np.asarray(second[box.slices]))
+        joint = np.asarray(first[box.slices]).astype(np.int64) * 2**16 + require_labels(np.asarray(second[box.slices]))
         values, counts = np.unique(joint, return_counts=True)
         pairs.update(
             {divmod(value, 2**16): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
@@ -37,14 +37,14 @@ def count_pairs(first: Any, second: Any) -> Counter[tuple[int, int]]:
     return pairs
 
 
-def _checked(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """These labels, or an error that says why they are none."""
+def require_labels(labels: npt.NDArray[Any], what: str = "labels") -> npt.NDArray[Any]:
+    """These labels, or an ImageError that says why they are none."""
     if labels.dtype.kind not in "bui":
-        raise ImageError(f"The labels hold values of type {labels.dtype}, but labels are whole numbers.")
+        raise ImageError(f"The {what} hold values of type {labels.dtype}, but labels are whole numbers.")
     if labels.dtype not in (np.bool_, np.uint8, np.uint16) and labels.size:
         least, most = labels.min(), labels.max()
         if not 0 <= least <= most <= _GREATEST:
-            raise ImageError(f"The labels go from {least} to {most}, but must be from 0 to {_GREATEST}.")
+            raise ImageError(f"The {what} go from {least} to {most}, but must be from 0 to {_GREATEST}.")
     return labels
 
 
