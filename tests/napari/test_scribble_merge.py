@@ -21,7 +21,7 @@ def scribbles_over(dock: Dock, picture: np.ndarray, bright: int = 40, dark: int 
     return marks
 
 
-def test_classes_become_what_was_painted_and_continue_learns_it(dock, picture):
+def test_classes_become_what_was_painted_and_continue_learns_it(dock, picture, notices):
     dock.segment_to_end()
     layer = dock.viewer.layers["cells classes"]
     first = layer.data.copy()
@@ -31,6 +31,10 @@ def test_classes_become_what_was_painted_and_continue_learns_it(dock, picture):
     np.testing.assert_array_equal(layer.data, merged)
     assert len(np.unique(merged)) < len(np.unique(first))
     assert set(dock.widget.classes.view.order) == set(np.unique(merged))
+    assert "Merged by scribbles into 2 classes" in str(notices[-1].message)
+    dock.click("merge_by_scribbles")
+    assert "as the scribbles say already" in str(notices[-1].message)
+    np.testing.assert_array_equal(layer.data, merged)
     dock.click("undo")
     np.testing.assert_array_equal(layer.data, first)
     dock.click("redo")

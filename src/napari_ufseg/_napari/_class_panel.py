@@ -27,13 +27,14 @@ class ClassPanel(Folding):
 
     Signals
     -------
-    failed(str)
+    failed(str), told(str)
         One sentence for the user.
     scribbles_wanted()
         The classes are to be merged by the scribbles that lie over them.
     """
 
     failed = Signal(str)
+    told = Signal(str)
     scribbles_wanted = Signal()
 
     def __init__(self) -> None:
@@ -61,6 +62,7 @@ class ClassPanel(Folding):
             classes.history.changed.connect(self._enable)
             classes.work.progressed.connect(self._on_progress)
             classes.work.failed.connect(self.failed)
+            classes.told.connect(self.told)
         self._show()
 
     def show_live(self, areas: dict[int, int]) -> None:
@@ -151,6 +153,7 @@ class ClassPanel(Folding):
         classes.history.changed.disconnect(self._enable)
         classes.work.progressed.disconnect(self._on_progress)
         classes.work.failed.disconnect(self.failed)
+        classes.told.disconnect(self.told)
 
     # -- what a user can do -----------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ufseg._napari._class_look import read_table, write_table
 from napari_ufseg._napari._history import ClassStep, History, State, Step, Stroke
+from napari_ufseg._napari._joint_edits import RegionSplit, ScribbleMerge
 from napari_ufseg._napari._layer_work import LayerWork
-from napari_ufseg._napari._scribble_merge import ScribbleMerge
 from napari_ufseg._napari._train_on import Origin, TrainOn, without_image
 from napari_ufseg.class_info import BACKGROUND, ClassTable
 from napari_ufseg.engine.errors import counted
-from napari_ufseg.engine.label_edits import Change, Edit, Splitting, absorbing, boxes_of, renaming
+from napari_ufseg.engine.label_edits import Change, Edit, absorbing, boxes_of, renaming
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.inference import SegmentationModel
@@ -52,9 +52,12 @@ class ClassSet(QObject):
     -------
     changed()
         Labels, areas or table have.
+    told(str)
+        What has come of an action, for the user.
     """
 
     changed = Signal()
+    told = Signal(str)
 
     def __init__(self, layers: Sequence[Labels], parent: QObject) -> None:
         super().__init__(parent)
@@ -128,20 +131,12 @@ class ClassSet(QObject):
         there = [label for label in labels if label in self.areas and label != BACKGROUND]
         if not there:
             return
-        splitters: list[Splitting] = []
-
-        def splitter(layer: Labels) -> tuple[Splitting]:
-            first = splitters[-1].next_free if splitters else max((*self.areas, *self.table)) + 1
-            kept = splitters[-1].kept if splitters else frozenset()
-            new = Splitting(there, first, _largest_label(layer), _lead(layer), kept)
-            splitters.append(new)
-            return (new,)
+        split = RegionSplit(there, max((*self.areas, *self.table)) + 1)
 
         def state() -> State:
-            parents = {new: old for part in splitters for new, old in part.parents.items()}
-            return State(self.table.split(parents), self.origin)
+            return State(self.table.split(split.parents), self.origin)
 
-        self._edit(f"split of {counted(len(there), 'class')}", splitter, whole_items=True, state=state)
+        self._edit(f"split of {counted(len(there), 'class')}", split.edit_of, whole_items=True, state=state)
 
     def merge_by_scribbles(self, scribbles: Sequence[Any]) -> None:
         """Give each class the label that was painted most on it, and each scribble its own.
@@ -153,8 +148,14 @@ class ClassSet(QObject):
         """
         named = [info.label for info in self.table.values() if info.name]
         merge = ScribbleMerge(self.layers, scribbles, self.areas, named)
-        after = lambda: State(self.table.merged(merge.label_of), merge.noted(self.origin))  # noqa: E731
-        self._edit("merge by scribbles", merge.edit_of, state=after)
+
+        def state() -> State:
+            return State(self.table.merged(merge.label_of), merge.noted(self.origin))
+
+        def tell(is_new: bool) -> None:
+            self.told.emit(merge.words if is_new else "The classes are as the scribbles say already.")
+
+        self._edit("merge by scribbles", merge.edit_of, state=state, then=tell)
 
     def rename(self, label: int, name: str) -> None:
         """Call a class something; an empty name takes it away."""
@@ -242,8 +243,9 @@ class ClassSet(QObject):
         self._show_table()
 
     def _rename(self, words: str, label_of: dict[int, int]) -> None:
-        after = lambda: State(self.table.merged(label_of), self.origin)  # noqa: E731
-        self._edit(words, lambda _: (renaming(label_of),), state=after)
+        self._edit(
+            words, lambda _: (renaming(label_of),), state=lambda: State(self.table.merged(label_of), self.origin)
+        )
 
     def _edit(
         self,
@@ -252,8 +254,9 @@ class ClassSet(QObject):
         *,
         whole_items: bool = False,
         state: Callable[[], State] | None = None,
+        then: Callable[[bool], None] = lambda is_new: None,
     ) -> None:
-        """Edit all layers as one step; what holds then is asked for when that is done."""
+        """Edit all layers as one step; what holds then is asked for when that is done, and `then` learns if it is a change."""
         if self.is_locked:
             return
         if self._timer.isActive():  # a label may be new
@@ -266,6 +269,7 @@ class ClassSet(QObject):
             step = ClassStep(words, changes, (before, after))
             if not step.is_empty:
                 self.history.record(step)
+            then(not step.is_empty)
 
         self.work.edit(words, edit_of, done, whole_items=whole_items)
 
@@ -294,9 +298,3 @@ class ClassSet(QObject):
 def _lead(layer: Labels) -> int:
     """Axes before those of what is an image of its own."""
     return int(layer.data.ndim - layer.n_edit_dimensions)
-
-
-def _largest_label(layer: Labels) -> int:
-    import numpy as np
-
-    return int(np.iinfo(layer.data.dtype).max)

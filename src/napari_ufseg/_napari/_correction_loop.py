@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
@@ -76,6 +76,7 @@ class CorrectionLoop(QObject):
         self.time.moved.connect(self._desk.refresh)
         self.time.keep_clicked.connect(self._on_keep)
         self._desk.changed.connect(self._on_changed)
+        self.panel.told.connect(show_info)
         self.panel.scribbles_wanted.connect(self._on_scribbles_wanted)
         viewer.layers.events.removed.connect(self.time.on_removed)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.source import ImageSource
 
 
-@dataclass
+@dataclass(eq=False)
 class Origin:
     """How labels came about.
 
