@@ -131,6 +131,26 @@ def test_a_merge_keeps_the_name_and_the_undo_brings_both_back(classes, four):
     assert [classes.cell(label, Column.NAME) for label in (1, 4)] == ["class 1", "nuclei"]
 
 
+@pytest.mark.parametrize("how", ["background", "undo", "show_all"])
+def test_a_class_that_is_gone_does_not_hide_the_others(classes, four, how):
+    layer = classes.open(four.copy())
+    if how == "undo":
+        classes.select(3)
+        classes.click("split")
+        classes.select(5)
+        classes.click("undo")
+    else:
+        classes.select(3)
+        assert layer.show_selected_label
+        if how == "background":
+            classes.click("background")
+        else:
+            layer.data_setitem(np.nonzero(layer.data == 3), 2)
+            classes.dock.qtbot.waitUntil(lambda: 3 not in classes.areas, timeout=WAIT)
+            classes.click("show_all")
+    assert not layer.show_selected_label
+
+
 def test_background_by_key(classes, four):
     layer = classes.open(four.copy())
     classes.select(1)

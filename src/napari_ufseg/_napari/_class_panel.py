@@ -213,6 +213,8 @@ class ClassPanel(Folding):
             self._rows.show(classes.table, classes.areas)
             if self.view.labels != chosen:
                 self.view.select(chosen)
+            if self.view.labels != chosen:  # some are gone
+                self._on_selected()
             n_classes = len([label for label in classes.areas if label != BACKGROUND])
             self._about.setText(f"{counted(n_classes, 'class')} in {', '.join(layer.name for layer in classes.layers)}")
         self._draw_chart()
@@ -260,6 +262,7 @@ class ClassPanel(Folding):
 
     def _show_all(self) -> None:
         self.view.clearSelection()
+        self._on_selected()  # a selected class that is gone was no longer in the selection
 
     def _choose_colour(self, label: int) -> None:
         if self.set is None or label == BACKGROUND:
