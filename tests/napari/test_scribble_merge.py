@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from driver import WAIT, Dock
 from qtpy.QtCore import Qt
@@ -148,3 +149,64 @@ def test_a_label_too_large_for_the_layer_is_told_and_nothing_changes(dock, notic
     dock.qtbot.waitUntil(lambda: bool(notices), timeout=WAIT)
     assert "Label 300 does not fit" in str(notices[-1].message)
     np.testing.assert_array_equal(layer.data, labels)
+
+
+def test_scribbles_follow_their_image(dock, picture, notices):
+    dock.viewer.add_image(picture[::-1].copy(), name="second")
+    box, layers = dock.part("scribbles"), dock.viewer.layers
+    layers.selection.active = layers["cells"]
+    marks = scribbles_over(dock, picture, bright=5, dark=2)
+    layers["cells scribbles"].name = "hello"
+    assert box.currentText() == "hello"
+    layers.selection.active = layers["second"]
+    assert box.currentText() == "none"
+    dock.segment_to_end()
+    first = layers["second classes"].data.copy()
+    dock.click("merge_by_scribbles")
+    dock.qtbot.waitUntil(lambda: bool(notices), timeout=WAIT)
+    assert "There are no scribbles" in str(notices[-1].message)
+    np.testing.assert_array_equal(layers["second classes"].data, first)
+    layers.selection.active = layers["cells"]
+    assert box.currentText() == "hello"
+    box.setCurrentIndex(0)
+    box.activated.emit(0)
+    for name in ("second", "cells"):
+        layers.selection.active = layers[name]
+    assert box.currentText() == "none"  # since the user has said so
+    np.testing.assert_array_equal(layers["hello"].data, marks)
+
+
+def test_scribbles_of_one_image_serve_a_joint_run_whichever_of_its_layers_is_selected(dock, picture):
+    dock.viewer.add_image(picture[::-1].copy(), name="more")
+    layers = dock.viewer.layers
+    layers.selection = {layers["cells"], layers["more"]}
+    dock.segment_to_end()
+    first = [layers[name].data.copy() for name in ("cells classes", "more classes")]
+    dock.click("new_scribbles")
+    made = layers[-1].name
+    layers[-1].data_setitem(np.nonzero(picture > np.quantile(picture, 0.9)), 40)
+    for name in ("cells classes", "more classes"):
+        layers.selection.active = layers[name]
+    layers.selection.active = layers["cells classes" if made.startswith("more") else "more classes"]
+    assert dock.part("scribbles").currentText() == "none"
+    dock.click("merge_by_scribbles")
+    marks = [
+        layers[made].data if made.startswith(name) else np.zeros_like(layers[made].data) for name in ("cells", "more")
+    ]
+    merged = merge_by_scribbles(np.stack(first), np.stack(marks))
+    np.testing.assert_array_equal(np.stack([layers[name].data for name in ("cells classes", "more classes")]), merged)
+
+
+def test_the_result_is_saved_and_not_the_scribbles_that_are_selected(dock, picture, tmp_path):
+    dock.segment_to_end()
+    scribbles_over(dock, picture)
+    dock.click("merge_by_scribbles")
+    assert dock.viewer.layers.selection.active.name == "cells scribbles"
+    dock.widget.results.save_labels(tmp_path / "saved.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "saved.tif"), dock.viewer.layers["cells classes"].data)
+    dock.viewer.layers.remove("cells classes")
+    dock.viewer.layers.selection.active = dock.viewer.layers["cells scribbles"]
+    dock.widget.results.save_labels(tmp_path / "scribbles.tif")
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "scribbles.tif"), dock.viewer.layers["cells scribbles"].data
+    )

@@ -74,7 +74,8 @@ class Preparation(QObject):
             self.chosen.emit(config)
 
     def _on_source(self) -> None:
-        """Take away variations of an image that is not chosen any more."""
+        """Take away variations, and let go scribbles, of an image that is not chosen any more."""
+        self.scribbles.follow(self._source.layers)
         if self.variations.of not in self._source.layers and not self.variations.is_running:
             self.variations.clear()
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushB
 
 from napari_ufseg._napari._application import ModelApplication
 from napari_ufseg._napari._labels_saving import file_stem, paths_for, write_layer, write_layers
+from napari_ufseg._napari._scribble_choice import is_scribbles
 from napari_ufseg._napari._settings import user_defaults
 from napari_ufseg._napari._source_panel import NO_IMAGE, SourcePanel
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
@@ -78,7 +79,7 @@ class ResultsPanel(QWidget):
         self._save_labels = self._button(
             "Save labels...",
             "save_labels",
-            "Write the selected Labels layers with their scale; several go into a folder.",
+            "Write the selected Labels layers, or else the newest result, with their scale; several go into a folder.",
         )
         self._save_model = self._button("Save model...", "save_model", "Keep the trained network for other images.")
         self._load_model = self._button("Load model...", "load_model", "Take a saved network.")
@@ -186,10 +187,11 @@ class ResultsPanel(QWidget):
         self._apply_model.setText("Applying..." if is_running else "Apply model")
 
     def _layers_to_save(self) -> list[Labels]:
-        """The Labels layers that are selected, or else those of the newest result that are still there."""
+        """The Labels layers that are selected, or else those of the newest result that are still there; scribbles at last."""
         layers, selection = list(self._viewer.layers), self._viewer.layers.selection
         selected = [layer for layer in layers if isinstance(layer, Labels) and layer in selection]
-        return selected or [layer for layer in self.labels_layers if layer in layers]
+        results = [layer for layer in selected if not is_scribbles(layer)]
+        return results or [layer for layer in self.labels_layers if layer in layers] or selected
 
     def _save_one(self, layer: Labels, path: str | Path | None) -> None:
         chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}.tif", _LABEL_FILES, ".tif")

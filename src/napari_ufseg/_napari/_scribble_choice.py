@@ -1,11 +1,11 @@
 """Scribbles, before the first run or over its classes: which Labels layer holds them, and a new one to paint on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
@@ -41,6 +41,9 @@ class ScribbleChoice(QWidget):
         self.choice = QComboBox()
         self.choice.setObjectName("ufseg.scribbles")
         self.choice.setAccessibleName("Scribbles")
+        self._shown: list[Labels | None] = [None]  # in the order of the list
+        self._is_dropped = False  # because another image was chosen
+        self.choice.activated.connect(self._on_activated)
         self.choice.setToolTip(
             "A Labels layer with strokes. Painted before the run, label 1 teaches class 1, label 2 class 2, and so on; 0 is none.\n"
             "Painted after it, they sort its classes: see Merge by scribbles below the table of classes."
@@ -57,23 +60,51 @@ class ScribbleChoice(QWidget):
     @property
     def layer(self) -> Labels | None:
         """The layer that is chosen, if it is still there."""
-        name = self.choice.currentText()
-        found = [layer for layer in self._candidates() if layer.name == name]
-        return found[0] if found and self.choice.currentIndex() > 0 else None
+        chosen = self._shown[max(0, self.choice.currentIndex())]
+        return chosen if chosen is not None and chosen in self._viewer.layers else None
 
     @layer.setter
     def layer(self, layer: Labels | None) -> None:
+        self._is_dropped = False
         self.reset_choices()
-        self.choice.setCurrentText(_NONE if layer is None else str(layer.name))
+        self._choose(layer)
 
     def reset_choices(self) -> None:
-        """Read the list of layers anew."""
-        present = self.choice.currentText()
-        names = [_NONE, *(str(layer.name) for layer in self._candidates())]
-        if names != [self.choice.itemText(i) for i in range(self.choice.count())]:
-            self.choice.clear()
-            self.choice.addItems(names)
-            self.choice.setCurrentText(present if present in names else _NONE)
+        """Read the list of layers anew; a layer that was renamed stays chosen."""
+        present = self._shown[max(0, self.choice.currentIndex())]
+        self._shown = [None, *self._candidates()]
+        self.choice.clear()
+        self.choice.addItems([_NONE if layer is None else str(layer.name) for layer in self._shown])
+        self._choose(present)
+
+    def follow(self, images: Sequence[Image]) -> None:
+        """Let go what was made for another image than these, and take up again what was made for one of them."""
+        present = self._for(images)
+        if present != self.layer:
+            self._is_dropped = present is None
+            self._choose(present)
+
+    def _for(self, images: Sequence[Image]) -> Labels | None:
+        """The layer that is chosen; where that is of another image, and after it was let go, one of these if there is any."""
+        chosen, wanted = self.layer, {str(image.unique_id) for image in images}
+        if chosen is not None and not self._made_for_another(chosen, wanted):
+            return chosen
+        if chosen is None and not self._is_dropped:
+            return None
+        return next((layer for layer in reversed(self._candidates()) if layer.metadata.get(_IMAGE) in wanted), None)
+
+    def _choose(self, layer: Labels | None) -> None:
+        self.choice.setCurrentIndex(
+            next((i for i, item in enumerate(self._shown) if item is not None and item == layer), 0)
+        )
+
+    def _on_activated(self, _: int) -> None:
+        self._is_dropped = False
+
+    def _made_for_another(self, layer: Labels, wanted: Collection[str]) -> bool:
+        """Whether a layer was made for an image that is still there, and not one of those."""
+        of, there = layer.metadata.get(_IMAGE), {str(item.unique_id) for item in self._viewer.layers}
+        return of in there and of not in wanted
 
     def add_layer(self, part: Part) -> Labels:
         """An empty layer over an image, chosen and ready to be painted on."""
@@ -97,15 +128,13 @@ class ScribbleChoice(QWidget):
         ImageError
             If they do not fit any of the images.
         """
-        layer = self.layer
+        layer = self._for([part.layer for part in parts])
         if layer is None:
             return None
         data, of = np.asarray(layer.data), layer.metadata.get(_IMAGE)
-        fitting = [_fitting(data, part) for part in parts]
-        mine = [part.layer.unique_id for part in parts if str(part.layer.unique_id) == of]
+        ids = [str(part.layer.unique_id) for part in parts]
         found = [
-            array if not mine or part.layer.unique_id in mine else None
-            for array, part in zip(fitting, parts, strict=True)
+            _fitting(data, part) if of not in ids or of == its else None for part, its in zip(parts, ids, strict=True)
         ]
         if all(array is None for array in found):
             raise ImageError(
@@ -128,11 +157,12 @@ class ScribbleChoice(QWidget):
         ImageError
             If they do not fit any of the layers.
         """
-        chosen = self.layer
+        shapes = [tuple(layer.data.shape) for layer in layers]
+        is_known = parts is not None and [part.labels_shape for part in parts] == shapes
+        chosen = self._for([part.layer for part in parts]) if parts is not None and is_known else self.layer
         if chosen is None:
             return None
-        shapes = [tuple(layer.data.shape) for layer in layers]
-        if parts is not None and [part.labels_shape for part in parts] == shapes:
+        if parts is not None and is_known:
             found = self.arrays(parts) or []
         else:
             data = np.asarray(chosen.data)
@@ -154,6 +184,11 @@ class ScribbleChoice(QWidget):
             for layer in self._viewer.layers
             if isinstance(layer, Labels) and METADATA_KEY not in layer.metadata and not layer.multiscale
         ]
+
+
+def is_scribbles(layer: Labels) -> bool:
+    """Whether a layer was made to be scribbled on."""
+    return _IMAGE in layer.metadata
 
 
 def _fitting(data: npt.NDArray[Any], part: Part) -> npt.NDArray[Any] | None:
