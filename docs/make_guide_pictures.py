@@ -102,7 +102,22 @@ def main() -> None:
     picture("continued.png", panel.chart)
 
     results.clear()
-    viewer.layers.remove("nuclei classes")
+    widget.config = SegmentationConfig.preset("fast", seed=1)
+    press("segment")
+    wait_until(lambda: results)
+    picture("rerun.png", panel.chart)
+
+    results.clear()
+    for layer in list(viewer.layers)[1:]:
+        viewer.layers.remove(layer)
+    widget.config = SegmentationConfig.preset("generalised", epochs=40, n_features=16, n_classes=16, min_classes=9)
+    press("segment")
+    wait_until(lambda: results)
+    picture("target.png", panel.chart)
+
+    results.clear()
+    for layer in list(viewer.layers)[1:]:
+        viewer.layers.remove(layer)
     widget.config = SegmentationConfig.preset("generalised", epochs=40, n_features=16, n_classes=16)
     press("segment")
     wait_until(lambda: results)
