@@ -107,20 +107,17 @@ def main() -> None:
     wait_until(lambda: results)
     picture("rerun.png", panel.chart)
 
-    results.clear()
-    for layer in list(viewer.layers)[1:]:
-        viewer.layers.remove(layer)
-    widget.config = SegmentationConfig.preset("generalised", epochs=40, n_features=16, n_classes=16, min_classes=9)
-    press("segment")
-    wait_until(lambda: results)
-    picture("target.png", panel.chart)
+    def segment_anew(**options):
+        results.clear()
+        for layer in list(viewer.layers)[1:]:
+            viewer.layers.remove(layer)
+        widget.config = SegmentationConfig.preset("generalised", epochs=40, n_features=16, n_classes=16, **options)
+        press("segment")
+        wait_until(lambda: results)
 
-    results.clear()
-    for layer in list(viewer.layers)[1:]:
-        viewer.layers.remove(layer)
-    widget.config = SegmentationConfig.preset("generalised", epochs=40, n_features=16, n_classes=16)
-    press("segment")
-    wait_until(lambda: results)
+    segment_anew(min_classes=9)
+    picture("target.png", panel.chart)
+    segment_anew()
     slider = widget.findChild(QSlider, "ufseg.time")
     slider.setValue(slider.maximum() // 4)
     picture("time-machine.png", slider)

@@ -158,25 +158,32 @@ class ScribbleChoice(QWidget):
             If they do not fit any of the layers.
         """
         shapes = [tuple(layer.data.shape) for layer in layers]
-        is_known = parts is not None and [part.labels_shape for part in parts] == shapes
-        chosen = self._for([part.layer for part in parts]) if parts is not None and is_known else self.layer
-        if chosen is None:
-            return None
-        if parts is not None and is_known:
-            found = self.arrays(parts) or []
+        if parts is not None and [part.labels_shape for part in parts] == shapes:
+            found = self.arrays(parts)
         else:
-            data = np.asarray(chosen.data)
-            found = [data if _without_singles(data.shape) == _without_singles(shape) else None for shape in shapes]
-        if all(array is None for array in found):
-            raise ImageError(
-                f"The scribbles {chosen.name!r} of shape {chosen.data.shape} do not fit {layers[0].name!r}: "
-                "press New for a layer that does."
-            )
+            found = self._by_shape(layers)
+        if found is None:
+            return None
         marks = [
             np.zeros(shape, np.uint8) if array is None else array.reshape(shape)
             for array, shape in zip(found, shapes, strict=True)
         ]
         return marks if any(array.any() for array in marks) else None
+
+    def _by_shape(self, layers: Sequence[Labels]) -> list[npt.NDArray[Any] | None] | None:
+        """As `arrays`, for Labels layers of which nobody knows what they show."""
+        chosen = self.layer
+        if chosen is None:
+            return None
+        data = np.asarray(chosen.data)
+        shape = _without_singles(data.shape)
+        found = [data if _without_singles(layer.data.shape) == shape else None for layer in layers]
+        if all(array is None for array in found):
+            raise ImageError(
+                f"The scribbles {chosen.name!r} of shape {data.shape} do not fit {layers[0].name!r}: "
+                "press New for a layer that does."
+            )
+        return found
 
     def _candidates(self) -> list[Labels]:
         return [

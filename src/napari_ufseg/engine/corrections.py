@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.label_edits import boxes_of
 from napari_ufseg.engine.labels import relabel
-from napari_ufseg.engine.matching import count_pairs
+from napari_ufseg.engine.matching import count_pairs, most_frequent
 from napari_ufseg.engine.source import ImageSource
 from napari_ufseg.engine.tiling import Box
 
@@ -145,9 +145,7 @@ def find_corrections(
     pairs: Counter[tuple[int, int]] = Counter()
     for old, new in zip(predicted, meant, strict=True):
         pairs.update(count_pairs(old, new))
-    becomes: dict[int, int] = {}
-    for (old, new), _ in sorted(pairs.items(), key=lambda item: (item[1], item[0][0] == item[0][1])):
-        becomes[old] = new  # the last one is the most frequent; of equal ones, the label itself
+    becomes = most_frequent(pairs)
     own = [_own(*arrays, becomes) for arrays in zip(predicted, meant, earlier or [None] * len(meant), strict=True)]
     labels = [becomes.get(label, label) for label in class_labels]
     taken = set(labels)

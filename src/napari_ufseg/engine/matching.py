@@ -37,6 +37,14 @@ def count_pairs(first: Any, second: Any) -> Counter[tuple[int, int]]:
     return pairs
 
 
+def most_frequent(pairs: Mapping[tuple[int, int], int]) -> dict[int, int]:
+    """For every first label the second one that it shares most pixels with; of equal ones itself."""
+    found: dict[int, int] = {}
+    for (first, second), _ in sorted(pairs.items(), key=lambda item: (item[1], item[0][0] == item[0][1])):
+        found[first] = second  # the last one is the most frequent
+    return found
+
+
 def require_labels(labels: npt.NDArray[Any], what: str = "labels") -> npt.NDArray[Any]:
     """These labels, or an ImageError that says why they are none."""
     if labels.dtype.kind not in "bui":

@@ -11,7 +11,7 @@ from napari_ufseg.class_info import BACKGROUND
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.label_edits import boxes_of
 from napari_ufseg.engine.labels import relabel
-from napari_ufseg.engine.matching import require_labels
+from napari_ufseg.engine.matching import most_frequent, require_labels
 
 Labels = npt.NDArray[Any]
 
@@ -93,9 +93,7 @@ def classes_of_scribbles(
     dict of int to int
         Only of labels that change. All at once: two may change places. 0, the background, stays.
     """
-    becomes: dict[int, int] = {}
-    for (label, mark), _ in sorted(votes.items(), key=lambda item: (item[1], item[0][0] == item[0][1])):
-        becomes[label] = mark  # the last one is the most frequent; of equal ones, the label itself
+    becomes = most_frequent(votes)
     wanted = {mark for _, mark in votes}
     taken = {*labels, *wanted, BACKGROUND}
     for label in sorted((set(labels) & wanted) - set(becomes) - set(named)):
