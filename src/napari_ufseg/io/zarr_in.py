@@ -17,6 +17,7 @@ from napari_ufseg.io.folders import is_marked
 from napari_ufseg.io.image_file import ImageFile
 from napari_ufseg.io.ome_zarr_metadata import classes_of
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
+from napari_ufseg.io.zarr_pixels import pixels_of
 
 if TYPE_CHECKING:
     import zarr
@@ -31,7 +32,7 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     Raises
     ------
     FileError
-        If the folder is no Zarr, or a Zarr without an image.
+        If the folder is no Zarr, or a Zarr without an image of numbers.
     """
     import zarr
 
@@ -55,7 +56,7 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     ome = _ome(group)
     is_labels = "image-label" in ome and array.dtype.kind in "bui"
     about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label"))}
-    return ImageFile(folder, array, axes, scale, translate, unit, len(datasets), level, **about)
+    return ImageFile(folder, pixels_of(folder, array), axes, scale, translate, unit, len(datasets), level, **about)
 
 
 def zarr_says_labels(folder: Path) -> bool:
@@ -88,7 +89,8 @@ def label_folders(folder: Path) -> list[Path]:
 def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
     if array.ndim < 2:
         raise FileError(f"{folder} is no image: it has shape {array.shape}, without (Y, X).")
-    return ImageFile(folder, array, "?" * (array.ndim - 2) + "YX", (1.0,) * array.ndim, (0.0,) * array.ndim)
+    ones, zeros = (1.0,) * array.ndim, (0.0,) * array.ndim
+    return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX", ones, zeros)
 
 
 def _first_image(folder: Path, group: "zarr.Group") -> tuple["zarr.Group", Mapping[str, Any]]:
