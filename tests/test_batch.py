@@ -485,3 +485,31 @@ def test_words_that_are_not_known(model: SegmentationModel, folder: Path) -> Non
         plan_of(model, folder, existing="ask")
     with pytest.raises(ConfigError, match="format is 'png'"):
         plan_of(model, folder, format="png")
+
+
+@pytest.mark.parametrize("lost", ["the folder", "a chunk"])
+def test_a_zarr_that_goes_in_mid_run_fails_and_its_old_labels_stay(
+    lost: str, model: SegmentationModel, tmp_path: Path
+) -> None:
+    place, away = tmp_path / "in" / "a.zarr", tmp_path / "away"
+    zarr.create_array(place, data=noise(6, 40, 40), chunks=(1, 40, 40))
+    plan = plan_of(model, tmp_path / "in", axes="TYX", existing="overwrite", format="ome.zarr")
+    assert run(plan)[0][0].status == "written"
+    before = {path: path.read_bytes() for path in plan.output.rglob("*") if path.is_file()}
+    events = run_batch(plan)
+    while not (isinstance(event := next(events), FileProgress) and event.share > 0):
+        pass
+    place.rename(away) if lost == "the folder" else (place / "c" / "5" / "0" / "0").unlink()
+    *_, done = events
+    assert isinstance(done, FileDone)
+    assert done.status == "failed"
+    assert ("has gone while" if lost == "the folder" else "has lost 1 of its chunks") in done.message
+    assert {path: path.read_bytes() for path in plan.output.rglob("*") if path.is_file()} == before
+
+
+def test_missing_chunks_are_told_of_each_image(model: SegmentationModel, tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "in" / "a.zarr", data=noise(6, 40, 40), chunks=(1, 40, 40))
+    (tmp_path / "in" / "a.zarr" / "c" / "5" / "0" / "0").unlink()
+    (done,), _ = run(plan_of(model, tmp_path / "in", axes="TYX"))
+    assert done.status == "written"
+    assert "1 of 6 chunks is missing" in done.message

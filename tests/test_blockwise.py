@@ -113,3 +113,11 @@ def test_files_that_cannot_be_reached_are_named(gone, words, tmp_path):
     getattr(work, gone).rename(tmp_path / "elsewhere")
     with pytest.raises(FileError, match=rf"^A worker on .* {words} "):
         finished(scan_blocks(Threads(1), work, source))
+
+
+def test_an_image_that_goes_between_two_tiles_is_an_error(tmp_path):
+    source, _, work = begun(tmp_path, untrained(), noise((700, 1100), "u1"), "YX")
+    brightness, _ = finished(scan_blocks(Threads(2), work, source))
+    work.image.rename(tmp_path / "elsewhere")
+    with pytest.raises(FileError, match="has gone while it was read"):
+        finished(label_blocks(Threads(2), work, source, brightness))

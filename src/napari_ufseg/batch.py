@@ -108,7 +108,8 @@ def _labelled(
                 go_on(stopped)
                 yield at(progress.pixels / progress.total)
         go_on(stopped)
-    return f"{file.source.name} is constant: all of it is one class." if job.brightness.is_constant else ""
+    constant = f"{file.source.name} is constant: all of it is one class." if job.brightness.is_constant else ""
+    return " ".join(filter(None, (file.warning, constant)))
 
 
 def _is_there(output: Path) -> bool:

@@ -25,7 +25,9 @@ from napari_ufseg.io import (
     create_label_zarr,
     finish_label_zarr,
     folder_written_whole,
+    missing_words,
     open_image,
+    require_chunks,
     write_labels,
 )
 
@@ -42,10 +44,13 @@ class InputImage:
         As it is on disk.
     source : ImageSource
         What is trained on or labelled.
+    warning : str
+        What is worth knowing of the file, as one sentence; empty if there is nothing.
     """
 
     file: ImageFile
     source: ImageSource
+    warning: str = ""
 
     @property
     def path(self) -> Path:
@@ -104,7 +109,7 @@ def open_input(
         name=f"The image {path}",
         squeezed=True,
     )
-    return InputImage(file, source)
+    return InputImage(file, source, missing_words(file))
 
 
 def _axes_of(file: ImageFile, told: str | None) -> str | None:
@@ -186,7 +191,7 @@ def label_array(path: Path, image: InputImage, classes: ClassTable | None = None
     Raises
     ------
     FileError
-        If the system refuses to write, also while the block fills the array.
+        If the system refuses to write, also while the block fills the array, or if the image has lost pixels meanwhile.
     """
     source = image.source
     axes = _axes_of_labels(source, path)
@@ -200,15 +205,18 @@ def label_array(path: Path, image: InputImage, classes: ClassTable | None = None
     if path.suffix.lower() == ZARR_SUFFIX:
         with folder_written_whole(path) as temporary, _named(temporary, path):
             yield create_label_zarr(temporary, source.labels_shape, chunks=chunks, **about)
+            require_chunks(image.file)
             finish_label_zarr(temporary, classes=classes)
     elif prod(source.labels_shape) <= _IN_MEMORY:
         labels = np.zeros(source.labels_shape, np.uint16)
         yield labels
+        require_chunks(image.file)
         write_labels(path, labels, classes=classes, **about)
     else:
         with _waiting_room(path) as temporary, _named(temporary, path):
             array = create_label_zarr(temporary, source.labels_shape, chunks=chunks, axes=axes)
             yield array
+            require_chunks(image.file)
             write_labels(path, array, classes=classes, **about)
 
 

@@ -12,7 +12,9 @@ from driver import Dock
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QComboBox, QLabel
 
+from napari_ufseg._napari import _reader
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.source import open_source
 from napari_ufseg.io import write_labels
 from napari_ufseg.samples import time_series
 
@@ -292,3 +294,26 @@ def test_other_files_are_left_to_napari(bare: Dock, picture: np.ndarray, tmp_pat
     get_settings().plugins.extension2reader = {"*.tif": PLUGIN}  # as File > Open keeps what was chosen
     (layer,) = bare.viewer.open(tmp_path / "t.tif", plugin=None)
     assert layer.source.reader_plugin == PLUGIN
+
+
+def test_a_lazy_layer_whose_folder_goes_is_an_error(
+    movie: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_reader, "_IN_MEMORY", 0)
+    write_ome_zarr(tmp_path / "x.ome.zarr", [movie], "TCYX", (1, 1, 1, 1))
+    ((data, _, _),) = _reader.read_layers(str(tmp_path / "x.ome.zarr"))
+    source = open_source(data, axes="CTYX")
+    assert source.read(1, source.whole).any()
+    (tmp_path / "x.ome.zarr").rename(tmp_path / "elsewhere")
+    with pytest.raises(FileError, match=r"x.ome.zarr has gone while it was read"):
+        source.read(2, source.whole)
+
+
+def test_missing_chunks_are_told(movie: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(_reader, "show_warning", told.append)
+    write_ome_zarr(tmp_path / "x.ome.zarr", [movie], "TCYX", (1, 1, 1, 1))
+    next((tmp_path / "x.ome.zarr").glob("*/[0-9]*")).unlink()
+    assert len(_reader.read_layers(str(tmp_path / "x.ome.zarr"))) == 1
+    assert len(told) == 1
+    assert "missing" in told[0]

@@ -9,7 +9,16 @@ import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io import TIFF_SUFFIXES, ImageFile, is_zarr, label_images_of, length_name, open_image, readable
+from napari_ufseg.io import (
+    TIFF_SUFFIXES,
+    ImageFile,
+    is_zarr,
+    label_images_of,
+    length_name,
+    missing_words,
+    open_image,
+    readable,
+)
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -42,6 +51,8 @@ def read_layers(path: str) -> list[LayerData]:
     """
     file = Path(path)
     first = open_image(file)
+    if not first.is_labels and (words := missing_words(first)):  # those of labels lack where nothing is labelled
+        show_warning(words)
     layers = [_layer(first, file.stem.removesuffix(".ome"), is_labels=first.is_labels)]
     for labels in label_images_of(file):
         try:

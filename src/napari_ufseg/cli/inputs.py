@@ -1,5 +1,6 @@
 """What goes in: image files, their axes and channels, and scribbles."""
 
+import warnings
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from skimage.color import rgb2gray
 from napari_ufseg.cli.parser import UsageError
 from napari_ufseg.engine.beginning import Beginning
 from napari_ufseg.engine.corrections import find_corrections
-from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted
 from napari_ufseg.engine.image import without_singles
 from napari_ufseg.engine.inference import SegmentationModel
 from napari_ufseg.engine.labelling import predict
@@ -94,6 +95,8 @@ def load_image(arguments: Namespace, path: Path, spatial_dims: int) -> InputImag
     image = open_input(
         path, spatial_dims, axes=arguments.axes, channel_axis=arguments.channel_axis, level=arguments.level
     )
+    if image.warning:
+        warnings.warn(image.warning, UfsegWarning, stacklevel=2)
     if arguments.n_channels not in (None, image.source.n_channels):
         return replace(image, source=_with_channels(image.source, arguments.n_channels, path))
     return image

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.axes import checked_axes, describe, known_axes, resolved_axes, spatial_axes
-from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.errors import ImageError, UfsegError
 from napari_ufseg.engine.tiling import Box
 
 MAX_CHANNELS = 512
@@ -123,12 +123,12 @@ class ImageSource:
         Raises
         ------
         ImageError
-            If `data` cannot be read there.
+            If `data` cannot be read there; an error of ours that `data` raises stays as it is.
         """
         index = self._index(item, box)
         try:
             piece = np.asarray(self.data[index])
-        except (MemoryError, ImageError):
+        except (MemoryError, UfsegError):  # as of a file that has gone
             raise
         except Exception as error:  # a lazy array may raise anything when it reads
             first_line = (str(error).splitlines() or ["no further message"])[0]

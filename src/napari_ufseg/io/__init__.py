@@ -8,6 +8,7 @@ from napari_ufseg.io.labels_out import write_labels
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading import label_images_of, open_image, read_image, read_labels, readable
 from napari_ufseg.io.units import length_name
+from napari_ufseg.io.zarr_pixels import missing_words, require_chunks
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -25,10 +26,12 @@ __all__ = [
     "is_zarr",
     "label_images_of",
     "length_name",
+    "missing_words",
     "open_image",
     "read_image",
     "read_labels",
     "readable",
+    "require_chunks",
     "with_log",
     "write_labels",
 ]
