@@ -52,7 +52,6 @@ def test_merges_and_strokes_are_told_apart(tmp_path, kind):
     own = np.zeros((6, 8), bool)
     own[0, :2] = own[5, 4:6] = True
     np.testing.assert_array_equal(found.own[0][:, :], own)
-    assert found.n_own == 4
     np.testing.assert_array_equal(found.groups, [1, 1, 2, 0, 3])  # labels 0, 1, 3, 9
     groups = np.array([0, 1, -1, 2, -1, -1, -1, -1, -1, 3])[now]
     np.testing.assert_array_equal(found.targets(0)[:, :], groups)
@@ -61,7 +60,7 @@ def test_merges_and_strokes_are_told_apart(tmp_path, kind):
 
 def test_nothing_changed_is_no_correction_and_what_was_corrected_earlier_stays_so():
     old = predicted()
-    assert find_corrections([old], [old.copy()], (1, 2, 3, 4)).n_own == 0
+    assert not find_corrections([old], [old.copy()], (1, 2, 3, 4)).own[0].any()
     earlier = np.zeros(old.shape, bool)
     earlier[2, 2] = True
     found = find_corrections([old], [old], (1, 2, 3, 4), earlier=[earlier])
@@ -72,7 +71,7 @@ def test_a_class_that_was_split_is_no_correction():
     old = predicted()
     now = old.copy()
     now[:3, 2:4] = 7
-    assert find_corrections([old], [now], (1, 2, 3, 4), parents={7: 2}).n_own == 0
+    assert not find_corrections([old], [now], (1, 2, 3, 4), parents={7: 2}).own[0].any()
 
 
 def test_a_class_that_was_filled_over_for_the_most_part_has_become_the_other():
@@ -81,7 +80,7 @@ def test_a_class_that_was_filled_over_for_the_most_part_has_become_the_other():
     now[1:, :2] = 4
     found = find_corrections([old], [now], (1, 2, 3, 4))
     assert found.class_labels == (4, 2, 3, 4, 1)
-    assert found.n_own == 2  # the pixels that were left, from now on a class of its own
+    assert np.count_nonzero(found.own[0]) == 2  # the pixels that were left, from now on a class of its own
     assert found.copied == {4: 0}
 
 

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from scaled import scaled
 
 from napari_ufseg.engine import labelling
 from napari_ufseg.engine.api import predict, segment
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import DeviceError, ImageError, MemoryShortageError, TrainingError, UfsegWarning
-from napari_ufseg.engine.image import open_sources, prepare
-from napari_ufseg.engine.labels import class_areas, merge_most_similar, relabel
+from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.labels import merge_most_similar, relabel
 from napari_ufseg.engine.session import TrainingSession
 
 CPU = resolve_device("cpu")
@@ -149,7 +150,7 @@ def test_merged_models_predict_merged_labels(coins, quick):
 def test_the_mean_response_of_every_label_and_merging_down_to_n(coins, others, quick):
     images = [coins, others[1]]
     result = segment(images, quick(epochs=3), device="cpu")
-    prepared = [prepare(image) for image in images]
+    prepared = [scaled(image) for image in images]
     sources = open_sources(images)
     jobs = [labelling.Job(source, labelling.scan(source, "minmax"), None) for source in sources]
     means = labelling.mean_responses(result.model, jobs, CPU)
@@ -160,6 +161,6 @@ def test_the_mean_response_of_every_label_and_merging_down_to_n(coins, others, q
     for label, mean in means.items():
         np.testing.assert_allclose(mean, pooled[:, labels == label].mean(1), atol=1e-4)
     for n in range(1, len(means) + 1):
-        label_of = merge_most_similar(means, class_areas(result.labels), n)
+        label_of = merge_most_similar(means, result.areas, n)
         both = predict(result.model.merged(label_of), images, device="cpu")
         assert len(set().union(*(np.unique(item).tolist() for item in both))) == n

@@ -149,7 +149,7 @@ def test_what_is_read_for_a_box_is_enough(size, colour, contrast):
     expected = input_channels(image, whole, whole, whole.shape, noisy, config)
     for box in (Box((0, 0), (230, 301)), Box((100, 7), (117, 250)), Box((200, 280), (230, 301)), Box((3, 5), (4, 6))):
         seen = seen_box(box, image.shape[1:], config)
-        assert box.is_in(seen)
+        assert box.overlap(seen) == box
         found = input_channels(image[(slice(None), *seen.slices)], seen, box, whole.shape, noisy, config)
         np.testing.assert_allclose(found, expected[(slice(None), *box.slices)], atol=2e-6)
 

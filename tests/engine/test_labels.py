@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.labels import class_areas, merge_most_similar, relabel
+from napari_ufseg.engine.labels import merge_most_similar, relabel
 
 LINE = {1: [0.0, 0.0], 2: [0.1, 0.0], 5: [5.0, 0.0], 7: [5.3, 0.0], 9: [20.0, 0.0]}
 AREAS = {1: 10, 2: 30, 5: 7, 7: 6, 9: 1}
@@ -42,10 +42,6 @@ def test_exactly_n_are_left_whatever_the_responses(seed):
 
 def test_one_class_stays_one():
     assert merge_most_similar({4: [1.0]}, {4: 3}, 1) == {4: 4}
-
-
-def test_areas_are_summed_over_images_and_empty_labels_left_out():
-    assert class_areas([np.array([[1, 1, 7]], np.uint16), np.array([[7], [2]], np.uint16)]) == {1: 2, 2: 1, 7: 2}
 
 
 def test_relabel_renames_at_once_and_leaves_the_rest():

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.label_edits import boxes_of
 from napari_ufseg.engine.labels import relabel
 from napari_ufseg.engine.matching import count_pairs, most_frequent
 from napari_ufseg.engine.source import ImageSource
@@ -46,12 +45,6 @@ class Corrections:
     def groups(self) -> npt.NDArray[np.int64]:
         """(K,) the group of every class: which of the labels, in ascending order, it shows."""
         return np.unique(self.class_labels, return_inverse=True)[1].astype(np.int64)
-
-    @property
-    def n_own(self) -> int:
-        """Corrected pixels, over all images."""
-        parts = [(own, box) for own in self.own for box in boxes_of(own, min(2, own.ndim))]
-        return sum(int(np.count_nonzero(own[box.slices])) for own, box in parts)
 
     def require_shapes(self, sources: Sequence[ImageSource]) -> None:
         """Raise ImageError unless the labels are those of the images."""

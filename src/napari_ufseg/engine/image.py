@@ -1,41 +1,12 @@
 """Images as users have them, in memory or not: made ready for training together, with their scribbles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_ufseg.engine.errors import ConfigError, ImageError, counted
-from napari_ufseg.engine.scaling import learn_brightness
 from napari_ufseg.engine.source import ImageSource, open_source
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """One plane in memory, ready for the network.
-
-    Parameters
-    ----------
-    data : (C, Y, X) array of float32
-        Scaled to [0, 1] over all its pixels and channels.
-    is_constant : bool
-        True if every value was the same; there is nothing to segment then.
-    """
-
-    data: npt.NDArray[np.float32]
-    is_constant: bool
-
-    @property
-    def n_channels(self) -> int:
-        """Number of channels C."""
-        return int(self.data.shape[0])
-
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """(Y, X)."""
-        return self.data.shape[1], self.data.shape[2]
 
 
 def as_list(image: Any) -> tuple[list[Any], bool]:
@@ -78,35 +49,6 @@ def require_same_channels(sources: Sequence[ImageSource]) -> None:
                 f"{source.name} has {counted(source.n_channels, 'channel')} but {_lower(sources[0].name)} has "
                 f"{sources[0].n_channels}: images that are trained together need the same channels."
             )
-
-
-def prepare(
-    image: npt.ArrayLike, *, channel_axis: int | None = None, scaling: str = "minmax", name: str = "The image"
-) -> PreparedImage:
-    """Check one image that is a single plane, bring it to (C, Y, X) and scale it to [0, 1].
-
-    Parameters
-    ----------
-    image : (Y, X), (Y, X, C) or, with `channel_axis`, any order of three axes
-        bool, integers or floats of any width. Three axes without
-        `channel_axis` are taken as colour if the last has at most 4 entries
-        and both others have more.
-    channel_axis : int, optional
-        Which axis holds the channels; negative values count from the end.
-    scaling : {"minmax", "percentile"}
-        See `learn_brightness`.
-    name : str
-        How messages call the image.
-
-    Raises
-    ------
-    ImageError
-        If the image cannot be used; the message says why and what to do.
-    """
-    source = open_source(image, channel_axis=channel_axis, name=name)
-    kept: list[npt.NDArray[Any]] = []
-    brightness = learn_brightness(source, scaling, [(0, source.whole)], lambda item, box, values: kept.append(values))
-    return PreparedImage(brightness.scaled(kept[0]), brightness.is_constant)
 
 
 def check_scribbles(scribbles: Any, sources: Sequence[ImageSource], n_classes: int) -> list[Any]:

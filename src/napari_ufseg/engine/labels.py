@@ -1,17 +1,11 @@
 """Work on label images after the run: numpy in, numpy out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster import hierarchy
-
-
-def class_areas(label_images: Sequence[npt.NDArray[Any]]) -> dict[int, int]:
-    """Pixels of every label that is present, over all images, in order of the label."""
-    counts = np.sum([np.bincount(image.ravel(), minlength=2**16) for image in label_images], axis=0)
-    return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
 
 
 def merge_most_similar(

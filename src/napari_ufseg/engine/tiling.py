@@ -54,11 +54,6 @@ class Box:
         stop = tuple(b - o for b, o in zip(self.stop, outer.start, strict=True))
         return type(self)(start, stop)
 
-    def is_in(self, outer: "Box") -> bool:
-        """Whether every pixel of it is one of `outer`."""
-        bounds = zip(self.start, self.stop, outer.start, outer.stop, strict=True)
-        return all(o <= a and b <= p for a, b, o, p in bounds)
-
     def overlap(self, other: "Box") -> "Box | None":
         """The pixels of both, or None if there are none."""
         start = tuple(map(max, self.start, other.start))
