@@ -24,8 +24,8 @@ from skimage.transform import resize
 from skimage.util import random_noise
 
 import napari
-from napari_ufseg.engine.moments import Moments
-from napari_ufseg.engine.results import Snapshot
+from napari_ufseg.engine.training.results import Snapshot
+from napari_ufseg.engine.training.timeline import Moments
 from napari_ufseg.samples import nuclei
 
 

@@ -14,10 +14,10 @@ import torch
 import zarr
 
 from napari_ufseg import SegmentationConfig, predict
-from napari_ufseg.batch import BatchPlan, BatchSummary, FileDone, FileProgress, files_of, run_batch
+from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone, FileProgress, files_of, run_batch
 from napari_ufseg.engine.errors import ConfigError, DeviceError, FileError, ImageError, UfsegError
-from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.io import create_label_array, open_image, read_labels, write_labels
 
 CONFIG = SegmentationConfig(n_features=4, n_classes=5, n_convolutions=1)
@@ -171,7 +171,7 @@ def test_a_failed_file_leaves_no_folder_behind(model: SegmentationModel, folder:
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """The disk is full in the middle of writing the label files of these names, or of all."""
-    import napari_ufseg.label_file as room
+    import napari_ufseg.batch.label_file as room
 
     def write(path: Path, labels: Any, **about: Any) -> None:
         def imwrite(temporary: Path, *args: Any, **options: Any) -> None:
@@ -205,7 +205,7 @@ def test_a_disk_that_stays_full_ends_the_batch_and_is_told_once(
         raise FULL
 
     full_disk(monkeypatch)
-    monkeypatch.setattr("napari_ufseg.batch.tempfile.TemporaryFile", no_room)
+    monkeypatch.setattr("napari_ufseg.batch.folder.tempfile.TemporaryFile", no_room)
     done, summary = run(plan_of(model, folder))
     assert [event.status for event in done] == ["failed"]
     assert summary == BatchSummary(failed=1, left=3, reason=done[0].message)
@@ -216,7 +216,7 @@ def test_a_disk_that_stays_full_ends_the_batch_and_is_told_once(
 def test_a_full_disk_while_labels_wait_in_a_file(
     model: SegmentationModel, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_ufseg.label_file._IN_MEMORY", 400)
+    monkeypatch.setattr("napari_ufseg.batch.label_file._IN_MEMORY", 400)
 
     class Full:
         def __setitem__(self, *_: Any) -> None:
@@ -226,7 +226,7 @@ def test_a_full_disk_while_labels_wait_in_a_file(
         real = create_label_array(path, shape, about["chunks"])
         return Full() if len(shape) == 3 else real
 
-    monkeypatch.setattr("napari_ufseg.label_file.create_label_zarr", create)
+    monkeypatch.setattr("napari_ufseg.batch.label_file.create_label_zarr", create)
     done, _ = run(plan_of(model, folder))
     assert [event.status for event in done] == ["written", "written", "failed", "written"]
     assert done[2].message.endswith("c_labels.tif: No space left on device.")
@@ -372,7 +372,7 @@ def until_second(events: Any) -> FileProgress:
 @pytest.mark.parametrize("kind", ["tif", "ome.zarr", "large tif"])
 def test_cancel_and_resume(model: SegmentationModel, large: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind == "large tif":
-        monkeypatch.setattr("napari_ufseg.label_file._IN_MEMORY", 400)
+        monkeypatch.setattr("napari_ufseg.batch.label_file._IN_MEMORY", 400)
     ending = "ome.zarr" if kind == "ome.zarr" else "tif"
     plan = plan_of(model, large, format=ending)
     out = large.parent / "out"

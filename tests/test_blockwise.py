@@ -13,11 +13,11 @@ from napari_ufseg import blockwise, predict
 from napari_ufseg.blockwise import Threads, Work, label_blocks, scan_blocks
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import FileError, ImageError
-from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.labelling import scan
-from napari_ufseg.engine.network import FeatureNet
-from napari_ufseg.engine.source import open_source
-from napari_ufseg.engine.tiling import label_chunks
+from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.images.tiling import label_chunks
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.prediction.labelling import scan
 from napari_ufseg.io import create_label_array, open_image
 
 

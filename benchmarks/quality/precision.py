@@ -21,8 +21,8 @@ from methods import as_opened
 from scores import best_foreground
 
 from napari_ufseg import SegmentationConfig, segment
-from napari_ufseg.engine.losses import total_loss
-from napari_ufseg.engine.trainer import Trainer
+from napari_ufseg.engine.network.losses import total_loss
+from napari_ufseg.engine.training.trainer import Trainer
 
 CONFIGS = {
     "fast": SegmentationConfig.preset("fast"),

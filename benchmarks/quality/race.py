@@ -22,7 +22,7 @@ from methods import as_opened
 from scores import best_foreground
 
 from napari_ufseg import SegmentationConfig, segment
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training.session import TrainingSession
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "speed"))
 import steps

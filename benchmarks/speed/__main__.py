@@ -23,7 +23,7 @@ import steps
 import torch
 
 from napari_ufseg import SegmentationConfig, predict, segment
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.samples import nuclei
 
 CASES = {"321 x 481 x 3, 100 features, 100 classes": (100, 100, 0), "321 x 481 x 3, 16 features, 8 classes": (16, 8, 0),

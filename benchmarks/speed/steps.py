@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from napari_ufseg import SegmentationConfig
 from napari_ufseg.engine.device import peak_memory_bytes
-from napari_ufseg.engine.network import FeatureNet
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.training.session import TrainingSession
 
 EDGES = (321, 481)
 

@@ -11,24 +11,24 @@ from napari_ufseg._version import __version__
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.api import iter_segment, predict, segment, train_on
-    from napari_ufseg.engine.confidence import confidence
     from napari_ufseg.engine.config import SegmentationConfig
     from napari_ufseg.engine.errors import UfsegError
-    from napari_ufseg.engine.model_file import load_model, save_model
-    from napari_ufseg.engine.regions import absorb_small, connected_regions
+    from napari_ufseg.engine.labels.regions import absorb_small, connected_regions
+    from napari_ufseg.engine.network.model_file import load_model, save_model
+    from napari_ufseg.engine.prediction.confidence import confidence
     from napari_ufseg.engine.scribbles import merge_by_scribbles
 
 _HOMES = {
     "SegmentationConfig": "config",
     "UfsegError": "errors",
-    "absorb_small": "regions",
-    "confidence": "confidence",
-    "connected_regions": "regions",
+    "absorb_small": "labels.regions",
+    "confidence": "prediction.confidence",
+    "connected_regions": "labels.regions",
     "iter_segment": "api",
-    "load_model": "model_file",
+    "load_model": "network.model_file",
     "merge_by_scribbles": "scribbles",
     "predict": "api",
-    "save_model": "model_file",
+    "save_model": "network.model_file",
     "segment": "api",
     "train_on": "api",
 }

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from napari_ufseg.engine.axes import checked_axes
+from napari_ufseg.batch.label_file import label_names
 from napari_ufseg.engine.errors import ConfigError, FileError
+from napari_ufseg.engine.images.axes import checked_axes
 from napari_ufseg.io import find_images, is_zarr
-from napari_ufseg.label_file import label_names
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.inference import SegmentationModel
+    from napari_ufseg.engine.network.model import SegmentationModel
 
 Existing = Literal["skip", "overwrite"]
 Format = Literal["tif", "ome.zarr"]

@@ -12,12 +12,12 @@ from math import ceil
 
 import numpy as np
 
-from napari_ufseg.block_tasks import Work, done_reading, labelled, learnt, merged, scanned, the_work
-from napari_ufseg.engine.labelling import Progress
-from napari_ufseg.engine.scaling import Brightness
-from napari_ufseg.engine.side_by_side import tasks_of
-from napari_ufseg.engine.source import ImageSource
-from napari_ufseg.runners import Cluster, Graph, Threads
+from napari_ufseg.batch.cluster import Cluster, Graph, Threads
+from napari_ufseg.batch.tile_tasks import Work, done_reading, labelled, learnt, merged, scanned, the_work
+from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.prediction.labelling import Progress
+from napari_ufseg.engine.prediction.tile_pool import tasks_of
 
 __all__ = ["Cluster", "Threads", "Work", "label_blocks", "scan_blocks"]
 

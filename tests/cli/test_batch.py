@@ -13,8 +13,8 @@ import tifffile
 import torch
 
 from napari_ufseg import SegmentationConfig, save_model
-from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.io import read_labels
 
 from .conftest import Done, blobs
@@ -104,7 +104,7 @@ def test_a_disk_that_stays_full_is_told_once(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tifffile.imwrite", full)
-    monkeypatch.setattr("napari_ufseg.batch.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("napari_ufseg.batch.folder.tempfile.TemporaryFile", full)
     out = tmp_path / "out"
     done = ufseg("batch", model, folder, "-o", out)
     assert (done.status, done.out) == (2, "")

@@ -19,8 +19,8 @@ import zarr
 from napari_ufseg import load_model, predict, save_model
 from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.io import read_image, read_labels
 
 from .conftest import Done, environment, process

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.images.source import ImageSource
 
 from .conftest import QUICK, Done, blobs
 

@@ -26,7 +26,7 @@ when, words = sys.argv[1], sys.argv[2:]
 run = napari.run
 def run_and_close():
     from qtpy.QtWidgets import QApplication
-    from napari_ufseg._napari._widget import SegmentationWidget
+    from napari_ufseg._napari.dock.widget import SegmentationWidget
     viewer = napari.current_viewer()
     widget = next(w for w in QApplication.allWidgets() if isinstance(w, SegmentationWidget))
     if when == "end":

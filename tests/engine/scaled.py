@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_ufseg.engine.scaling import learn_brightness
-from napari_ufseg.engine.source import open_source
+from napari_ufseg.engine.images.intensity import learn_brightness
+from napari_ufseg.engine.images.source import open_source
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import napari_ufseg
 from napari_ufseg import SegmentationConfig, iter_segment, predict, segment
 from napari_ufseg.engine import api
 from napari_ufseg.engine.errors import ConfigError, ImageError
-from napari_ufseg.engine.results import StopReason
+from napari_ufseg.engine.training.results import StopReason
 
 
 def test_segment_gives_labels_model_history_and_reason(coins, quick):

@@ -3,9 +3,9 @@ import re
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.axes import checked_axes, describe, known_axes, resolved_axes, spatial_axes
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.source import open_source
+from napari_ufseg.engine.images.axes import checked_axes, describe, known_axes, resolved_axes, spatial_axes
+from napari_ufseg.engine.images.source import open_source
 
 
 @pytest.mark.parametrize(("axes", "ndim"), [("YX", 2), ("tzcyx", 5), ("QQYX", 4), ("XYZ", 3), ("CXYT", 4)])

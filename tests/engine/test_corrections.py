@@ -8,10 +8,10 @@ import zarr
 from scipy import ndimage
 
 from napari_ufseg import SegmentationConfig, load_model, predict, save_model, segment, train_on
-from napari_ufseg.engine.beginning import Beginning
-from napari_ufseg.engine.corrections import find_corrections
 from napari_ufseg.engine.errors import ConfigError, ImageError
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.labels.corrections import find_corrections
+from napari_ufseg.engine.training.session import TrainingSession
+from napari_ufseg.engine.training.warm_start import Beginning
 from napari_ufseg.samples import nuclei
 
 SMALL = SegmentationConfig.preset("fast", n_features=6, n_classes=5, n_convolutions=1, epochs=6)

@@ -4,8 +4,8 @@ import torch
 from napari_ufseg import SegmentationConfig, predict, segment
 from napari_ufseg.engine.device import layout_of, peak_memory_bytes, placed, release_memory, resolve_device
 from napari_ufseg.engine.errors import DeviceError
-from napari_ufseg.engine.network import FeatureNet
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.samples import nuclei
 
 THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

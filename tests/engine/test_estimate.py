@@ -4,21 +4,21 @@ import sys
 import numpy as np
 import pytest
 
-from napari_ufseg.engine import estimate as estimate_module
 from napari_ufseg.engine import memory
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import DeviceError
-from napari_ufseg.engine.estimate import estimate_run
 from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.training import estimate as estimate_module
+from napari_ufseg.engine.training.estimate import estimate_run
 
 MEASURED = """
 import sys
 import numpy as np
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import peak_memory_bytes
-from napari_ufseg.engine.estimate import estimate_run
+from napari_ufseg.engine.training.estimate import estimate_run
 from napari_ufseg.engine.image import open_sources
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training.session import TrainingSession
 shape, budget, changes = eval(sys.argv[1])
 axes = "TYX" if len(shape) == 3 else "YX"
 config = SegmentationConfig.preset("fast", epochs=2, min_classes=1, settle_fraction=0.0, **changes)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ufseg.engine import fast_layers
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.fast_step import FastStep
-from napari_ufseg.engine.losses import Meaning, total_loss
-from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.cpu_step import layers as fast_layers
+from napari_ufseg.engine.cpu_step.step import FastStep
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.losses import Meaning, total_loss
 
 OFF = {"mu": 0.0, "nu": 0.0, "M": 0.0, "m": 0.0, "scribble_weight": 0.0}
 CASES = {
@@ -34,10 +34,10 @@ SHAPES = [(1, 1, 24, 31), (3, 3, 20, 17), (2, 9, 13, 40), (1, 2, 1, 50), (1, 2, 
 @pytest.fixture(autouse=True)
 def small_strips(monkeypatch):
     """Several strips in a lane, even of a small image."""
-    for room in ("fast_forward", "fast_backward"):
+    for room in ("fast_forward", "cpu_step.passes"):
         for name in ("CACHED", "LARGE"):
             monkeypatch.setattr(f"napari_ufseg.engine.{room}.{name}", 150)
-    monkeypatch.setattr("napari_ufseg.engine.fast_loss.CACHED", 150)
+    monkeypatch.setattr("napari_ufseg.engine.cpu_step.loss.CACHED", 150)
 
 
 @pytest.fixture

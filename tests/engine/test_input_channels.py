@@ -6,14 +6,14 @@ import torch
 from skimage.color import rgb2lab
 
 from napari_ufseg import SegmentationConfig, predict, segment
-from napari_ufseg.engine import training_plan
-from napari_ufseg.engine.inference import label_box
-from napari_ufseg.engine.input_channels import input_channels, seen_box
-from napari_ufseg.engine.labelling import scan
-from napari_ufseg.engine.scaling import Brightness
-from napari_ufseg.engine.source import open_source
-from napari_ufseg.engine.tiling import Box
-from napari_ufseg.engine.training_set import build_training_set
+from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.images.tiling import Box
+from napari_ufseg.engine.network.input_channels import input_channels, seen_box
+from napari_ufseg.engine.network.model import label_box
+from napari_ufseg.engine.prediction.labelling import scan
+from napari_ufseg.engine.training import memory_plan as training_plan
+from napari_ufseg.engine.training.training_set import build_training_set
 
 UNIT = Brightness(0.0, 1.0)
 CONTRAST = {"local_contrast": 0.4, "local_contrast_size": 8.0}

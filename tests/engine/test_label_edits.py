@@ -6,8 +6,8 @@ import zarr
 from scipy import ndimage
 
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.label_edits import Change, Splitting, absorbing, boxes_of, count_labels, renaming
-from napari_ufseg.engine.regions import absorb_small
+from napari_ufseg.engine.labels.edits import Change, Splitting, absorbing, boxes_of, count_labels, renaming
+from napari_ufseg.engine.labels.regions import absorb_small
 
 
 def stack(shape=(3, 40, 50), n_classes=5, seed=0, dtype=np.uint16):

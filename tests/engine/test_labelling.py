@@ -7,15 +7,15 @@ import pytest
 import torch
 import zarr
 
-from napari_ufseg.engine import labelling
 from napari_ufseg.engine.api import predict
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, TrainingError
-from napari_ufseg.engine.inference import box_responses, label_box
-from napari_ufseg.engine.labelling import Job, label_images, outputs_for, scan
-from napari_ufseg.engine.side_by_side import View
-from napari_ufseg.engine.source import open_source
-from napari_ufseg.engine.tiling import Box, tile_edges
+from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.images.tiling import Box, tile_edges
+from napari_ufseg.engine.network.model import box_responses, label_box
+from napari_ufseg.engine.prediction import labelling
+from napari_ufseg.engine.prediction.labelling import Job, label_images, outputs_for, scan
+from napari_ufseg.engine.prediction.tile_pool import View
 
 CPU = resolve_device("cpu")
 RANDOM = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def test_numpy_dask_zarr_and_memory_maps_give_the_same_labels(model_of, threads,
 
 
 def test_where_brightness_is_sampled_the_form_of_the_array_does_not_matter_either(model_of, monkeypatch):
-    monkeypatch.setattr("napari_ufseg.engine.scaling._SAMPLED_VALUES", 10_000)
+    monkeypatch.setattr("napari_ufseg.engine.images.intensity._SAMPLED_VALUES", 10_000)
     image = texture(530, 600, dtype=np.float32)
     image += RANDOM.normal(size=image.shape).astype(np.float32)
     model = model_of(scaling="percentile")

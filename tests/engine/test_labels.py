@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.labels import merge_most_similar, relabel
+from napari_ufseg.engine.labels.hierarchy import merge_most_similar, relabel
 
 LINE = {1: [0.0, 0.0], 2: [0.1, 0.0], 5: [5.0, 0.0], 7: [5.3, 0.0], 9: [20.0, 0.0]}
 AREAS = {1: 10, 2: 30, 5: 7, 7: 6, 9: 1}

@@ -6,7 +6,7 @@ import torch
 
 from napari_ufseg.engine.api import segment
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.losses import (
+from napari_ufseg.engine.network.losses import (
     Meaning,
     class_shares,
     continuity_loss,

@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.matching import count_pairs, match_labels
+from napari_ufseg.engine.labels.matching import count_pairs, match_labels
 
 
 def images(seed, n_old=5, n_new=5):

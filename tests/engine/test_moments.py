@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from napari_ufseg import SegmentationConfig, predict
-from napari_ufseg.engine.beginning import Beginning
-from napari_ufseg.engine.corrections import find_corrections
-from napari_ufseg.engine.moments import Moments
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.labels.corrections import find_corrections
+from napari_ufseg.engine.training.session import TrainingSession
+from napari_ufseg.engine.training.timeline import Moments
+from napari_ufseg.engine.training.warm_start import Beginning
 from napari_ufseg.samples import nuclei
 
 SMALL = SegmentationConfig.preset(

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from napari_ufseg.engine.network import FeatureNet, recompute_batchnorm
+from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
 
 
 @pytest.mark.parametrize(("channels", "features", "classes", "depth"), [(1, 4, 3, 1), (3, 5, 7, 2), (2, 1, 2, 4)])

@@ -5,8 +5,8 @@ import pytest
 
 from napari_ufseg.engine.pace import FIRST, LABELLING, Pace
 from napari_ufseg.engine.preview import DRAWING
-from napari_ufseg.engine.results import EpochRecord
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training.results import EpochRecord
+from napari_ufseg.engine.training.session import TrainingSession
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import zarr
 from skimage import data
 
 from napari_ufseg.engine import preview as preview_module
-from napari_ufseg.engine import session as session_module
-from napari_ufseg.engine import training_plan
 from napari_ufseg.engine.api import predict, segment
-from napari_ufseg.engine.results import StopReason
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training import memory_plan as training_plan
+from napari_ufseg.engine.training import session as session_module
+from napari_ufseg.engine.training.results import StopReason
+from napari_ufseg.engine.training.session import TrainingSession
 
 
 def coins(*corners, shape=(24, 32)):
@@ -112,7 +112,7 @@ def test_the_labels_of_tiles_are_those_of_the_prediction(make_tiled, drained):
 
 
 def test_where_brightness_is_sampled_training_and_prediction_still_agree(quick, monkeypatch):
-    monkeypatch.setattr("napari_ufseg.engine.scaling._SAMPLED_VALUES", 10_000)
+    monkeypatch.setattr("napari_ufseg.engine.images.intensity._SAMPLED_VALUES", 10_000)
     image = np.random.default_rng(0).normal(size=(300, 600)) + np.linspace(0, 3, 600)
     result = segment(image, quick(epochs=1, scaling="percentile"), device="cpu")
     assert np.array_equal(predict(result.model, image, device="cpu"), result.labels)

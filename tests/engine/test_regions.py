@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage import data
 
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.regions import absorb_small, connected_regions
+from napari_ufseg.engine.labels.regions import absorb_small, connected_regions
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from napari_ufseg.engine import scaling
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.labelling import scan
-from napari_ufseg.engine.scaling import learn_brightness
-from napari_ufseg.engine.source import open_source
-from napari_ufseg.engine.tiling import iter_tiles
+from napari_ufseg.engine.images import intensity as scaling
+from napari_ufseg.engine.images.intensity import learn_brightness
+from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.images.tiling import iter_tiles
+from napari_ufseg.engine.prediction.labelling import scan
 
 WHOLE_NUMBERS = ["u1", "i1", "u2", "i2", ">u2", ">i2"]
 OTHERS = ["u4", "i4", "i8", "f2", "f4", "f8", ">f4"]

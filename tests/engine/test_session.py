@@ -6,14 +6,14 @@ import pytest
 import torch
 from skimage import data
 
-from napari_ufseg.engine import session as session_module
 from napari_ufseg.engine.api import predict
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.cpu_step.step import FastStep
 from napari_ufseg.engine.errors import ConfigError, DeviceError, MemoryShortageError, TrainingError, UfsegError
-from napari_ufseg.engine.fast_step import FastStep
-from napari_ufseg.engine.network import FeatureNet
-from napari_ufseg.engine.results import StopReason
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.training import session as session_module
+from napari_ufseg.engine.training.results import StopReason
+from napari_ufseg.engine.training.session import TrainingSession
 
 DECISIVE = {"epochs": 60, "nu": 0.2, "learning_rate": 0.05, "momentum": 0.9}
 WAIT = 30  # seconds at most for a thread; nothing waits so long unless it is broken

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ufseg.engine import start
 from napari_ufseg.engine.errors import ConfigError
-from napari_ufseg.engine.estimate import estimate_run
 from napari_ufseg.engine.image import open_sources
-from napari_ufseg.engine.network import FeatureNet
-from napari_ufseg.engine.session import TrainingSession
-from napari_ufseg.engine.start import clusters, named, sampled_pixels, start_from_clusters
+from napari_ufseg.engine.network import cluster_start as start
+from napari_ufseg.engine.network.cluster_start import clusters, named, sampled_pixels, start_from_clusters
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.training.estimate import estimate_run
+from napari_ufseg.engine.training.session import TrainingSession
 
 CLUSTERS = {"start": "clusters", "skip": "on", "n_classes": 6}
 

@@ -7,7 +7,7 @@ import torch
 from skimage import data
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training.session import TrainingSession
 
 STEPS = 20
 ALL = {"mu": 1.3, "nu": 0.7, "nu_x": 1.0, "nu_y": 1.0, "M": 0.6, "m": 0.4, "scribble_weight": 0.0}

@@ -3,7 +3,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.tiling import Box, block_edges, iter_tiles, tile_edges
+from napari_ufseg.engine.images.tiling import Box, block_edges, iter_tiles, tile_edges
 
 RANDOM = np.random.default_rng(0)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from napari_ufseg.engine.api import predict
-from napari_ufseg.engine.results import StopReason
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training.results import StopReason
+from napari_ufseg.engine.training.session import TrainingSession
 
 
 def rates(session, n):

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ufseg.engine import memory, training_plan
+from napari_ufseg.engine import memory
 from napari_ufseg.engine.errors import MemoryShortageError
 from napari_ufseg.engine.image import open_sources
-from napari_ufseg.engine.session import TrainingSession
-from napari_ufseg.engine.tiling import tile_edges
-from napari_ufseg.engine.training_plan import plan_training
-from napari_ufseg.engine.training_set import build_training_set
+from napari_ufseg.engine.images.tiling import tile_edges
+from napari_ufseg.engine.training import memory_plan as training_plan
+from napari_ufseg.engine.training.memory_plan import plan_training
+from napari_ufseg.engine.training.session import TrainingSession
+from napari_ufseg.engine.training.training_set import build_training_set
 
 GB = 10**9
 

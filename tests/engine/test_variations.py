@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_ufseg import SegmentationConfig
-from napari_ufseg.engine.source import open_source
-from napari_ufseg.engine.variations import iter_variations, small_copy, varied
+from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.training.variations import iter_variations, small_copy, varied
 from napari_ufseg.samples import nuclei
 
 QUICK = SegmentationConfig.preset("fast", n_features=4, n_convolutions=1, epochs=4)

@@ -6,9 +6,9 @@ import torch
 from napari_ufseg.engine.api import predict, segment
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.model_file import load_model, save_model
-from napari_ufseg.engine.network import FeatureNet
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model_file import load_model, save_model
+from napari_ufseg.engine.training.session import TrainingSession
 
 ALL = {"mu": 1.3, "nu": 0.7, "nu_x": 0.8, "nu_y": 1.1, "nu_z": 1.6, "M": 0.6, "m": 0.4, "scribble_weight": 0.5}
 
@@ -242,7 +242,7 @@ def test_smoothness_along_depth_alone_is_a_loss_to_train_on(cells, deep):
 
 
 def test_a_volume_that_does_not_fit_is_trained_on_cubes(deep, budget_for, monkeypatch, drained):
-    monkeypatch.setattr("napari_ufseg.engine.training_plan.SAMPLED_PIXELS", 2**15)
+    monkeypatch.setattr("napari_ufseg.engine.training.memory_plan.SAMPLED_PIXELS", 2**15)
     image = np.random.default_rng(0).random((40, 80, 90))
     config = deep(batch_size=2, epochs=1)
     budget = budget_for(config, 2 * 24**3)

@@ -13,7 +13,7 @@ from numcodecs import Pickle
 from napari_ufseg.cli import main
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io import label_images_of, open_image, read_image, read_labels
-from napari_ufseg.io.zarr_pixels import pixels_of
+from napari_ufseg.io.reading.zarr_pixels import pixels_of
 
 OBJECTS = {"dtype": "|O", "filters": [{"id": "vlen-utf8"}, {"id": "pickle"}]}
 ZARR_REFUSES = "is stored as pickles|is not an image that can be read"  # as zarr 3.1 does, which knows no such numbers
@@ -122,7 +122,7 @@ def test_on_the_command_line(place: str, marker: Path, tmp_path: Path, capsys: p
 
 @pytest.mark.parametrize("kind", ["labels", "level", "image"])
 def test_in_napari(kind: str, marker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_ufseg._napari import _reader
+    from napari_ufseg._napari.layers import reader as _reader
 
     told: list[str] = []
     monkeypatch.setattr(_reader, "show_warning", told.append)

@@ -11,9 +11,10 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_ufseg.class_info import ClassTable
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io import open_image, read_image, read_labels, tiff_out, write_labels
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io import open_image, read_image, read_labels, write_labels
+from napari_ufseg.io.writing import label_tiff as tiff_out
 
 GREY = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
 STACK = np.arange(2 * 3 * 12 * 10).reshape(2, 3, 12, 10) + 1000

@@ -10,7 +10,8 @@ import pytest
 import zarr
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io import missing_words, open_image, require_chunks, zarr_pixels
+from napari_ufseg.io import missing_words, open_image, require_chunks
+from napari_ufseg.io.reading import zarr_pixels
 
 IMAGE = np.arange(1, 1 + 50 * 60, dtype=np.uint16).reshape(50, 60)
 

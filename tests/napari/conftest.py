@@ -15,7 +15,7 @@ from driver import WAIT, Dock
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 
-from napari_ufseg._napari._estimate import THREAD
+from napari_ufseg._napari.method.estimate_line import THREAD
 from napari_ufseg.samples import nuclei
 
 LARGEST_TEXTURE = 4096

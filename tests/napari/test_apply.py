@@ -14,9 +14,9 @@ from driver import ENDLESS, QUICK, WAIT, Dock
 from napari.layers import Labels
 
 from napari_ufseg import predict
-from napari_ufseg._napari._work import processor
-from napari_ufseg.engine import labelling
-from napari_ufseg.engine.source import ImageSource
+from napari_ufseg._napari.run.training_thread import processor
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.prediction import labelling
 
 N_TILES, TILE = 8, 512
 
@@ -134,7 +134,7 @@ def test_a_failure_is_told_once_and_the_dock_goes_on(
         def broken(*_: object) -> None:
             raise RuntimeError("the kernel is broken")
 
-        patch.setattr("napari_ufseg.engine.labelling.label_box", broken)
+        patch.setattr("napari_ufseg.engine.prediction.labelling.label_box", broken)
         dock.click("apply_model")
         wait_for_end(dock)
     assert [notice.message for notice in notices] == [status(dock)]

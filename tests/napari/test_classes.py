@@ -9,7 +9,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 from napari_ufseg import predict
-from napari_ufseg._napari._class_table import Column
+from napari_ufseg._napari.result.class_table import Column
 
 
 class Classes:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QThreadPool
 @pytest.fixture
 def lazy(dock, picture, monkeypatch):
     """The dock after a run on a lazy stack; every change is made in a thread."""
-    monkeypatch.setattr("napari_ufseg._napari._layer_work._AT_ONCE", 100)
+    monkeypatch.setattr("napari_ufseg._napari.result.label_editor._AT_ONCE", 100)
     stack = np.stack([picture, picture[::-1], picture])
     dock.viewer.layers.clear()
     dock.viewer.add_image(da.from_array(stack, chunks=(1, 20, 56)), name="lazy", axis_labels=("z", "y", "x"))
@@ -48,7 +48,7 @@ def test_stopped_in_the_middle_all_is_as_it_was(lazy, monkeypatch):
     panel, layer = lazy.widget.classes, lazy.viewer.layers["lazy classes"]
     first = np.array(layer.data[...])
     panel.view.select(panel.view.order[:2])
-    from napari_ufseg.engine import label_edits
+    from napari_ufseg.engine.labels import edits as label_edits
 
     real = label_edits.relabel
 

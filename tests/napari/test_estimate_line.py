@@ -12,9 +12,9 @@ import pytest
 from driver import QUICK, WAIT, Dock
 from qtpy.QtWidgets import QLabel
 
-from napari_ufseg._napari._estimate import THREAD
-from napari_ufseg.engine import estimate
-from napari_ufseg.engine.estimate import Estimate
+from napari_ufseg._napari.method.estimate_line import THREAD
+from napari_ufseg.engine.training import estimate
+from napari_ufseg.engine.training.estimate import Estimate
 
 
 def words_of(dock):
@@ -137,9 +137,9 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 from napari_ufseg import SegmentationConfig
-from napari_ufseg._napari._estimate import EstimateLine, Question
-from napari_ufseg.engine import estimate
-from napari_ufseg.engine.source import open_source
+from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
+from napari_ufseg.engine.training import estimate
+from napari_ufseg.engine.images.source import open_source
 
 app, window = QApplication([]), QWidget()
 source = open_source(np.zeros((900, 900)), axes="YX", spatial_dims=2, name="it")

@@ -8,7 +8,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QComboBox, QPushButton
 
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.training.session import TrainingSession
 
 
 def no_worker_is_left():

@@ -12,8 +12,8 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QTableWidget
 
 from napari_ufseg import SegmentationConfig, predict
-from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.network import FeatureNet
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.io import open_image
 
 

@@ -10,10 +10,10 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel
 
 from napari_ufseg import SegmentationConfig
-from napari_ufseg._napari._work import devices_there
+from napari_ufseg._napari.run.training_thread import devices_there
 from napari_ufseg.engine.config import PRESET_HELP, PRESETS, options
 from napari_ufseg.engine.device import available_devices
-from napari_ufseg.engine.threads import DEVICES
+from napari_ufseg.engine.processor import DEVICES
 
 
 def test_every_option_has_a_control_with_range_and_help(dock):
@@ -98,7 +98,7 @@ def test_only_the_devices_of_this_machine_are_offered(dock):
 
 def test_a_gpu_is_offered_once_it_is_known_and_the_choice_stays(make_napari_viewer_proxy, qtbot, monkeypatch):
     known = []
-    monkeypatch.setattr("napari_ufseg._napari._device_choice.devices_there", known)
+    monkeypatch.setattr("napari_ufseg._napari.method.device_choice.devices_there", known)
     dock = Dock(make_napari_viewer_proxy(), qtbot)
     assert devices(dock) == ["auto", "cpu"]
     known += ["cuda", "cpu"]
@@ -111,7 +111,7 @@ def test_a_device_that_a_script_names_is_asked_for_whatever_is_there(
     make_napari_viewer_proxy, qtbot, monkeypatch, name
 ):
     known = []
-    monkeypatch.setattr("napari_ufseg._napari._device_choice.devices_there", known)
+    monkeypatch.setattr("napari_ufseg._napari.method.device_choice.devices_there", known)
     dock = Dock(make_napari_viewer_proxy(), qtbot)
     dock.widget.device = name
     known += ["mps", "cpu"]

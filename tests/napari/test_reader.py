@@ -12,9 +12,9 @@ from driver import Dock
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QComboBox, QLabel
 
-from napari_ufseg._napari import _reader
+from napari_ufseg._napari.layers import reader as _reader
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.source import open_source
+from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.io import write_labels
 from napari_ufseg.samples import time_series
 

@@ -15,7 +15,7 @@ LIVELY = SegmentationConfig.preset(
 @pytest.fixture
 def ran(dock):
     """The dock after a run that has changed its mind a few times."""
-    from napari_ufseg.engine.session import TrainingSession
+    from napari_ufseg.engine.training.session import TrainingSession
 
     real = TrainingSession.run
     dock.widget.config = LIVELY

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari._watched_work import WatchedWork
-from napari_ufseg._napari._work import processor
+from napari_ufseg._napari.background import WatchedWork
+from napari_ufseg._napari.run.training_thread import processor
 from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.inference import SegmentationModel
+    from napari_ufseg.engine.network.model import SegmentationModel
 
 
 class Applied(NamedTuple):
@@ -110,7 +110,7 @@ def _apply(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
 
 def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
     from napari_ufseg.engine.device import release_memory, resolve_device
-    from napari_ufseg.engine.labelling import Job, scan
+    from napari_ufseg.engine.prediction.labelling import Job, scan
 
     device, scaling = resolve_device(plan.device), plan.model.config.scaling
     try:
@@ -130,11 +130,11 @@ def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
 def _shares(plan: ApplyPlan, jobs: Sequence[Any], device: Any, is_over: Callable[[], bool]) -> Iterator[float]:
     """The share of the pixels that are done, after every tile."""
     if plan.margins:
-        from napari_ufseg.engine.confidence import margin_images
+        from napari_ufseg.engine.prediction.confidence import margin_images
 
         yield from margin_images(plan.model, jobs, device, stopped=is_over)
         return
-    from napari_ufseg.engine.labelling import label_images
+    from napari_ufseg.engine.prediction.labelling import label_images
 
     for progress in label_images(plan.model, jobs, device, stopped=is_over):
         yield progress.pixels / progress.total

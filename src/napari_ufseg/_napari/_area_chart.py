@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_ufseg.class_info import ClassTable
+from napari_ufseg.engine.labels.class_table import ClassTable
 
 _HEIGHT = 80
 _MOST = 60  # bars

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari._watched_work import WatchedWork
+from napari_ufseg._napari.background import WatchedWork
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 
 

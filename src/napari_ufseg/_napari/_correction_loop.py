@@ -7,22 +7,22 @@ from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_ufseg._napari._application import ModelApplication
-from napari_ufseg._napari._class_desk import ClassDesk
-from napari_ufseg._napari._class_names import table_of
-from napari_ufseg._napari._class_panel import ClassPanel
-from napari_ufseg._napari._confidence_panel import ConfidencePanel
-from napari_ufseg._napari._live_run import LiveRun
-from napari_ufseg._napari._scribble_choice import ScribbleChoice
-from napari_ufseg._napari._time_panel import TimePanel
-from napari_ufseg._napari._train_on import Kept, Origin, in_network_of
 from napari_ufseg._napari._worker import RunState
+from napari_ufseg._napari.apply.apply_model import ModelApplication
+from napari_ufseg._napari.image.scribbles import ScribbleChoice
+from napari_ufseg._napari.layers.origin import Kept, Origin, in_network_of
+from napari_ufseg._napari.result.class_panel import ClassPanel
+from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
+from napari_ufseg._napari.result.controller import ClassDesk
+from napari_ufseg._napari.result.time_panel import TimePanel
+from napari_ufseg._napari.run.class_numbers import table_of
+from napari_ufseg._napari.run.live_run import LiveRun
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ImageError
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.inference import SegmentationModel
-    from napari_ufseg.engine.moments import Moment
+    from napari_ufseg.engine.network.model import SegmentationModel
+    from napari_ufseg.engine.training.timeline import Moment
 
 _NO_SCRIBBLES = (
     "There are no scribbles to merge by: press New beside Scribbles, paint over the classes with one label for each "

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari._work import Mailbox, Outcome, RunPlan, train
+from napari_ufseg._napari.run.training_thread import Mailbox, Outcome, RunPlan, train
 from napari_ufseg.engine.errors import UfsegWarning
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.moments import Moments
+    from napari_ufseg.engine.training.timeline import Moments
 
 
 class RunState(StrEnum):

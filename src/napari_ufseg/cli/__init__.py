@@ -10,7 +10,7 @@ from typing import TextIO
 
 from napari_ufseg.cli.parser import parse
 from napari_ufseg.engine.errors import UfsegError, UfsegWarning
-from napari_ufseg.engine.threads import share_the_processor
+from napari_ufseg.engine.processor import share_the_processor
 
 EXIT_OK, EXIT_BUG, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse(words)
         share_the_processor()
         with _one_line_warnings(debug):
-            from napari_ufseg.cli import commands  # not before here: --help must not wait for torch
+            from napari_ufseg.cli import predict as commands  # not before here: --help must not wait for torch
             from napari_ufseg.io import with_log
 
             with with_log() if debug else nullcontext():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_ufseg.batch import BatchPlan, BatchSummary, FileDone
+    from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone
     from napari_ufseg.cli.parser import _Parser
 
 _COLUMNS = ("image", "labels", "status", "message", "seconds")
@@ -59,10 +59,10 @@ def fill_batch(parser: "_Parser") -> None:
 
 def run_batch_command(arguments: argparse.Namespace) -> int:
     """``ufseg batch``: one line per image; status 2 if one of them failed."""
-    from napari_ufseg.batch import BatchPlan, BatchSummary
+    from napari_ufseg.batch.folder import BatchPlan, BatchSummary
+    from napari_ufseg.batch.label_file import check_writable
     from napari_ufseg.cli.parser import UsageError
-    from napari_ufseg.engine.model_file import load_model
-    from napari_ufseg.label_file import check_writable
+    from napari_ufseg.engine.network.model_file import load_model
 
     if not arguments.output:
         raise UsageError("Say with -o OUT in which folder the labels go.")
@@ -108,7 +108,7 @@ def _follow(plan: "BatchPlan", rows: "list[FileDone]", *, quiet: bool) -> "tuple
     """Drain `run_batch` into `rows` with a bar on a terminal; how it ended, and whether Ctrl-C was pressed."""
     from tqdm import tqdm
 
-    from napari_ufseg.batch import FileProgress, run_batch
+    from napari_ufseg.batch.folder import FileProgress, run_batch
     from napari_ufseg.cli.progress import is_visible, progress_bar, stops_on_ctrl_c
 
     session: Any = argparse.Namespace(stop=lambda: None)

@@ -5,14 +5,14 @@ from argparse import Namespace
 from pathlib import Path
 
 from napari_ufseg.cli.chart import write_picture
-from napari_ufseg.cli.commands import print_written
 from napari_ufseg.cli.outputs import check_writable
+from napari_ufseg.cli.predict import print_written
 from napari_ufseg.cli.progress import stops_on_ctrl_c, train
 from napari_ufseg.cli.show import display_problem, show_run
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.session import TrainingSession
-from napari_ufseg.engine.source import open_source
+from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.io import write_labels
 from napari_ufseg.samples import nuclei
 

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from skimage.color import rgb2gray
 
+from napari_ufseg.batch.label_file import InputImage, open_input
 from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.engine.beginning import Beginning
-from napari_ufseg.engine.corrections import find_corrections
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted
 from napari_ufseg.engine.image import without_singles
-from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.labelling import predict
-from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.labels.corrections import find_corrections
+from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.prediction.labelling import predict
+from napari_ufseg.engine.training.warm_start import Beginning
 from napari_ufseg.io import find_images, read_image
-from napari_ufseg.label_file import InputImage, open_input
 
 
 @dataclass(frozen=True)

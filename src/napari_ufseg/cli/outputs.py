@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_ufseg.class_info import ClassTable
+from napari_ufseg.batch.label_file import InputImage, label_array, label_names
+from napari_ufseg.batch.label_file import check_writable as check_writable
 from napari_ufseg.cli.parser import UsageError
+from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io import TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
-from napari_ufseg.label_file import InputImage, label_array, label_names
-from napari_ufseg.label_file import check_writable as check_writable
 
 
 @dataclass(frozen=True)

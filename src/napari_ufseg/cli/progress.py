@@ -11,9 +11,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from napari_ufseg.engine.labelling import Progress
-from napari_ufseg.engine.results import Segmentation, Snapshot
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.prediction.labelling import Progress
+from napari_ufseg.engine.training.results import Segmentation, Snapshot
+from napari_ufseg.engine.training.session import TrainingSession
 
 _BAR = "epoch {n_fmt}/{total_fmt} |{bar:20}| {desc}"
 

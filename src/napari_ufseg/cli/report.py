@@ -13,7 +13,7 @@ from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.engine.device import peak_memory_bytes
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.provenance import versions
-from napari_ufseg.engine.results import Segmentation
+from napari_ufseg.engine.training.results import Segmentation
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.cli.outputs import OutputPaths
 from napari_ufseg.cli.report import Outcome, build_report, write_report
 from napari_ufseg.engine.errors import engine_errors
-from napari_ufseg.engine.labelling import Job, mean_responses, scan
-from napari_ufseg.engine.labels import merge_most_similar, relabel
-from napari_ufseg.engine.model_file import save_model
+from napari_ufseg.engine.labels.hierarchy import merge_most_similar, relabel
+from napari_ufseg.engine.network.model_file import save_model
+from napari_ufseg.engine.prediction.labelling import Job, mean_responses, scan
 
 
 def merge_classes(outcome: Outcome, inputs: Inputs, n_classes: int) -> Outcome:

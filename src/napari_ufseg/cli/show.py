@@ -21,8 +21,8 @@ from napari_ufseg.cli.report import Outcome
 from napari_ufseg.cli.results import write_results
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
-from napari_ufseg.engine.results import Segmentation
-from napari_ufseg.engine.source import ImageSource
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.training.results import Segmentation
 
 _AXIS_NAMES = {"T": "t", "Z": "z", "C": "c", "Y": "y", "X": "x"}
 _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"

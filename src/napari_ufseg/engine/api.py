@@ -3,15 +3,15 @@
 from collections.abc import Generator
 from typing import Any
 
-from napari_ufseg.engine.beginning import Beginning
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.corrections import find_corrections
 from napari_ufseg.engine.errors import engine_errors
 from napari_ufseg.engine.image import as_list
-from napari_ufseg.engine.inference import SegmentationModel
-from napari_ufseg.engine.labelling import predict
-from napari_ufseg.engine.results import Segmentation, Snapshot
-from napari_ufseg.engine.session import TrainingSession
+from napari_ufseg.engine.labels.corrections import find_corrections
+from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.prediction.labelling import predict
+from napari_ufseg.engine.training.results import Segmentation, Snapshot
+from napari_ufseg.engine.training.session import TrainingSession
+from napari_ufseg.engine.training.warm_start import Beginning
 
 __all__ = ["iter_segment", "predict", "segment", "train_on"]
 

@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from napari_ufseg.engine.errors import DeviceError
-from napari_ufseg.engine.threads import DEVICES
+from napari_ufseg.engine.processor import DEVICES
 
 Net = TypeVar("Net", bound=torch.nn.Module)
 

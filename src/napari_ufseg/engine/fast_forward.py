@@ -6,9 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_ufseg.engine.fast_layers import CACHED, LARGE, Buffers, Moments, Normalised, convolved, framed, pixelwise
-from napari_ufseg.engine.network import FeatureNet, kernel_of
-from napari_ufseg.engine.strips import Rows, side_by_side, strips_of
+from napari_ufseg.engine.cpu_step.layers import (
+    CACHED,
+    LARGE,
+    Buffers,
+    Moments,
+    Normalised,
+    convolved,
+    framed,
+    pixelwise,
+)
+from napari_ufseg.engine.cpu_step.strips import Rows, side_by_side, strips_of
+from napari_ufseg.engine.network.feature_net import FeatureNet, kernel_of
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from napari_ufseg.engine.errors import ConfigError, ImageError, counted
-from napari_ufseg.engine.source import ImageSource, open_source
+from napari_ufseg.engine.images.source import ImageSource, open_source
 
 
 def as_list(image: Any) -> tuple[list[Any], bool]:

@@ -3,7 +3,7 @@
 from statistics import median
 
 from napari_ufseg.engine.preview import DRAWING
-from napari_ufseg.engine.trainer import Trainer
+from napari_ufseg.engine.training.trainer import Trainer
 
 LABELLING = 0.3  # seconds of labelling per second of an epoch on as many pixels
 FIRST = 0.8  # what an epoch takes, per second of the first one, which also prepares memory

@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.inference import LabelImage, label_box, to_label_image
-from napari_ufseg.engine.network import FeatureNet
-from napari_ufseg.engine.scaling import Brightness
-from napari_ufseg.engine.side_by_side import View
-from napari_ufseg.engine.source import ImageSource
-from napari_ufseg.engine.tiling import Box
+from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.tiling import Box
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model import LabelImage, label_box, to_label_image
+from napari_ufseg.engine.prediction.tile_pool import View
 
 PIXELS_IN_VIEW = 2**20
 DRAWING = 1 / 3  # pictures take no more than that, per second of the steps

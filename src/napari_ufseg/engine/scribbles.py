@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.class_info import BACKGROUND
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.label_edits import boxes_of
-from napari_ufseg.engine.labels import relabel
-from napari_ufseg.engine.matching import most_frequent, require_labels
+from napari_ufseg.engine.labels.class_table import BACKGROUND
+from napari_ufseg.engine.labels.edits import boxes_of
+from napari_ufseg.engine.labels.hierarchy import relabel
+from napari_ufseg.engine.labels.matching import most_frequent, require_labels
 
 Labels = npt.NDArray[Any]
 

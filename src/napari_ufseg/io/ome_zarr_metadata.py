@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_ufseg.class_info import ClassInfo, ClassTable, as_hex
 from napari_ufseg.colours import N_COLOURS
-from napari_ufseg.io.label_grid import LabelGrid
+from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex
 from napari_ufseg.io.units import length_name
+from napari_ufseg.io.writing.label_grid import LabelGrid
 
 
 def label_metadata(

@@ -1,0 +1,244 @@
+"""What can be done with a result: save labels, save and load the model, apply it to another image."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushButton, QWidget
+
+from napari_ufseg._napari.apply.apply_model import ModelApplication
+from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
+from napari_ufseg._napari.image.scribbles import is_scribbles
+from napari_ufseg._napari.layers.saving import file_stem, paths_for, write_layer, write_layers
+from napari_ufseg._napari.method.preferences import user_defaults
+from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.network.model import SegmentationModel
+
+_LABEL_FILES = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
+_SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
+_APPLY = "Label the chosen image with the network."
+_MODEL_FILES = "napari-ufseg model (*.safetensors)"
+
+
+class ResultsPanel(QWidget):
+    """Buttons for labels and model.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    source : SourcePanel
+        Says what the model is applied to.
+    under_way : callable
+        Says what else is being computed, in one sentence; empty if nothing is.
+
+    Attributes
+    ----------
+    application : ModelApplication
+        Of the model to images.
+    device : str
+        Where the model is applied, as in `napari_ufseg.predict`.
+    labels_layers : list of napari.layers.Labels
+        The newest result; *Save labels* prefers Labels layers that are selected.
+    model : SegmentationModel or None
+        From the last run, or loaded.
+    as_shown : callable
+        Gives the model with what the user has made of its classes.
+
+    Signals
+    -------
+    model_changed()
+        There is another model, or none any more.
+    refused(str)
+        The model cannot be applied; says why in one sentence, which the user has seen.
+    """
+
+    model_changed = Signal()
+    refused = Signal(str)
+
+    def __init__(self, viewer: Any, source: SourcePanel, parent: QWidget, under_way: Callable[[], str]) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._source = source
+        self._under_way = under_way
+        self.device = "auto"
+        self.application = ModelApplication(viewer, self)
+        self.application.began.connect(self._enable)
+        self.application.ended.connect(self._on_applied)
+        self.application.failed.connect(self._enable)
+        self.labels_layers: list[Labels] = []
+        self._model: SegmentationModel | None = None
+        self.as_shown: Callable[[SegmentationModel | None], SegmentationModel | None] = lambda model: model
+        source.changed.connect(self._enable)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        self._save_labels = self._button(
+            "Save labels...",
+            "save_labels",
+            "Write the selected Labels layers, or else the newest result, with their scale; several go into a folder.",
+        )
+        self._save_model = self._button("Save model...", "save_model", "Keep the trained network for other images.")
+        self._load_model = self._button("Load model...", "load_model", "Take a saved network.")
+        self._apply_model = self._button("Apply model", "apply_model", _APPLY)
+        for i, button in enumerate((self._save_labels, self._save_model, self._load_model, self._apply_model)):
+            grid.addWidget(button, i // 2, i % 2)
+        self._about_model = QLabel()
+        self._about_model.setObjectName("ufseg.model")
+        self._about_model.setWordWrap(True)
+        grid.addWidget(self._about_model, 2, 0, 1, 2)
+        self.model = None
+
+    @property
+    def model(self) -> "SegmentationModel | None":
+        """The model that is saved and applied."""
+        return self._model
+
+    @model.setter
+    def model(self, model: "SegmentationModel | None") -> None:
+        self._model = model
+        if model is None:
+            self._about_model.setText("Model: none yet (run Segment, or load one)")
+        else:
+            self._about_model.setText(
+                f"Model: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
+            )
+        self._enable()
+        self.model_changed.emit()
+
+    @property
+    def model_as_shown(self) -> "SegmentationModel | None":
+        """The model with the merges, names and colours that the user has given to its classes."""
+        return self.as_shown(self._model)
+
+    def save_labels(self, path: str | Path | None = None) -> None:
+        """Write the selected Labels layers, or those of the newest result, as uint16 with their scale.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            The file; of several layers the folder, in which each gets a TIFF that is named after it. Asked for without.
+        """
+        layers = self._layers_to_save()
+        if not layers:
+            show_warning("There are no labels to save yet: press Segment, or select a Labels layer.")
+        elif len(layers) == 1:
+            self._save_one(layers[0], path)
+        else:
+            self._save_all(layers, path)
+
+    def save_model(self, path: str | Path | None = None) -> None:
+        """Write the model; asks for a file name if there is none."""
+        from napari_ufseg.engine.network.model_file import save_model
+
+        model = self.model_as_shown
+        if model is None:
+            show_warning("There is no model to save yet: press Segment first.")
+            return
+        chosen = path or self._ask_to_save("Save model", "model.safetensors", _MODEL_FILES, ".safetensors")
+        if chosen:
+            self._reported(lambda: save_model(model, chosen), f"Saved {chosen}")
+
+    def load_model(self, path: str | Path | None = None) -> None:
+        """Read a model; asks for a file name if there is none."""
+        from napari_ufseg.engine.network.model_file import load_model
+
+        chosen = path or QFileDialog.getOpenFileName(self, "Load model", "", f"{_MODEL_FILES};;All files (*)")[0]
+        if chosen:
+
+            def load() -> None:
+                self.model = load_model(chosen)
+
+            self._reported(load, f"Loaded {chosen}")
+
+    def apply_model(self) -> None:
+        """Label what is chosen (plane, planes or volume) with the model, in the background."""
+        model = self.model_as_shown
+        if model is None:
+            return
+        if busy := self._under_way():
+            show_info(busy)
+            return
+        try:
+            dims = self._source.what.spatial_dims
+            if dims == 2 and model.config.spatial_dims == 3 and self._source.is_flat:
+                raise ImageError("The model was trained on volumes and the chosen image is flat: choose a stack.")
+            if dims != model.config.spatial_dims:
+                raise ImageError(f"The model was trained with {model.config.spatial_dims} dimensions: {_SWITCH[dims]}.")
+            self.application.start(model, self._source.parts(), self.device, user_defaults().thread_limit)
+        except UfsegError as error:
+            self.refused.emit(str(error))
+            show_warning(str(error))
+
+    def _on_applied(self, _: str) -> None:
+        self._enable()
+        self.labels_layers = self.application.layers or self.labels_layers
+
+    def _enable(self, *_: object) -> None:
+        """Allow what makes sense now."""
+        has_model, is_running = self.model is not None, self.application.is_running
+        self._save_model.setEnabled(has_model)
+        has_image = bool(self._source.layers)
+        self._apply_model.setEnabled(has_model and has_image and not is_running)
+        self._apply_model.setToolTip(_APPLY if has_image else NO_IMAGE)
+        self._apply_model.setText("Applying..." if is_running else "Apply model")
+
+    def _layers_to_save(self) -> list[Labels]:
+        """The Labels layers that are selected, or else those of the newest result that are still there; scribbles at last."""
+        layers, selection = list(self._viewer.layers), self._viewer.layers.selection
+        selected = [layer for layer in layers if isinstance(layer, Labels) and layer in selection]
+        results = [layer for layer in selected if not is_scribbles(layer)]
+        return results or [layer for layer in self.labels_layers if layer in layers] or selected
+
+    def _save_one(self, layer: Labels, path: str | Path | None) -> None:
+        chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}.tif", _LABEL_FILES, ".tif")
+        if chosen:
+            self._reported(lambda: write_layer(layer, Path(chosen)), f"Saved {layer.name} as {chosen}")
+
+    def _save_all(self, layers: list[Labels], folder: str | Path | None) -> None:
+        chosen = folder or self._ask_for_folder(layers)
+        if chosen:
+            self._reported(lambda: write_layers(layers, Path(chosen)))
+
+    def _ask_for_folder(self, layers: list[Labels]) -> str:
+        """Where the user wants the files of several layers; empty after Cancel, or if files there shall be kept."""
+        title = f"Save {len(layers)} Labels layers into a folder"
+        chosen = str(QFileDialog.getExistingDirectory(self, title))
+        there = [path.name for path in paths_for(layers, Path(chosen)) if path.exists()] if chosen else []
+        return "" if there and not self._may_overwrite(title, f"{', '.join(there)} in {chosen}") else chosen
+
+    def _ask_to_save(self, title: str, name: str, kinds: str, suffix: str) -> str:
+        """The file name that the user gives, with the suffix of its kind if it has none; empty after Cancel."""
+        chosen, kind = map(str, QFileDialog.getSaveFileName(self, title, name, kinds))
+        if not chosen or Path(chosen).suffix:
+            return chosen
+        named = chosen + (".zarr" if "*.zarr" in kind else suffix)
+        return named if not Path(named).exists() or self._may_overwrite(title, named) else ""
+
+    def _may_overwrite(self, title: str, what: str) -> bool:
+        yes = QMessageBox.StandardButton.Yes
+        both = yes | QMessageBox.StandardButton.No
+        answer = QMessageBox.question(
+            self, title, f"There is {what} already. Overwrite?", both, QMessageBox.StandardButton.No
+        )
+        return bool(answer == yes)
+
+    def _reported(self, action: Callable[[], str | None], success: str = "") -> None:
+        """Do it, and tell what came of it: what it gives, or else the words for its success."""
+        try:
+            with engine_errors("Saving or loading"):
+                words = action() or success
+        except UfsegError as error:
+            show_error(str(error))
+        else:
+            show_info(words)
+
+    def _button(self, text: str, method: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName(f"ufseg.{method}")
+        button.setToolTip(tip)
+        button.clicked.connect(lambda: getattr(self, method)())
+        return button

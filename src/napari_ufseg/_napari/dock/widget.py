@@ -1,0 +1,306 @@
+"""SegmentationWidget: assembles the parts, forwards clicks, mirrors the state of the run."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QEvent, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_ufseg._napari._busy import Busy
+from napari_ufseg._napari._correction_loop import CorrectionLoop
+from napari_ufseg._napari._worker import RunState
+from napari_ufseg._napari.apply.folder_panel import FolderPanel
+from napari_ufseg._napari.apply.model_panel import ResultsPanel
+from napari_ufseg._napari.dock.layout import lay_out
+from napari_ufseg._napari.dock.preparation import Preparation
+from napari_ufseg._napari.dock.side_jobs import SideJobs
+from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
+from napari_ufseg._napari.layers.region import Part, What
+from napari_ufseg._napari.layers.result_layer import belongs_to
+from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
+from napari_ufseg._napari.method.method_panel import MethodPanel
+from napari_ufseg._napari.method.preferences import user_defaults
+from napari_ufseg._napari.run.live_run import LiveRun
+from napari_ufseg._napari.run.run_panel import RunPanel
+from napari_ufseg._napari.run.training_thread import load_heavy_parts
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import UfsegError
+from napari_ufseg.engine.images.source import ImageSource
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.training.results import Segmentation
+
+
+class SegmentationWidget(QWidget):
+    """The dock widget.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Injected by napari.
+
+    Signals
+    -------
+    run_finished(Segmentation)
+        At the end of every run that has a result, also after Stop; its labels are the data of the
+        layers, so that they change when somebody paints.
+    run_failed(str)
+        One sentence, which the user has seen as a notification.
+    """
+
+    run_finished = Signal(object)
+    run_failed = Signal(str)
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._defaults = user_defaults()
+        self._run = LiveRun(napari_viewer, self)
+        self._busy = Busy()
+        self._build()
+        self._connect()
+        self.reset_choices()
+        self._follow_active_layer()
+        load_heavy_parts()
+
+    # -- for scripts and for the command line ----------------------------------------------------
+
+    @property
+    def config(self) -> SegmentationConfig:
+        """All options, as the controls show them; for a volume the anisotropy is the image's unless another was set."""
+        self._method.measure(self._source.anisotropy)
+        return self._method.config.replace(spatial_dims=self._source.what.spatial_dims)
+
+    @config.setter
+    def config(self, config: SegmentationConfig) -> None:
+        self._method.measure(self._source.anisotropy)
+        self._method.config = config
+        if config.anisotropy == 1:  # it was not set
+            self._method.measure_anew()
+        if config.spatial_dims != self._source.what.spatial_dims:
+            self._source.what = What.VOLUME if config.spatial_dims == 3 else What.PLANES
+
+    @property
+    def device(self) -> str:
+        """The device that is asked for; the one in use is told in the status."""
+        return self._method.device
+
+    @device.setter
+    def device(self, name: str) -> None:
+        self._method.device = name
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way (paused ones count)."""
+        return self._run.is_running
+
+    @property
+    def what(self) -> str:
+        """What of the image is segmented: ``"Current plane"``, ``"All planes"`` or ``"Volume (3D)"``."""
+        return str(self._source.what)
+
+    @what.setter
+    def what(self, what: str) -> None:
+        self._source.what = What(what)
+
+    def tell_axes(self, layer: Image, axes: str) -> None:
+        """Say what the axes of an image are, one letter for each, for example ``"TZYX"``."""
+        self._source.tell_axes(layer, axes)
+
+    def segment(self) -> None:
+        """Start a run on what is chosen, as the button does."""
+        layers = self._source.layers
+        if not layers:
+            show_warning("There is no image to segment: open one first (File > Open Sample has some).")
+            return
+        self.segment_layers(layers)
+
+    def segment_layers(
+        self,
+        layers: Sequence[Image],
+        *,
+        sources: Sequence[ImageSource] | None = None,
+        scribbles: Sequence[Any] | None = None,
+    ) -> None:
+        """Start one run on several Image layers jointly.
+
+        Parameters
+        ----------
+        layers : sequence of napari.layers.Image
+            Each gets a Labels layer ``<name> classes``.
+        sources : sequence of ImageSource, optional
+            Their pixels and axes, if they are known better than the layers say.
+        scribbles : sequence of integer arrays, optional
+            0 for none, s trains the class that is shown as label s. Default: the layer that is chosen in the dock.
+        """
+        if busy := self._busy():
+            show_info(busy)
+            return
+        self._loop.time.leave()
+        self._run_panel.speak_of(layers)
+        try:
+            for layer, source in zip(layers, sources or (), strict=False):
+                self._source.tell_axes(layer, source.axes)
+                if source.series_shape:
+                    self._source.what = What.PLANES
+            parts = self._source.parts(layers)
+            marks = scribbles if scribbles is not None else self.scribbles.arrays(parts)
+            if list(layers) != self._source.layers:  # the estimate was for others
+                self._estimate.refresh()
+        except UfsegError as error:
+            self._report_failure(str(error))
+        else:
+            self._start(parts, config=self.config, scribbles=marks)
+
+    def train_on(self) -> None:
+        """Let the training of the classes that are shown go on from what the user has made of them."""
+        if busy := self._busy():
+            show_info(busy)
+            return
+        self._loop.train_on(self.config)
+
+    def pause_or_resume(self) -> None:
+        """Hold the run, or let it go on."""
+        self._run.pause_or_resume()
+
+    def stop(self) -> None:
+        """End the run, or the application of a model, and keep the labels that are there."""
+        self._jobs.stop()
+        self._run.stop()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Read the list of images anew; napari calls this when layers come, go or are renamed."""
+        self._source.reset_choices(event)
+        self.scribbles.reset_choices()
+        self._run_panel.forget(self._source.layers, self._viewer.layers)
+
+    # -- assembly ----------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._source = SourcePanel(self._viewer, self)
+        self._method = MethodPanel(self._defaults.preset, self._defaults.device, self)
+        self._run_panel = RunPanel(self)
+        self._estimate = EstimateLine(self._question, self)
+        self.results = ResultsPanel(self._viewer, self._source, self, self._busy)
+        self.folder = FolderPanel(self.results, self, self._busy)
+        self._busy.add(lambda: self.is_running, "A run is under way", "Stop (F7)")
+        self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
+        self._loop = CorrectionLoop(self._viewer, self._run, self._busy, self)
+        confidence = self._loop.confidence
+        confidence.threads = self._defaults.thread_limit
+        before = self._before = Preparation(self._viewer, self._source, self._settings, self._busy, self)
+        self._jobs = SideJobs(self._run_panel, self._estimate, lambda: self._source.layers, self._busy, self)
+        self._jobs.add_application(self.results.application)
+        self._jobs.add_confidence(confidence)
+        self._jobs.add_variations(before.variations)
+        self._loop.follow(self.results.application)
+        self.classes = self._loop.panel
+        self.results.as_shown = self._loop.as_shown
+        self.scribbles = self._loop.scribbles = before.scribbles
+        run, method = self._run_panel, self._method
+        shown = [run.curves, self._loop.time, self.classes, confidence, self.results]
+        parts = [self._source, self.scribbles, method, self._estimate, before.variations, method.advanced, *shown]
+        self._column = lay_out(self, parts, self._run_panel, self.folder)
+
+    def _connect(self) -> None:
+        self._method.changed.connect(self._on_method)
+        self._source.changed.connect(self._on_source)
+        self._run_panel.segment_clicked.connect(self.segment)
+        self._run_panel.continue_clicked.connect(self.train_on)
+        self._run_panel.pause_clicked.connect(self.pause_or_resume)
+        self._run_panel.stop_clicked.connect(self.stop)
+        self._viewer.layers.selection.events.active.connect(self._follow_active_layer)
+        run = self._run
+        run.state_changed.connect(self._on_state)
+        run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
+        self._loop.can_go_on.connect(self._run_panel.allow_continue)
+        self._loop.start_wanted.connect(self._on_wanted)
+        self.classes.failed.connect(show_error)
+        run.finished.connect(self._on_finished)
+        run.failed.connect(self._report_failure)
+        run.warned.connect(show_warning)
+        run.closed.connect(self._run_panel.drop)
+        self._before.chosen.connect(self._on_variation)
+        self.results.refused.connect(self._run_panel.fail)
+        self._method.advanced.toggled.connect(self._column.fit_width)
+        self._on_method()
+        self._on_source()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._run.close("the dock was closed")
+            self._jobs.close()
+            self._estimate.drop()
+        elif event is not None and event.type() == QEvent.Type.Show:
+            self._column.fit_width()
+        return bool(super().event(event))
+
+    # -- options -----------------------------------------------------------------------------------
+
+    def _on_method(self) -> None:
+        self.folder.device = self.results.device = self._loop.confidence.device = self.device
+        self._estimate.refresh()
+
+    def _on_source(self) -> None:
+        layers = self._source.layers
+        self._method.measure(self._source.anisotropy)
+        self._run_panel.lack("" if layers else NO_IMAGE)
+        self._run_panel.forget(layers, self._viewer.layers)
+        self._estimate.refresh()
+
+    def _follow_active_layer(self, _: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        for image in self._source.image.choices:
+            if active is not None and (image == active or belongs_to(active, image)):
+                self._source.image.value = image
+
+    def _question(self) -> Question | None:
+        """What an estimate is asked for; None if there is nothing to run."""
+        if not self._source.layers:
+            return None
+        sources = [part.source for part in self._source.parts()]
+        return Question(sources, *self._settings())
+
+    def _settings(self) -> tuple[SegmentationConfig, str, int]:
+        return self.config, self.device, self._defaults.thread_limit
+
+    def _on_variation(self, config: SegmentationConfig) -> None:
+        self._method.config = config
+        self.segment()
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    def _on_wanted(self, parts: Sequence[Part], plan: dict[str, Any]) -> None:
+        self._run_panel.speak_of([part.layer for part in parts])
+        self._start(parts, **plan)
+
+    def _start(self, parts: Sequence[Part], **plan: Any) -> None:
+        self._run_panel.begin(", ".join(part.title for part in parts))
+        every = 1 / self._defaults.pictures_per_second
+        try:
+            self._run.start(
+                parts, self._method.preset, device=self.device, threads=self._defaults.thread_limit, every=every, **plan
+            )
+        except UfsegError as error:
+            self._report_failure(str(error))
+
+    def _on_state(self, state: RunState) -> None:
+        self._run_panel.follow(state)
+        for panel in (self._method, self._source):
+            panel.set_enabled(state.is_final)
+        self._before.variations.allow(state.is_final)
+        self._estimate.hold(not state.is_final)
+
+    def _on_finished(self, segmentation: "Segmentation") -> None:
+        self.results.model = segmentation.model
+        self.results.labels_layers = [layer.layer for layer in self._run.layers if layer.layer is not None]
+        self._run_panel.end(segmentation, len(segmentation.areas), self._run.device)
+        self.run_finished.emit(segmentation)
+
+    def _report_failure(self, message: str) -> None:
+        self._run_panel.fail(message)
+        show_error(message)
+        self.run_failed.emit(message)

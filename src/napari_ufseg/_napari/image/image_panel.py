@@ -1,0 +1,251 @@
+"""Which image is segmented, at which resolution, what its axes are, and which part of it is meant."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
+
+from napari_ufseg._napari.image.axis_names import name_axis
+from napari_ufseg._napari.layers.levels import level_choices, n_levels, pixels_of
+from napari_ufseg._napari.layers.region import Part, What, anisotropy_of, axes_of, part_of, row_of_axis, words_of
+from napari_ufseg._napari.layers.result_layer import belongs_to
+from napari_ufseg._napari.method.option_controls import labelled_choice
+from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.images.axes import UNKNOWN
+
+NO_IMAGE = "Open an image first: File > Open Sample has some."
+_ROLES = {"choose...": UNKNOWN, "time (T)": "T", "depth (Z)": "Z", "channel (C)": "C", "other": "Q"}
+
+
+class SourcePanel(QWidget):
+    """The image, its resolution, the roles of its axes, and what of it is segmented.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Signals
+    -------
+    changed()
+        Another image, resolution, axis role or part was chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._told: weakref.WeakKeyDictionary[Image, str] = weakref.WeakKeyDictionary()
+        self._levels: weakref.WeakKeyDictionary[Image, int] = weakref.WeakKeyDictionary()
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self.image = labelled_choice(
+            "Image", "ufseg.image", annotation=Image, tip="The image to segment; follows the active layer."
+        )
+        self.together = QCheckBox()
+        self.together.setObjectName("ufseg.together")
+        self.together.setToolTip("Train one network on all selected images: they get the same classes.")
+        self.together.setChecked(True)
+        self._what = labelled_choice(
+            "Segment",
+            "ufseg.what",
+            value=What.PLANE.value,
+            choices=tuple(what.value for what in What),
+            tip="Current plane: the one that you see. All planes: each is an image of the training, all get the same "
+            "classes.\nVolume: 3D convolutions that look along Z, too.",
+        )
+        self._words = QLabel()
+        self._words.setObjectName("ufseg.words")
+        self._words.setWordWrap(True)
+        self._form.addRow("Image", self.image.native)
+        self._form.addRow("", self.together)
+        self._what_title = QLabel("Segment")
+        self._form.addRow(self._what_title, self._what.native)
+        self._form.addRow("", self._words)
+        self._image: Image | None = None
+        self._of_image: list[Any] = []  # controls that come and go with the image
+        self.image.changed.connect(self._on_image)
+        self._what.changed.connect(self._on_change)
+        viewer.layers.selection.events.changed.connect(self._on_change)
+        self._on_image()
+
+    @property
+    def what(self) -> What:
+        """What is segmented; of flat images their one plane, whatever was chosen for others."""
+        return What.PLANE if self.is_flat else What(self._what.value)
+
+    @what.setter
+    def what(self, what: What) -> None:
+        self._what.value = what.value
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all images that are chosen have but one plane."""
+        layers = self.layers
+        return bool(layers) and all(map(self._is_flat, layers))
+
+    @property
+    def layers(self) -> list[Image]:
+        """The images that one run would take, in the order of the layer list; empty if there is none."""
+        image, images = self.image.value, self._selected
+        if image in images and len(images) > 1 and self.together.isChecked():
+            return images
+        return [] if image is None else [image]
+
+    @property
+    def _selected(self) -> list[Image]:
+        """The images that are selected, or whose classes are."""
+        selection = self._viewer.layers.selection
+        return [
+            image
+            for image in self.image.choices
+            if image in selection or any(belongs_to(layer, image) for layer in selection)
+        ]
+
+    def parts(self, layers: Sequence[Image] | None = None) -> list[Part]:
+        """What of these layers, or of those that are chosen, is segmented now.
+
+        Raises
+        ------
+        ImageError
+            If there is none, or an axis is not known.
+        """
+        chosen = self.layers if layers is None else layers
+        if not chosen:
+            raise ImageError("There is no image to work on: open one first (File > Open Sample has some).")
+        point = tuple(self._viewer.dims.point)
+        return [part_of(layer, self.axes(layer), self._what_of(layer), point, self.level(layer)) for layer in chosen]
+
+    def level(self, layer: Image) -> int:
+        """The resolution that is chosen for a layer; 0 is the full one."""
+        return min(self._levels.get(layer, 0), n_levels(layer) - 1)
+
+    def axes(self, layer: Image) -> str:
+        """A letter for each axis of a layer: what it says itself, and what the user has said."""
+        known = axes_of(layer)
+        told = self._told.get(layer, known)
+        return told if len(told) == len(known) else known
+
+    @property
+    def anisotropy(self) -> float | None:
+        """That of the image, by the scale of its layer; None if no volume is segmented."""
+        image = self.image.value
+        if image is None or self.what is not What.VOLUME:
+            return None
+        return anisotropy_of(image, self.axes(image), self.level(image))
+
+    def tell_axes(self, layer: Image, axes: str) -> None:
+        """Say what the axes of a layer are, as the choices under Axes do."""
+        self._told[layer] = axes
+        for axis, letter in enumerate(self.axes(layer)[: layer.ndim]):
+            if letter not in "YX":
+                name_axis(self._viewer, layer, axis, letter)
+        self._on_image()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Read the list of images anew; the last one that goes is not signalled by the choice itself."""
+        self.image.reset_choices(event)
+        if self.image.value is not self._image:
+            self._on_image()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Allow or forbid changes, as during a run."""
+        for control in (self._what, *self._of_image):
+            control.enabled = enabled
+        self.together.setEnabled(enabled)
+
+    def _what_of(self, layer: Image) -> What:
+        """A flat image has but one plane, whatever is chosen for the others."""
+        return What.PLANE if self._is_flat(layer) and self.what is not What.VOLUME else self.what
+
+    def _is_flat(self, layer: Image) -> bool:
+        return not set(self.axes(layer)) - set("CYX")
+
+    def _on_image(self, _: Any = None) -> None:
+        """Offer the resolutions of the image, and a role for every axis that could be one thing or another."""
+        self._drop()
+        image = self._image = self.image.value
+        if image is not None:
+            if image.multiscale:
+                self._add_resolution(image)
+            self._add_roles(image)
+        self._on_change()
+
+    def _add_resolution(self, image: Image) -> None:
+        choice = labelled_choice(
+            "Resolution",
+            "ufseg.resolution",
+            value=self.level(image),
+            choices=level_choices(image, self.axes(image)),
+            tip="Rows and columns of the image that is segmented. A lower resolution is quicker and sees wider "
+            "surroundings;\nits labels lie over the image all the same.",
+        )
+
+        def take(level: int) -> None:
+            self._levels[image] = level
+            self._drop(1)
+            self._add_roles(image)
+            self._on_change()
+
+        choice.changed.connect(take)
+        self._insert("Resolution", choice)
+
+    def _add_roles(self, image: Image) -> None:
+        shape = pixels_of(image, self.level(image)).shape
+        for axis, letter in enumerate(self.axes(image)[: image.ndim]):
+            if letter in "YX" or (letter == "Q" and pixels_of(image).shape[axis] == 1):
+                continue
+            self._add_role(image, axis, letter, shape[axis])
+
+    def _add_role(self, image: Image, axis: int, letter: str, n: int) -> None:
+        value = next(word for word, its in _ROLES.items() if its == letter)
+        title = row_of_axis(axis, n)
+        role = labelled_choice(
+            title, f"ufseg.axis.{axis}", value=value, choices=tuple(_ROLES), tip="What this axis is."
+        )
+
+        def tell(word: str) -> None:
+            letters = list(self.axes(image))
+            letters[axis] = _ROLES[word]
+            self._told[image] = "".join(letters)
+            name_axis(self._viewer, image, axis, letters[axis])
+            self._on_change()
+
+        role.changed.connect(tell)
+        self._insert(title, role)
+
+    def _insert(self, title: str, control: Any) -> None:
+        """Put a control of the image below the others of it."""
+        self._of_image.append(control)
+        self._form.insertRow(len(self._of_image), title, control.native)
+
+    def _drop(self, first: int = 0) -> None:
+        """Take out the controls of the image from the first of these on."""
+        for control in self._of_image[first:]:
+            self._form.removeRow(control.native)
+        del self._of_image[first:]
+
+    def _on_change(self, _: Any = None) -> None:
+        layers = self.layers
+        for part in (self._what_title, self._what.native):
+            part.setVisible(not self.is_flat)
+        n_selected = len(self._selected)
+        self.together.setText(f"All {n_selected} selected images together")
+        self.together.setVisible(n_selected > 1)
+        self._words.setText("\n".join(self._describe(layer) for layer in layers))
+        self.changed.emit()
+
+    def _describe(self, layer: Image) -> str:
+        what, axes = self._what_of(layer), self.axes(layer)
+        words = words_of(layer, axes, what, self.level(layer))
+        shape = pixels_of(layer, self.level(layer)).shape
+        if UNKNOWN in axes and what is not What.PLANE:
+            axis = axes.index(UNKNOWN)
+            words += f". Choose above what {row_of_axis(axis, shape[axis])} is."
+        elif what is What.PLANE and set(axes) - set("CYX"):
+            n_series = sum(letter not in "CYX" and n > 1 for letter, n in zip(axes, shape, strict=False))
+            words = f"{'One of' if n_series == 1 else 'One plane of'} {words}"
+        return words

@@ -1,0 +1,153 @@
+"""TIFF and OME-Zarr as layers with the axes, place and unit that the files tell (File > Open)."""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.utils.notifications import show_warning
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io import (
+    TIFF_SUFFIXES,
+    ImageFile,
+    is_zarr,
+    label_images_of,
+    length_name,
+    missing_words,
+    open_image,
+    readable,
+)
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+_IN_MEMORY = 2**27  # bytes; larger images are read piece by piece when they are looked at
+_SIDE, _PIECE = 1024, 2**22  # of a piece: pixels along Y and X, and values in all
+_ORDER = "C?TZYX"  # channels first, since napari lines layers up at the last axis and labels have no channels
+
+
+def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """The reader of a TIFF file or a Zarr folder; None for whatever another plugin must read.
+
+    Parameters
+    ----------
+    path : str or list of str
+        A list means files to be stacked, which is left to napari.
+    """
+    if not isinstance(path, str):
+        return None
+    file = Path(path)
+    return read_layers if is_zarr(file) or (file.is_file() and file.suffix.lower() in TIFF_SUFFIXES) else None
+
+
+def read_layers(path: str) -> list[LayerData]:
+    """An image with the label images it brings along, or one label image.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read; the message is one sentence.
+    """
+    file = Path(path)
+    first = open_image(file)
+    if not first.is_labels and (words := missing_words(first)):  # those of labels lack where nothing is labelled
+        show_warning(words)
+    layers = [_layer(first, file.stem.removesuffix(".ome"), is_labels=first.is_labels)]
+    for labels in label_images_of(file):
+        try:
+            layers.append(_layer(open_image(labels), labels.name, is_labels=True))
+        except FileError as error:  # the image itself is well
+            show_warning(str(error))
+    return layers
+
+
+def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
+    """A layer of an image file, opened at full resolution."""
+    is_rgb = full.is_rgb and not is_labels
+    order = _order(full, is_rgb)
+    axes = [i for i in order if not (is_rgb and full.axes[i] == "C")]  # those that are axes of the layer
+    letters = "".join(full.axes[i] for i in axes)
+    about: dict[str, Any] = {
+        "name": name,
+        "axis_labels": _axis_labels(letters),
+        "scale": tuple(full.scale[i] for i in axes),
+        "translate": tuple(full.translate[i] for i in axes),
+        "units": tuple(_unit(full, i) for i in axes),
+    }
+    if is_labels:
+        from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, colormap_of
+
+        said = {"axes": letters, "classes": full.classes.to_list()}
+        about |= {"colormap": colormap_of(full.classes, ()), "opacity": 0.5, "metadata": {METADATA_KEY: said}}
+    else:
+        about["rgb"] = is_rgb
+    is_lazy = prod(full.data.shape) * full.data.dtype.itemsize > _IN_MEMORY
+    n_levels = 1 if is_labels and not is_lazy else full.n_levels  # one level can be painted on
+    levels = [full, *(open_image(full.path, level) for level in range(1, n_levels))]
+    data = [_turned(level, order, is_lazy) for level in levels]
+    about["multiscale"] = n_levels > 1
+    return data if n_levels > 1 else data[0], about, "labels" if is_labels else "image"
+
+
+def _order(image: ImageFile, is_rgb: bool) -> list[int]:
+    """The axes of a file in the order of a layer, without those of length 1; colour is last."""
+    order = range(image.data.ndim)
+    if not {"Y", "X"} <= set(image.axes):
+        return list(order)
+    kept = [i for i in order if image.data.shape[i] > 1 or image.axes[i] in "YX"]
+    return sorted(kept, key=lambda i: len(_ORDER) if is_rgb and image.axes[i] == "C" else _ORDER.index(image.axes[i]))
+
+
+def _axis_labels(letters: str) -> tuple[str, ...]:
+    """The letters as napari's axis labels; an axis that is not known keeps napari's own label."""
+    ndim = len(letters)
+    return tuple(str(i - ndim) if letter == "?" else letter.lower() for i, letter in enumerate(letters))
+
+
+def _unit(image: ImageFile, axis: int) -> str:
+    """The unit of an axis; pixels where the file does not tell."""
+    if image.axes[axis] == "T":
+        return "second" if image.scale[axis] != 1 else "pixel"
+    return (image.axes[axis] in "ZYX" and length_name(image.unit)) or "pixel"
+
+
+def _turned(image: ImageFile, order: Sequence[int], is_lazy: bool) -> Any:
+    """The pixels in memory, or as a lazy array of dask, with their axes in that order."""
+    if not is_lazy:
+        with readable(image.path):
+            data: Any = np.array(image.data[...])
+    else:
+        import dask.array as da
+
+        nothing = np.empty((0,) * image.data.ndim, image.data.dtype)
+        data = da.from_array(_Regions(image), _chunks(image), name=False, meta=nothing)  # type: ignore[no-untyped-call]
+    singles = [i for i in range(data.ndim) if i not in order]
+    return data.transpose([*singles, *order])[(0,) * len(singles)]
+
+
+class _Regions:
+    """The pixels of an image, of which nothing can be had but regions.
+
+    Anything that has a method ``copy``, as a memory map has, is copied by dask, and so read whole.
+    """
+
+    def __init__(self, image: ImageFile) -> None:
+        self._image = image
+        self.shape, self.dtype, self.ndim = image.data.shape, image.data.dtype, image.data.ndim
+
+    def __getitem__(self, region: Any) -> Any:
+        with readable(self._image.path):
+            return self._image.data[region]
+
+
+def _chunks(image: ImageFile) -> tuple[int, ...]:
+    """The pieces in which a lazy image is read: whole chunks, strips or tiles, but not too many small ones."""
+    shape = image.data.shape
+    stored = getattr(image.data, "chunks", None) or (1,) * len(shape)
+    grown = [letter in "YX" or (letter == "C" and i == len(shape) - 1) for i, letter in enumerate(image.axes)]
+    larger = tuple(
+        min(size, step * max(1, _SIDE // step)) if grows else step
+        for size, step, grows in zip(shape, stored, grown, strict=True)
+    )
+    return larger if prod(larger) <= _PIECE else stored

@@ -1,0 +1,122 @@
+"""One control per config field, made from the field's own metadata."""
+
+from typing import Any
+
+from magicgui.widgets import create_widget
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_ufseg._napari.parts import Folding
+from napari_ufseg.engine.config import SegmentationConfig, options
+from napari_ufseg.engine.option import Option
+
+BASIC = ("n_classes", "min_classes", "nu")
+ELSEWHERE = ("spatial_dims",)  # chosen in words, with what is segmented
+
+
+class ConfigControls(QObject):
+    """The controls of all options; `config` reads and sets them together.
+
+    Attributes
+    ----------
+    basic : QFormLayout
+        The options that most users need.
+    advanced : Folding
+        All others, grouped, folded at first.
+    """
+
+    changed = Signal()
+
+    def __init__(self, config: SegmentationConfig, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._config = config
+        values = config.to_dict()
+        self._controls = {
+            name: _control(name, option, values[name]) for name, option in options().items() if name not in ELSEWHERE
+        }
+        self.basic = QFormLayout()
+        for name in BASIC:
+            self._add(self.basic, name)
+        self.advanced = Folding("Advanced")
+        groups: dict[str, QFormLayout] = {}
+        content = QWidget()
+        column = QVBoxLayout(content)
+        for name, option in options().items():
+            if name in BASIC + ELSEWHERE:
+                continue
+            if option.group not in groups:
+                heading = QLabel(f"<b>{option.group}</b>")
+                column.addWidget(heading)
+                groups[option.group] = QFormLayout()
+                column.addLayout(groups[option.group])
+            self._add(groups[option.group], name)
+        self.advanced.addWidget(content)
+        for name, control in self._controls.items():
+            control.changed.connect(lambda value, name=name: self._take(name, value))
+
+    @property
+    def config(self) -> SegmentationConfig:
+        """The options; digits that a control does not show are kept as long as it is not touched."""
+        return self._config
+
+    @config.setter
+    def config(self, config: SegmentationConfig) -> None:
+        self._config = config
+        for name, control in self._controls.items():
+            with control.changed.blocked():
+                control.value = getattr(config, name)
+        self.changed.emit()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Allow or forbid changes, as during a run."""
+        for control in self._controls.values():
+            control.enabled = enabled
+
+    def _take(self, name: str, value: Any) -> None:
+        self._config = self._config.replace(**{name: value})
+        self.changed.emit()
+
+    def _add(self, form: QFormLayout, name: str) -> None:
+        native = self._controls[name].native
+        label = QLabel(options()[name].label)
+        label.setToolTip(native.toolTip())
+        label.setBuddy(native)
+        form.addRow(label, native)
+
+
+def labelled_choice(label: str, object_name: str, *, tip: str, **settings: Any) -> Any:
+    """A magicgui combo box with a name for scripts and for screen readers.
+
+    Parameters
+    ----------
+    label, object_name, tip : str
+        Spoken name, Qt object name and tooltip.
+    **settings
+        ``value`` and ``choices``, or ``annotation`` for a list of layers.
+    """
+    options = {"tooltip": tip}
+    if "choices" in settings:
+        options["choices"] = settings.pop("choices")
+        settings["widget_type"] = "ComboBox"
+    control = create_widget(label=label, options=options, **settings)
+    control.native.setObjectName(object_name)
+    control.native.setAccessibleName(label)
+    return control
+
+
+def _control(name: str, option: Option, value: Any) -> Any:
+    settings: dict[str, Any] = {"tooltip": f"{option.help}\n{name}: {option.allowed}"}
+    if option.choices:
+        settings["choices"] = option.choices
+    else:
+        settings |= {"min": option.minimum, "max": option.maximum, "step": option.step}
+    if isinstance(value, float):
+        settings["step"] = 1e-5 if (option.minimum or 0) > 0 else 1e-3  # magicgui takes the decimals from it
+    control = create_widget(value=value, annotation=type(value), label=option.label, name=name, options=settings,
+                            widget_type="ComboBox" if option.choices else None)  # fmt: skip
+    native = control.native
+    if isinstance(value, float):
+        native.setSingleStep(option.step)
+    native.setObjectName(f"ufseg.option.{name}")
+    native.setAccessibleName(option.label)
+    return control

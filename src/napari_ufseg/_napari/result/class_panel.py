@@ -1,0 +1,285 @@
+"""The classes in the dock: a table, bars of the areas, and what can be done to classes by click or key."""
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QColor, QKeySequence
+from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from napari_ufseg._napari._area_chart import AreaChart
+from napari_ufseg._napari.parts import Folding
+from napari_ufseg._napari.result.class_table import ClassRows, ClassView
+from napari_ufseg._napari.result.result import ClassSet
+from napari_ufseg.engine.errors import counted
+from napari_ufseg.engine.labels.class_table import BACKGROUND, as_hex
+
+_NONE = "No classes yet: press Segment, or select a Labels layer that this plugin has made."
+_SCRIBBLES = (
+    "Give every class the label that you have painted most on it in the layer of scribbles, and the scribbles theirs (S).\n"
+    "Paint one label over pieces of each thing that you mean; classes without a scribble stay. Continue then learns it."
+)
+_SPECK = 20
+_MOST_SPECK = 1_000_000
+
+
+class ClassPanel(Folding):
+    """Shows one `ClassSet` at a time.
+
+    A click on a class selects its label and shows it alone; Esc shows all again.
+
+    Signals
+    -------
+    failed(str), told(str)
+        One sentence for the user.
+    scribbles_wanted()
+        The classes are to be merged by the scribbles that lie over them.
+    """
+
+    failed = Signal(str)
+    told = Signal(str)
+    scribbles_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__("Classes")
+        self.setObjectName("ufseg.class_panel")
+        self.set: ClassSet | None = None  # what is shown
+        self.is_live = False
+        content = QWidget()
+        self._build(QVBoxLayout(content))
+        self.addWidget(content)
+        self.expand()
+        self._connect()
+        self._show()
+
+    def look_at(self, classes: ClassSet | None) -> None:
+        """Show another set."""
+        if classes is self.set:
+            return
+        if self.set is not None:
+            self._show_all()
+            self._disconnect(self.set)
+        self.set = classes
+        if classes is not None:
+            classes.changed.connect(self._show)
+            classes.history.changed.connect(self._enable)
+            classes.work.progressed.connect(self._on_progress)
+            classes.work.failed.connect(self.failed)
+            classes.told.connect(self.told)
+        self._show()
+
+    def show_live(self, areas: dict[int, int]) -> None:
+        """Show what a run has come to; nothing can be done to the labels before `end_live`."""
+        self.is_live = True
+        if self.set is not None:
+            self.set.areas = areas
+            self._show()
+
+    def end_live(self) -> None:
+        """Let the classes be worked on."""
+        self.is_live = False
+        if self.set is not None:
+            self.set.recount()
+        self._show()
+
+    # -- assembly ---------------------------------------------------------------------------------
+
+    def _build(self, column: QVBoxLayout) -> None:
+        column.setContentsMargins(0, 0, 0, 0)
+        self._about = QLabel()
+        self._about.setObjectName("ufseg.about_classes")
+        self._about.setWordWrap(True)
+        self._rows = ClassRows(self)
+        self.view = ClassView(self._rows)
+        self.chart = AreaChart()
+        for part in (self._about, self.view, self.chart):
+            column.addWidget(part)
+        grid = QGridLayout()
+        column.addLayout(grid)
+        self._merge = _button("Merge", "merge", "Make one class of the selected ones; a name is kept (M).")
+        self._background = _button("Background", "background", "Make the selected classes background, label 0 (B).")
+        self._split = _button("Split into regions", "split", "Make every connected region a class of its own.")
+        self._all = _button("Show all", "show_all", "Show all classes again (Esc).")
+        for place, button in enumerate((self._merge, self._background, self._split, self._all)):
+            grid.addWidget(button, place // 2, place % 2)
+        self._by_scribbles = _button("Merge by scribbles", "merge_by_scribbles", _SCRIBBLES)
+        column.addWidget(self._by_scribbles)
+        row = QHBoxLayout()
+        column.addLayout(row)
+        self._absorb = _button("Absorb specks under", "absorb", "Give smaller regions to the neighbour around them.")
+        self._size = QSpinBox()
+        self._size.setObjectName("ufseg.speck_size")
+        self._size.setRange(2, _MOST_SPECK)
+        self._size.setValue(_SPECK)
+        self._size.setSuffix(" px")
+        self._size.setToolTip("Regions with fewer pixels are specks; larger removes larger ones.")
+        row.addWidget(self._absorb)
+        row.addWidget(self._size)
+        row = QHBoxLayout()
+        column.addLayout(row)
+        self._undo = _button("Undo", "undo", "")
+        self._redo = _button("Redo", "redo", "")
+        row.addWidget(self._undo)
+        row.addWidget(self._redo)
+
+    def _connect(self) -> None:
+        self._rows.renamed.connect(self._on_renamed)
+        self._rows.shown.connect(self._on_shown)
+        self.view.selected.connect(self._on_selected)
+        self.view.colour_wanted.connect(self._choose_colour)
+        header = self.view.horizontalHeader()
+        assert header is not None
+        header.sortIndicatorChanged.connect(lambda *_: self._draw_chart())
+        for button, action in (
+            (self._merge, self.merge),
+            (self._background, self.make_background),
+            (self._split, self.split),
+            (self._absorb, self.absorb),
+            (self._by_scribbles, self.merge_by_scribbles),
+            (self._all, self._show_all),
+            (self._undo, self.undo),
+            (self._redo, self.redo),
+        ):
+            button.clicked.connect(lambda _=False, action=action: action())
+        for keys, action in (
+            ("M", self.merge),
+            ("B", self.make_background),
+            ("S", self.merge_by_scribbles),
+            ("Esc", self._show_all),
+            (QKeySequence.StandardKey.Undo, self.undo),
+            (QKeySequence.StandardKey.Redo, self.redo),
+        ):
+            self.view.keys.append((QKeySequence(keys), action))
+
+    def _disconnect(self, classes: ClassSet) -> None:
+        classes.changed.disconnect(self._show)
+        classes.history.changed.disconnect(self._enable)
+        classes.work.progressed.disconnect(self._on_progress)
+        classes.work.failed.disconnect(self.failed)
+        classes.told.disconnect(self.told)
+
+    # -- what a user can do -----------------------------------------------------------------------
+
+    def merge(self) -> None:
+        """Make one class of the selected ones, and select it."""
+        if self.set is not None and self._can_edit:
+            into = self.set.merge(self.view.labels)
+            self.view.select([into])
+
+    def make_background(self) -> None:
+        """Give the selected classes the label 0."""
+        if self.set is not None and self._can_edit:
+            self.set.make_background(self.view.labels)
+            self._show_all()
+
+    def split(self) -> None:
+        """Make every connected region of the selected classes a class of its own."""
+        if self.set is not None and self._can_edit:
+            chosen = self.view.labels
+            self._show_all()
+            self.set.split(chosen)
+
+    def absorb(self) -> None:
+        """Give small regions to their neighbours."""
+        if self.set is not None and self._can_edit:
+            self.set.absorb(self._size.value())
+
+    def merge_by_scribbles(self) -> None:
+        """Ask for a merge by what is painted over the classes."""
+        if self._can_edit:
+            self.scribbles_wanted.emit()
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        if self.set is not None and self._can_edit:
+            self.set.undo()
+
+    def redo(self) -> None:
+        """Do it again."""
+        if self.set is not None and self._can_edit:
+            self.set.redo()
+
+    # -- what is shown ----------------------------------------------------------------------------
+
+    @property
+    def _can_edit(self) -> bool:
+        return self.set is not None and not self.is_live and not self.set.is_locked
+
+    def _show(self) -> None:
+        """Bring everything up to date."""
+        classes = self.set
+        if classes is None:
+            self._rows.show(self._rows.table, {})
+            self._about.setText(_NONE)
+        else:
+            chosen = self.view.labels
+            self._rows.show(classes.table, classes.areas)
+            if self.view.labels != chosen:
+                self.view.select(chosen)
+            if self.view.labels != chosen:  # some are gone
+                self._on_selected()
+            n_classes = len([label for label in classes.areas if label != BACKGROUND])
+            self._about.setText(f"{counted(n_classes, 'class')} in {', '.join(layer.name for layer in classes.layers)}")
+        self._draw_chart()
+        self._enable()
+
+    def _draw_chart(self) -> None:
+        if self.set is not None:
+            self.chart.show_areas(self.set.table, self.set.areas, self.view.order)
+        else:
+            self.chart.show_areas(self._rows.table, {}, [])
+
+    def _enable(self) -> None:
+        chosen, can_edit = self.view.labels, self._can_edit
+        self._merge.setEnabled(can_edit and len(chosen) > 1)
+        self._background.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
+        self._split.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
+        for button in (self._absorb, self._by_scribbles):
+            button.setEnabled(can_edit)
+        history = self.set.history if self.set is not None else None
+        for button, verb, step in (
+            (self._undo, "Undo", history and history.last),
+            (self._redo, "Redo", history and history.next),
+        ):
+            button.setEnabled(can_edit and step is not None)
+            button.setToolTip(
+                f"{verb}: {step.words}\n{history.words}" if step and history else f"Nothing to {verb.lower()}."
+            )
+
+    def _on_renamed(self, label: int, name: str) -> None:
+        if self.set is not None:
+            self.set.rename(label, name)
+
+    def _on_shown(self, label: int, is_shown: bool) -> None:
+        if self.set is not None:
+            self.set.set_visible(label, is_shown)
+
+    def _on_selected(self) -> None:
+        """Show a single selected class alone."""
+        chosen = self.view.labels
+        for layer in self.set.layers if self.set is not None else ():
+            if chosen:
+                layer.selected_label = chosen[-1]
+            layer.show_selected_label = len(chosen) == 1 and chosen[0] != BACKGROUND
+        self._enable()
+
+    def _show_all(self) -> None:
+        self.view.clearSelection()
+        self._on_selected()  # a selected class that is gone was no longer in the selection
+
+    def _choose_colour(self, label: int) -> None:
+        if self.set is None or label == BACKGROUND:
+            return
+        info = self.set.table[label]
+        chosen = QColorDialog.getColor(QColor.fromRgbF(*info.rgb), self, f"Colour of {info.title}")
+        if chosen.isValid():
+            self.set.recolour(label, as_hex(chosen.getRgbF()))
+
+    def _on_progress(self, words: str, share: float) -> None:
+        if words:
+            self._about.setText(f"{words}, {share:.0%}")
+        self._enable()
+
+
+def _button(text: str, name: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(f"ufseg.{name}")
+    button.setToolTip(tip)
+    return button

@@ -1,0 +1,219 @@
+"""A layer that shows how sure the network is, and a way to where it is least so."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from napari_ufseg._napari._apply_run import ApplyPlan, ApplyRun
+from napari_ufseg._napari._lifeline import Lifeline
+from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
+from napari_ufseg._napari.layers.origin import Origin
+from napari_ufseg._napari.layers.region import Part
+from napari_ufseg.engine.errors import counted
+
+_MOST = 2**26  # pixels whose margins are kept in memory
+_KIND = "confidence_of"
+_AROUND = 4  # times the size of a region is seen around it
+
+
+class ConfidencePanel(QWidget):
+    """Two buttons.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    under_way : callable
+        Says what is being computed, in one sentence; empty if nothing is.
+
+    Attributes
+    ----------
+    device : str
+        Where it is computed.
+    threads : int
+        Most CPU threads.
+    as_shown : callable
+        Gives a model with what the user has made of its classes.
+
+    Signals
+    -------
+    began(str)
+        What is measured.
+    progressed(Applied)
+        How far it has come.
+    ended(str)
+        What came of it, in one sentence.
+    told(str)
+        Where the view has gone, in one sentence.
+    """
+
+    began = Signal(str)
+    progressed = Signal(object)
+    ended = Signal(str)
+    told = Signal(str)
+
+    def __init__(self, viewer: Any, under_way: Callable[[], str], parent: QWidget) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._under_way = under_way
+        self.device, self.threads = "auto", 1
+        self.as_shown: Callable[[Any], Any] = lambda model: model
+        self._lifeline = Lifeline[ApplyRun]()
+        self._origin: Origin | None = None
+        self._outs: list[Any] = []
+        self._parts: list[Part] = []
+        self._found: list[tuple[Image, Part, int, Any]] = []
+        self._next = 0
+        parent.destroyed.connect(self._lifeline.cut)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.show_it = QPushButton("Show confidence")
+        self.show_it.setObjectName("ufseg.confidence")
+        self.show_it.setToolTip("An image of how sure the network is of each pixel: 1 sure, 0 a tie of two classes.")
+        self.show_it.clicked.connect(self.measure)
+        self.go = QPushButton("Least certain")
+        self.go.setObjectName("ufseg.least_certain")
+        self.go.setToolTip("Go to the region where the network is least sure; again for the next one (F9).")
+        self.go.setShortcut(QKeySequence("F9"))
+        self.go.clicked.connect(self.go_to_next)
+        row.addWidget(self.show_it)
+        row.addWidget(self.go)
+        self.look_at(None)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is being measured."""
+        return self._lifeline.run is not None
+
+    def look_at(self, origin: Origin | None) -> None:
+        """Be about other labels."""
+        if origin is not self._origin:
+            self._found, self._next = [], 0
+        self._origin = origin
+        self.show_it.setEnabled(origin is not None and not self.is_running)
+        self.go.setEnabled(bool(self._found))
+
+    def measure(self) -> None:
+        """Measure the margins of what is looked at, and show them as Image layers."""
+        if self._origin is None:
+            return
+        if busy := self._under_way():
+            show_info(busy)
+            return
+        self._parts = list(self._origin.parts)
+        shapes = [part.labels_shape for part in self._parts]
+        if sum(int(np.prod(shape)) for shape in shapes) > _MOST:
+            show_warning("The image is too large to show its confidence: choose a plane of it, or a lower resolution.")
+            return
+        self._outs = [np.zeros(shape, np.float32) for shape in shapes]
+        targets = [part.target(out) for part, out in zip(self._parts, self._outs, strict=True)]
+        sources = [part.source for part in self._parts]
+        model = self.as_shown(self._origin.model)
+        plan = ApplyPlan(model, sources, targets, self.device, self.threads, margins=True)
+        run = ApplyRun(plan, self)
+        self._lifeline.run = run
+        run.progressed.connect(self.progressed)
+        run.ended.connect(self._on_ended)
+        self.look_at(self._origin)
+        self.began.emit(", ".join(part.title for part in self._parts))
+        run.start()
+
+    def stop(self) -> None:
+        """End it; nothing is shown then."""
+        if self._lifeline.run is not None:
+            self._lifeline.run.abandon()
+
+    def close_run(self) -> None:
+        """Drop it, if it is under way, and wait until the thread has let go."""
+        run = self._lifeline.run
+        if run is not None:
+            self._lifeline.cut()
+            run.deleteLater()
+
+    def go_to_next(self) -> None:
+        """Move the view to the next region of doubt."""
+        here = [item for item in self._found if item[0] in self._viewer.layers]
+        if not here:
+            return
+        layer, part, item, region = here[self._next % len(here)]
+        rank, self._next = self._next % len(here) + 1, self._next + 1
+        self._move(layer, part, item, region)
+        where = f"{counted(region.n_pixels, 'pixel')} of {part.title}"
+        self.told.emit(f"Region {rank} of {len(here)} in doubt: {where} (F9 for the next).")
+
+    def _on_ended(self, share: float, error: str) -> None:
+        run, self._lifeline.run = self._lifeline.run, None
+        if run is None:  # closed in the meantime
+            return
+        run.deleteLater()
+        if error:
+            show_error(error)
+            self.ended.emit(error)
+        elif share < 1:
+            self.ended.emit("Stopped; no confidence is shown.")
+        else:
+            self._found = list(self._shown())
+            self._next = 0
+            words = counted(len(self._found), "region")
+            self.ended.emit(f"Done: confidence is shown, with {words} in doubt (F9 goes there).")
+        self.look_at(self._origin)
+
+    def _shown(self) -> Any:
+        """Put the margins into layers; gives the regions of doubt of all of them, the worst first."""
+        from napari_ufseg.engine.prediction.confidence import uncertain_regions
+
+        regions = []
+        active = self._viewer.layers.selection.active
+        for number, (part, out) in enumerate(zip(self._parts, self._outs, strict=True)):
+            layer = self._layer_for(part, out)
+            own = self._origin.own[number] if self._origin is not None and self._origin.own is not None else None
+            for item in range(part.source.n_items):
+                index = part.source.label_index(item, part.source.whole)
+                margin = part.source.unturned(part.target(out)[index])
+                sure = None if own is None else part.source.unturned(np.asarray(own[index]))
+                regions += [(layer, part, item, region) for region in uncertain_regions(margin, excluded=sure)]
+        if active is not None:
+            self._viewer.layers.selection.active = active
+        return sorted(regions, key=lambda entry: -entry[3].doubt)
+
+    def _layer_for(self, part: Part, out: Any) -> Image:
+        """The layer of an image, an old one if there is one."""
+        about = {_KIND: str(part.layer.unique_id), "plane": list(part.index), "level": part.level}
+        for layer in self._viewer.layers:
+            if layer.metadata.get(METADATA_KEY) == about and layer.data.shape == out.shape:
+                layer.data = out
+                return layer
+        new: Image = self._viewer.add_image(
+            out,
+            name=f"{part.layer.name} confidence",
+            colormap="inferno",
+            contrast_limits=(0, 1),
+            opacity=0.7,
+            metadata={METADATA_KEY: about},
+            **part.geometry,
+        )
+        return new
+
+    def _move(self, layer: Image, part: Part, item: int, region: Any) -> None:
+        """Show a region in the middle of the canvas."""
+        pixel = [0.0] * layer.ndim
+        spatial = dict(zip(sorted(part.source.spatial, key="ZYX".index), region.centre, strict=True))
+        position = iter(np.unravel_index(item, part.source.series_shape)) if part.source.series_shape else iter(())
+        kept = [axis for axis in range(layer.ndim) if axis not in part.singles]
+        for axis, letter in zip(kept, part.source.labels_axes, strict=True):
+            pixel[axis] = spatial[letter] if letter in spatial else float(next(position))
+        world = layer.data_to_world(pixel)
+        for axis, value in enumerate(world, start=self._viewer.dims.ndim - layer.ndim):
+            self._viewer.dims.set_point(axis, value)
+        sizes = [b - a for a, b in zip(region.start, region.stop, strict=True)][-2:]
+        width = max(n * step for n, step in zip(sizes, layer.scale[-2:], strict=True))
+        camera = self._viewer.scene.camera
+        camera.center = (*camera.center[:-2], *world[-2:])
+        height, across = layer.data.shape[-2] * layer.scale[-2], layer.data.shape[-1] * layer.scale[-1]
+        seen = max(_AROUND * width, min(height, across) / 8)
+        camera.zoom = camera.zoom if seen <= 0 else min(self._viewer.canvas.size) / seen

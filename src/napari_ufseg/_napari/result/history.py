@@ -1,0 +1,267 @@
+"""Undo and redo of what is done to classes: panel actions, brush strokes and whole runs in one line."""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_ufseg._napari.layers.origin import Origin
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.edits import Change, Packed
+
+_BYTES, _STEPS = 2**28, 100  # napari itself remembers as many strokes
+
+
+@dataclass(frozen=True)
+class State:
+    """What belongs to labels beyond their pixels.
+
+    Parameters
+    ----------
+    table : ClassTable
+        What is said about the classes.
+    origin : Origin or None
+        How the labels came about.
+    """
+
+    table: ClassTable
+    origin: Origin | None = None
+
+
+class Step(Protocol):
+    """Something that was done, and can be taken back and done again.
+
+    Attributes
+    ----------
+    words : str
+        What was done, as "merge of 2 classes".
+    states : (State, State) or None
+        What held before and after; None if it is the same.
+    is_slow : bool
+        Whether `undo` and `redo` touch nothing but arrays, so that another thread may do them.
+    """
+
+    words: str
+    states: tuple[State, State] | None
+    is_slow: bool
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory."""
+
+    def undo(self) -> Iterator[float]:
+        """Take it back; yields the share that is done."""
+
+    def redo(self) -> Iterator[float]:
+        """Do it again."""
+
+
+class History(QObject):
+    """The steps of one set of classes; the oldest are dropped when they get too many or too large.
+
+    Parameters
+    ----------
+    most_bytes : int
+        What all steps together may take in memory, strokes aside, of which napari keeps the last hundred.
+
+    Signals
+    -------
+    changed()
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject | None = None, most_bytes: int = _BYTES) -> None:
+        super().__init__(parent)
+        self._most_bytes = most_bytes
+        self._done: list[Step] = []
+        self._undone: list[Step] = []
+
+    @property
+    def n_bytes(self) -> int:
+        """What the steps take in memory."""
+        return sum(step.n_bytes for step in (*self._done, *self._undone))
+
+    @property
+    def last(self) -> Step | None:
+        """What can be taken back."""
+        return self._done[-1] if self._done else None
+
+    @property
+    def next(self) -> Step | None:
+        """What can be done again."""
+        return self._undone[-1] if self._undone else None
+
+    @property
+    def words(self) -> str:
+        """How much is remembered, for the user."""
+        n = len(self._done)
+        steps = "1 step" if n == 1 else f"{n} steps"
+        return f"{steps} can be undone, {self.n_bytes / 2**20:.1f} of {self._most_bytes / 2**20:.0f} MB"
+
+    def record(self, step: Step) -> None:
+        """Add what has just been done; what was undone before can no longer be done again."""
+        self._undone.clear()
+        self._done.append(step)
+        while len(self._done) > _STEPS or (self.n_bytes > self._most_bytes and self._done):
+            self._done.pop(0)
+        self.changed.emit()
+
+    def move_back(self) -> None:
+        """Note that the last step has been taken back."""
+        self._undone.append(self._done.pop())
+        self.changed.emit()
+
+    def move_forth(self) -> None:
+        """Note that the next step has been done again."""
+        self._done.append(self._undone.pop())
+        self.changed.emit()
+
+    def make_one(self, words: str, changes: Sequence[tuple[Labels, Change]], now: State) -> None:
+        """Put one step in the place of all that came after the labels were made, if anything did.
+
+        Parameters
+        ----------
+        words, changes
+            Of the new step, as for `ClassStep`.
+        now : State
+            What holds now.
+        """
+        made = [i for i, step in enumerate(self._done) if isinstance(step, NewData)]
+        later = self._done[made[-1] + 1 :] if made else list(self._done)
+        before = next((step.states[0] for step in later if step.states is not None), now)
+        del self._done[len(self._done) - len(later) :]
+        self._undone.clear()
+        step = ClassStep(words, changes, (before, now))
+        if not step.is_empty:
+            self.record(step)
+        self.changed.emit()
+
+    def change_origins(self, change: Callable[[Origin | None], Origin | None]) -> None:
+        """Replace how the labels came about in all that is remembered."""
+        for step in (*self._done, *self._undone):
+            if step.states is not None:
+                before, after = (State(state.table, change(state.origin)) for state in step.states)
+                step.states = before, after
+
+    def forget_strokes(self) -> None:
+        """Drop the strokes, and what came before them: napari is about to forget them."""
+        strokes = [i for i, step in enumerate(self._done) if isinstance(step, Stroke)]
+        del self._done[: strokes[-1] + 1 if strokes else 0]
+        self._undone.clear()
+        self.changed.emit()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._done.clear()
+        self._undone.clear()
+        self.changed.emit()
+
+
+class Stroke:
+    """A stroke, a fill or a polygon, which napari itself remembers."""
+
+    n_bytes = 0
+
+    def __init__(self, layer: Labels) -> None:
+        self.words = "brush stroke"
+        self.states: tuple[State, State] | None = None
+        self.is_slow = False
+        self._layer = weakref.ref(layer)
+
+    def undo(self) -> Iterator[float]:
+        """Let napari take it back."""
+        layer = self._layer()
+        if layer is not None:
+            layer.undo()
+        yield 1.0
+
+    def redo(self) -> Iterator[float]:
+        """Let napari do it again."""
+        layer = self._layer()
+        if layer is not None:
+            layer.redo()
+        yield 1.0
+
+
+class ClassStep:
+    """A change of labels in some layers and of what is said about the classes.
+
+    Parameters
+    ----------
+    words : str
+        What was done.
+    changes : sequence of (Labels, Change)
+    states : (State, State)
+        Before and after.
+    """
+
+    def __init__(self, words: str, changes: Sequence[tuple[Labels, Change]], states: tuple[State, State]) -> None:
+        self.words = words
+        self.states: tuple[State, State] | None = states
+        self.is_slow = True
+        self._changes = [(weakref.ref(layer), change) for layer, change in changes if not change.is_empty]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was changed."""
+        return not self._changes and (self.states is None or self.states[0] == self.states[1])
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory."""
+        return sum(change.n_bytes for _, change in self._changes)
+
+    def undo(self) -> Iterator[float]:
+        """Put the old labels back."""
+        for ref, change in self._changes:
+            layer = ref()
+            if layer is not None:
+                yield from change.swap(layer.data)
+
+    redo = undo
+
+
+class NewData:
+    """Other arrays in some layers, as a run puts them in; the old ones are kept, compressed if they are in memory.
+
+    Parameters
+    ----------
+    words : str
+        What was done.
+    before : sequence of (Labels, array-like)
+        What the layers held; they hold something else by now.
+    states : (State, State)
+        Before and after.
+    """
+
+    def __init__(self, words: str, before: Sequence[tuple[Labels, Any]], states: tuple[State, State]) -> None:
+        self.words = words
+        self.states: tuple[State, State] | None = states
+        self.is_slow = False
+        self._others = [(weakref.ref(layer), kept(data)) for layer, data in before]
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory."""
+        return sum(other.n_bytes for _, other in self._others if isinstance(other, Packed))
+
+    def undo(self) -> Iterator[float]:
+        """Put the old arrays back."""
+        for i, (ref, other) in enumerate(self._others):
+            layer = ref()
+            if layer is not None:
+                self._others[i] = ref, kept(layer.data)
+                layer.data = other.array() if isinstance(other, Packed) else other
+        yield 1.0
+
+    redo = undo
+
+
+def kept(data: Any) -> Any:
+    """Labels as they are remembered: compressed, or the array itself if it lies on a disk."""
+    return Packed(data) if isinstance(data, np.ndarray) else data

@@ -1,0 +1,300 @@
+"""ClassSet: the classes of one result, over all its Labels layers, with what can be done to them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from app_model.types import KeyCode, KeyMod
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_ufseg._napari.layers.class_metadata import read_table, write_table
+from napari_ufseg._napari.layers.origin import Origin, TrainOn, without_image
+from napari_ufseg._napari.result.history import ClassStep, History, State, Step, Stroke
+from napari_ufseg._napari.result.joint_edits import RegionSplit, ScribbleMerge
+from napari_ufseg._napari.result.label_editor import LayerWork
+from napari_ufseg.engine.errors import counted
+from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
+from napari_ufseg.engine.labels.edits import Change, Edit, absorbing, boxes_of, renaming
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.network.model import SegmentationModel
+
+_KEYS = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ  # undo and redo, as in napari
+_MILLISECONDS = 150  # after the last stroke, until areas are counted anew
+
+
+class ClassSet(QObject):
+    """The classes that some Labels layers share, since one run has made them.
+
+    Every change is one step of `history`, together with the brush strokes in
+    these layers, whose undo keys are bound to it.
+
+    Parameters
+    ----------
+    layers : sequence of napari.layers.Labels
+        Not multiscale.
+    parent : QObject
+
+    Attributes
+    ----------
+    table : ClassTable
+        Names, colours and the rest.
+    origin : Origin or None
+        How the labels came about.
+    areas : dict of int to int
+        Pixels of every label, over all layers, as they were counted last.
+    history : History
+    work : LayerWork
+        What is being done to the labels.
+
+    Signals
+    -------
+    changed()
+        Labels, areas or table have.
+    told(str)
+        What has come of an action, for the user.
+    """
+
+    changed = Signal()
+    told = Signal(str)
+
+    def __init__(self, layers: Sequence[Labels], parent: QObject) -> None:
+        super().__init__(parent)
+        self.layers = list(layers)
+        self.table = read_table(self.layers[0])
+        self.areas: dict[int, int] = {}
+        self.origin: Origin | None = None
+        self.history = History(self)
+        self.work = LayerWork(self.layers, self)
+        self.work.counted.connect(self._on_counted)
+        self.work.ended.connect(self.recount)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_MILLISECONDS)
+        self._timer.timeout.connect(self.recount)
+        for layer in self.layers:
+            layer.events.paint.connect(self._on_stroke)
+            for keys, action in zip(_KEYS, (self.undo, self.redo), strict=True):
+                layer.bind_key(keys, lambda _, action=action: action(), overwrite=True)
+        self.recount()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether labels are being changed."""
+        return self.work.is_busy
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a run draws into the layers, or labels are being changed already."""
+        return self.is_busy or not all(bool(layer.editable) for layer in self.layers)
+
+    @property
+    def state(self) -> State:
+        """What belongs to the labels beyond their pixels."""
+        return State(self.table, self.origin)
+
+    @property
+    def model_as_shown(self) -> "SegmentationModel | None":
+        """The model with the merges, names and colours of the user, so that other images get the same classes."""
+        if self.origin is None:
+            return None
+        merged = self.origin.model.merged(self.table.label_of)
+        return replace(merged, classes=self.table.of_labels(set(merged.class_labels)))
+
+    # -- what a user can do -----------------------------------------------------------------------
+
+    def merge(self, labels: Sequence[int]) -> int:
+        """Make one class of several: the largest of those that have a name, or else of all; gives its label."""
+        there = [label for label in labels if label in self.areas]
+        if len(there) < 2:
+            return 0
+        into = max(there, key=lambda label: (bool(self.table[label].name), self.areas[label]))
+        gone = [label for label in there if label != into]
+        self._rename(f"merge of {counted(len(there), 'class')}", dict.fromkeys(gone, into))
+        return into
+
+    def make_background(self, labels: Sequence[int]) -> None:
+        """Give the pixels of these classes the label 0."""
+        there = [label for label in labels if label in self.areas and label != BACKGROUND]
+        if there:
+            words = f"{counted(len(there), 'class')} to background"
+            self._rename(words, dict.fromkeys(there, BACKGROUND))
+
+    def absorb(self, min_size: int) -> None:
+        """Give regions under so many pixels to their neighbours."""
+        words = f"specks under {counted(min_size, 'pixel')}"
+        self._edit(words, lambda layer: (absorbing(min_size, _lead(layer)),), whole_items=True)
+
+    def split(self, labels: Sequence[int]) -> None:
+        """Make every connected region of these classes a class of its own."""
+        there = [label for label in labels if label in self.areas and label != BACKGROUND]
+        if not there:
+            return
+        split = RegionSplit(there, max((*self.areas, *self.table)) + 1)
+
+        def state() -> State:
+            return State(self.table.split(split.parents), self.origin)
+
+        self._edit(f"split of {counted(len(there), 'class')}", split.edit_of, whole_items=True, state=state)
+
+    def merge_by_scribbles(self, scribbles: Sequence[Any]) -> None:
+        """Give each class the label that was painted most on it, and each scribble its own.
+
+        Parameters
+        ----------
+        scribbles : sequence of integer arrays
+            One per layer, of its shape; 0 where nothing is painted.
+        """
+        named = [info.label for info in self.table.values() if info.name]
+        merge = ScribbleMerge(self.layers, scribbles, self.areas, named)
+
+        def state() -> State:
+            return State(self.table.merged(merge.label_of), merge.noted(self.origin))
+
+        def tell(is_new: bool) -> None:
+            self.told.emit(merge.words if is_new else "The classes are as the scribbles say already.")
+
+        self._edit("merge by scribbles", merge.edit_of, state=state, then=tell)
+
+    def rename(self, label: int, name: str) -> None:
+        """Call a class something; an empty name takes it away."""
+        if name.strip() not in (self.table[label].name, self.table[label].title):
+            self._say("name of a class", self.table.changed(label, name=name.strip()))
+
+    def recolour(self, label: int, colour: str) -> None:
+        """Give a class another colour, ``"#rrggbb"``; empty for the one of its label."""
+        self._say("colour of a class", self.table.changed(label, colour=colour))
+
+    def set_visible(self, label: int, visible: bool) -> None:
+        """Draw a class, or not."""
+        self._say("visibility of a class", self.table.changed(label, is_visible=visible))
+
+    def train_on(self) -> TrainOn | None:
+        """What a training needs to go on from here; None if nobody knows how the labels came about."""
+        shapes = [part.labels_shape for part in self.origin.parts] if self.origin is not None else []
+        if self.origin is None or [tuple(layer.data.shape) for layer in self.layers] != shapes:
+            return None
+        labels = [part.target(layer.data) for part, layer in zip(self.origin.parts, self.layers, strict=True)]
+        return TrainOn(self.origin, labels, self.table.parents)
+
+    def make_one_step(self) -> None:
+        """Let all that was done since the labels were made be one step, since napari is about to forget its strokes."""
+        if self.origin is None or any(packed is None for packed in self.origin.made):
+            self.history.forget_strokes()
+            return
+        changes = []
+        for layer, packed in zip(self.layers, self.origin.made, strict=True):
+            assert packed is not None
+            change, made = Change(), packed.array()
+            change.note(made, boxes_of(made, min(2, made.ndim)), layer.data)
+            changes.append((layer, change))
+        self.history.make_one("your corrections", changes, self.state)
+
+    def undo(self) -> None:
+        """Take the last step back, whatever it was."""
+        step = self.history.last
+        if step is not None and not self.is_locked:
+            self.work.do(
+                f"Undoing: {step.words}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow
+            )
+
+    def redo(self) -> None:
+        """Do the step again that was taken back last."""
+        step = self.history.next
+        if step is not None and not self.is_locked:
+            self.work.do(
+                f"Redoing: {step.words}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow
+            )
+
+    def leave(self, layer: Labels) -> None:
+        """Let a layer go that has left the viewer; what was done to it can no longer be undone.
+
+        A training goes on from the others alone.
+        """
+        number = self.layers.index(layer)
+        self.layers.remove(layer)
+        narrow = without_image(number, len(self.layers) + 1)
+        self.origin = narrow(self.origin)
+        self.history.change_origins(narrow)
+        layer.events.paint.disconnect(self._on_stroke)
+        for keys in _KEYS:
+            layer.bind_key(keys, None)
+        if self.layers:
+            self.recount()
+
+    def close(self) -> None:
+        """Wait until no thread touches the labels any more."""
+        self.work.close()
+
+    # -- how it is done ---------------------------------------------------------------------------
+
+    def put(self, table: ClassTable) -> None:
+        """Let another table hold, without a step in the history."""
+        self.table = table
+        self._show_table()
+
+    def recount(self) -> None:
+        """Count the pixels of every class."""
+        self.work.count()
+
+    def _on_counted(self, areas: dict[int, int]) -> None:
+        self.areas = areas
+        self._show_table()
+
+    def _rename(self, words: str, label_of: dict[int, int]) -> None:
+        self._edit(
+            words, lambda _: (renaming(label_of),), state=lambda: State(self.table.merged(label_of), self.origin)
+        )
+
+    def _edit(
+        self,
+        words: str,
+        edit_of: Callable[[Labels], tuple[Edit, *tuple[Any, ...]]],
+        *,
+        whole_items: bool = False,
+        state: Callable[[], State] | None = None,
+        then: Callable[[bool], None] = lambda is_new: None,
+    ) -> None:
+        """Edit all layers as one step; what holds then is asked for when that is done, and `then` learns if it is a change."""
+        if self.is_locked:
+            return
+        if self._timer.isActive():  # a label may be new
+            self._timer.stop()
+            self.recount()
+
+        def done(changes: list[tuple[Labels, Change]]) -> None:
+            before, after = self.state, state() if state is not None else self.state
+            self.table, self.origin = after.table, after.origin
+            step = ClassStep(words, changes, (before, after))
+            if not step.is_empty:
+                self.history.record(step)
+            then(not step.is_empty)
+
+        self.work.edit(words, edit_of, done, whole_items=whole_items)
+
+    def _moved(self, step: Step, *, back: bool) -> None:
+        if step.states is not None:
+            state = step.states[0 if back else 1]
+            self.table, self.origin = state.table, state.origin
+        (self.history.move_back if back else self.history.move_forth)()
+
+    def _say(self, words: str, table: ClassTable) -> None:
+        """Change the table alone, as one step."""
+        before, self.table = self.state, table
+        self.history.record(ClassStep(words, [], (before, self.state)))
+        self._show_table()
+
+    def _show_table(self) -> None:
+        for layer in self.layers:
+            write_table(layer, self.table, self.areas)
+        self.changed.emit()
+
+    def _on_stroke(self, event: Any) -> None:
+        self.history.record(Stroke(event.source))
+        self._timer.start()
+
+
+def _lead(layer: Labels) -> int:
+    """Axes before those of what is an image of its own."""
+    return int(layer.data.ndim - layer.n_edit_dimensions)

@@ -1,0 +1,278 @@
+"""What a run shows of itself: buttons, progress with time left, status and curves."""
+
+import weakref
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from tqdm import tqdm
+
+from napari_ufseg._napari._worker import RunState
+from napari_ufseg._napari.parts import Folding
+from napari_ufseg._napari.run.curves import CurvesPlot
+from napari_ufseg.engine.errors import counted
+
+if TYPE_CHECKING:
+    from napari_ufseg._napari._apply_run import Applied
+    from napari_ufseg.engine.training.results import Segmentation, Snapshot
+
+_READY = "Ready"
+_GO_ON = (
+    "Train on from the classes that are shown: merged classes become one, "
+    "painted pixels keep their class and teach it to the rest."
+)
+_STATUS_LINES = 2
+_ENDED = {
+    "epochs": "all epochs done",
+    "min_classes": "target number of classes reached",
+    "settled": "the picture has settled",
+    "stopped": "stopped by you",
+}
+
+
+class RunPanel(QWidget):
+    """Segment, Pause, Stop, and the state of the run in words and bar; `curves` is laid out by its owner.
+
+    A model that is applied is shown in the same bar and words, without curves and without Pause.
+
+    Signals
+    -------
+    segment_clicked(), continue_clicked(), pause_clicked(), stop_clicked()
+    """
+
+    segment_clicked = Signal()
+    continue_clicked = Signal()
+    pause_clicked = Signal()
+    stop_clicked = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._labelled = 0.0  # share of the pixels
+        self._what = "labels"  # that the pixels get
+        self._is_idle = True
+        self._can_go_on = False
+        self._was_dropped = False
+        self._lacking = ""
+        self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words, bar and curves are about
+        column = QVBoxLayout(self)
+        column.setContentsMargins(9, 0, 9, 9)
+        self.status = _Status(_READY)
+        self.status.setObjectName("ufseg.status")
+        column.addWidget(self.status)  # above the buttons, which thus stay where they are however long it is
+        row = QHBoxLayout()
+        column.addLayout(row)
+        self.segment = _button("Segment", "ufseg.segment", "F5", "Train on the chosen image and show its classes live.")
+        self.go_on = _button("Continue", "ufseg.continue", "F8", _GO_ON)
+        self.pause = _button("Pause", "ufseg.pause", "F6", "Hold the run after the present step, or let it go on.")
+        self.stop = _button("Stop", "ufseg.stop", "F7", "End the run and keep the labels that are shown.")
+        for button, signal in (
+            (self.segment, self.segment_clicked),
+            (self.go_on, self.continue_clicked),
+            (self.pause, self.pause_clicked),
+            (self.stop, self.stop_clicked),
+        ):
+            button.clicked.connect(lambda _=False, signal=signal: signal.emit())
+            row.addWidget(button)
+        self.progress = QProgressBar()
+        self.progress.setObjectName("ufseg.progress")
+        self.progress.setAccessibleName("Progress of the run")
+        self.progress.setFormat("")
+        column.addWidget(self.progress)
+        self.curves = Folding("Curves")
+        self.plot = CurvesPlot()
+        self.curves.addWidget(self.plot)
+        self.curves.expand()
+        self._segment_tip = self.segment.toolTip()
+        self.follow(None)
+
+    def lack(self, words: str) -> None:
+        """Forbid Segment and say what is needed for it; allow it if nothing is."""
+        if self.status.text() in (_READY, self._lacking):
+            self.status.setText(words or _READY)
+        self._lacking = words
+        self.segment.setToolTip(words or self._segment_tip)
+        self._enable(segment=self._is_idle, pause=self.pause.isEnabled(), stop=self.stop.isEnabled())
+
+    def allow_continue(self, can_go_on: bool) -> None:
+        """Whether there are labels whose training can go on."""
+        self._can_go_on = can_go_on
+        self.go_on.setEnabled(self._is_idle and can_go_on)
+
+    def speak_of(self, images: Iterable[Image]) -> None:
+        """From now on words, bar and curves are about these images."""
+        new = set(images)
+        if new != set(self._images):
+            self.plot.clear()
+        self._images = weakref.WeakSet(new)
+        self._was_dropped = False
+
+    def forget(self, chosen: Iterable[Image], there: Container[Image]) -> None:
+        """Let what came of an earlier run not stand there as if it were about the images that are chosen now.
+
+        While something runs, everything is kept. That a run was dropped is
+        no result of any image, and is kept until there is another choice.
+
+        Parameters
+        ----------
+        chosen : iterable of napari.layers.Image
+            What the next run would take.
+        there : container of napari.layers.Image
+            What is in the viewer; the curves of others are cleared.
+        """
+        wanted = set(chosen)
+        if not self._is_idle or (wanted and wanted <= set(self._images)) or (not wanted and self._was_dropped):
+            return
+        self._was_dropped = False
+        self.status.setText(self._lacking or _READY)
+        self.progress.setRange(0, 1)
+        self.progress.setValue(0)
+        self.progress.setFormat("")
+        if not any(image in there for image in self._images):
+            self.plot.clear()
+
+    def begin(self, name: str) -> None:
+        """Show that a run on the image of that name starts."""
+        self.plot.clear()
+        self._what = "labels"
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("starting")
+        self.status.setText(f"Starting on {name}")
+
+    def follow(self, state: RunState | None) -> None:
+        """Enable the buttons that make sense in a state; None before the first run."""
+        active = state is not None and not state.is_final
+        self._enable(
+            segment=not active,
+            pause=state in (RunState.RUNNING, RunState.LABELLING, RunState.PAUSED),
+            stop=active and state is not RunState.STOPPING,
+        )
+        self._is_paused = paused = state is RunState.PAUSED
+        if self.pause.text() != ("Resume" if paused else "Pause"):
+            self.pause.setText("Resume" if paused else "Pause")
+            self.pause.setShortcut(QKeySequence("F6"))  # a new text clears it
+        if state is RunState.LABELLING:
+            self.status.setText("Trained; now every pixel gets its label (Stop leaves the rest empty)")
+        if state is RunState.STOPPING:
+            self.status.setText("Stopping after the present step")
+        if paused:
+            self.status.setText(f"Paused. {self.status.text()}")
+        if not active:
+            self.progress.setRange(0, max(1, self.progress.maximum()))
+
+    def update_from(self, snapshot: "Snapshot", device: str) -> None:
+        """Show the numbers of a snapshot."""
+        if snapshot.labelled is None:
+            left = tqdm.format_interval(snapshot.seconds_left)
+            self.progress.setRange(0, snapshot.epochs)
+            self.progress.setValue(snapshot.epoch)
+            self.progress.setFormat(f"epoch {snapshot.epoch} of {snapshot.epochs}, at most {left} left")
+        else:
+            self._show_labelled(snapshot.labelled, snapshot.seconds_left)
+        loss = snapshot.losses.get("total")  # none where nothing is trained
+        told = "" if loss is None else f", loss {loss:.3f}"
+        words = f"{counted(snapshot.n_classes, 'class')}{told}, on {device}"
+        self.status.setText(f"Paused. {words}" if self._is_paused else words)
+        if loss is not None and not self._is_paused:
+            self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
+
+    def end(self, segmentation: "Segmentation", n_classes: int, device: str) -> None:
+        """Show how a run ended."""
+        epochs = len(segmentation.history)
+        if not epochs:
+            self.progress.setFormat("labels 100%" if segmentation.is_complete else "stopped")
+            self.status.setText(f"Done: {counted(n_classes, 'class')} of a moment of the run, on {device}.")
+            return
+        seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
+        config = segmentation.config
+        ended = _ENDED[segmentation.stop_reason]
+        if segmentation.stop_reason == "min_classes" and config.min_classes == 1:
+            ended = "only one class is left"  # as when all is background, or after Continue, which has no target
+        why = ", ".join(filter(None, (ended, segmentation.told_of_count)))
+        # classes that begin as clusters seldom merge; there the target only guards
+        missed = config.start == "random" and 1 < config.min_classes < n_classes
+        if missed and segmentation.stop_reason in ("epochs", "settled"):
+            why += f", more than the target of {config.min_classes} left"
+        self.progress.setRange(0, epochs)
+        self.progress.setValue(epochs)
+        self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")
+        if not segmentation.is_complete:
+            why += ", the rest of the labels left out"
+        self.status.setText(
+            f"Done: {counted(n_classes, 'class')} after {counted(epochs, 'epoch')} on {device} ({why})."
+        )
+
+    def begin_applying(self, words: str, what: str = "labels") -> None:
+        """Show that a model is being applied, and what it gives to every pixel."""
+        self._enable(segment=False, pause=False, stop=True)
+        self._labelled, self._what = 0.0, what
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("starting")
+        self.status.setText(words)
+
+    def show_applied(self, applied: "Applied") -> None:
+        """Show how far a model has been applied."""
+        if applied.seconds_left is None:
+            self.progress.setFormat("reading the image")
+            return
+        self._show_labelled(applied.share, applied.seconds_left)
+
+    def stop_applying(self) -> None:
+        """Show that it will end soon."""
+        self._enable(segment=False, pause=False, stop=False)
+        self.status.setText("Stopping after the present tile")
+
+    def end_applying(self, words: str) -> None:
+        """Show what came of it."""
+        self._enable(segment=True, pause=False, stop=False)
+        self.progress.setRange(0, max(1, self.progress.maximum()))
+        done = f"{self._what} {self._labelled:.0%}" if self._labelled else ""
+        self.progress.setFormat(done)  # as in the words; the bar itself rounds down
+        self.status.setText(words)
+
+    def drop(self, why: str) -> None:
+        """Show that a run was dropped; why is the end of a sentence."""
+        self.fail(f"The run was stopped because {why}.")
+        self._was_dropped = True
+
+    def fail(self, message: str) -> None:
+        """Show why a run ended without a result."""
+        self.progress.setRange(0, max(1, self.progress.maximum()))
+        self.progress.setFormat("no result")
+        self.status.setText(message)
+
+    def _show_labelled(self, share: float, seconds_left: float) -> None:
+        self._labelled = share
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(round(1000 * share))
+        self.progress.setFormat(f"{self._what} {share:.0%}, about {tqdm.format_interval(seconds_left)} left")
+
+    def _enable(self, *, segment: bool, pause: bool, stop: bool) -> None:
+        self._is_idle = segment
+        self.segment.setEnabled(segment and not self._lacking)
+        self.go_on.setEnabled(segment and self._can_go_on)
+        self.pause.setEnabled(pause)
+        self.stop.setEnabled(stop)
+
+
+class _Status(QLabel):
+    """Words at the bottom of their room, which has two lines even for one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
+
+    def heightForWidth(self, width: int) -> int:
+        """Pixels that the words need, and at least those of two lines."""
+        return max(super().heightForWidth(width), _STATUS_LINES * self.fontMetrics().lineSpacing())
+
+
+def _button(text: str, name: str, shortcut: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setToolTip(f"{tip} ({shortcut})")
+    button.setShortcut(QKeySequence(shortcut))
+    return button

@@ -1,0 +1,254 @@
+"""One image file in, one label file out: what is in the one, what the other is called, and how it comes to be."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.images.axes import UNKNOWN, anisotropy
+from napari_ufseg.engine.images.source import ImageSource, open_source
+from napari_ufseg.engine.images.tiling import label_chunks
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io import (
+    LABELS_ENDING,
+    ZARR_SUFFIX,
+    ImageFile,
+    check_replaceable,
+    create_label_zarr,
+    finish_label_zarr,
+    folder_written_whole,
+    missing_words,
+    open_image,
+    require_chunks,
+    write_labels,
+)
+
+_IN_MEMORY = 2**26  # labels; more of them wait in a file
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """One image file, open but not read.
+
+    Parameters
+    ----------
+    file : ImageFile
+        As it is on disk.
+    source : ImageSource
+        What is trained on or labelled.
+    warning : str
+        What is worth knowing of the file, as one sentence; empty if there is nothing.
+    """
+
+    file: ImageFile
+    source: ImageSource
+    warning: str = ""
+
+    @property
+    def path(self) -> Path:
+        """As it was given."""
+        return self.file.path
+
+    @property
+    def labels_scale(self) -> tuple[float, ...] | None:
+        """Size of a step along each axis of the label image; None if the file does not say."""
+        if self.file.unit is None and all(step == 1 for step in self.file.scale):
+            return None
+        steps = dict(zip(self.file.axes, self.file.scale, strict=True))
+        return tuple(steps.get(letter, 1.0) for letter in self.source.labels_axes)
+
+    @property
+    def anisotropy(self) -> float:
+        """How much deeper than wide its voxels are, as the file says; 1 if it does not."""
+        return anisotropy(dict(zip(self.file.axes, self.file.scale, strict=True)))
+
+    @property
+    def labels_translate(self) -> tuple[float, ...]:
+        """Where the middle of the first pixel of the label image lies along each axis, as `labels_scale`."""
+        start = dict(zip(self.file.axes, self.file.translate, strict=True))
+        return tuple(start.get(letter, 0.0) for letter in self.source.labels_axes)
+
+
+def open_input(
+    path: Path, spatial_dims: int, *, axes: str | None = None, channel_axis: int | None = None, level: int = 0
+) -> InputImage:
+    """Open and check an image without reading its pixels (a PNG or JPEG is read).
+
+    Parameters
+    ----------
+    path : Path
+        The file or Zarr folder.
+    spatial_dims : {2, 3}
+        Whether planes or volumes are segmented.
+    axes : str, optional
+        What each axis is, if the file should not be asked; axes of length 1 may be left out.
+    channel_axis : int, optional
+        Which axis holds the channels.
+    level : int
+        Resolution level; 0 is the full one.
+
+    Raises
+    ------
+    FileError, ImageError
+        The sentence names the file.
+    """
+    file = open_image(path, level)
+    source = open_source(
+        file.data,
+        axes=_axes_of(file, axes),
+        channel_axis=channel_axis,
+        spatial_dims=spatial_dims,
+        name=f"The image {path}",
+        squeezed=True,
+    )
+    return InputImage(file, source, missing_words(file))
+
+
+def _axes_of(file: ImageFile, told: str | None) -> str | None:
+    """What the user or the file says, one letter for every axis; None if nothing is said of any but Y and X."""
+    shape = file.data.shape
+    if told is None:
+        return None if set(file.axes[:-2]) <= {UNKNOWN} and file.axes[-2:] == "YX" else file.axes
+    n_singles = sum(n == 1 for n in shape)
+    if len(told) == len(shape) - n_singles and len(told) != len(shape):
+        letters = iter(told)
+        return "".join("Q" if n == 1 else next(letters) for n in shape)
+    return told
+
+
+def label_names(inputs: Sequence[Path], ending: str | None = None) -> list[str]:
+    """The names of the label files of images that are labelled into one folder.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        The images.
+    ending : str, optional
+        ``".tif"`` or ``".ome.zarr"``; by default that of a Zarr for a Zarr, else of a TIFF.
+
+    Returns
+    -------
+    list of str
+        ``<stem>_labels<ending>``; equal ones, also but for their case, are told apart by suffix or number.
+    """
+    stems = Counter(_stem(path).casefold() for path in inputs)
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in inputs:
+        base = _stem(path) if stems[_stem(path).casefold()] == 1 else path.name
+        its_ending = ending or (f".ome{ZARR_SUFFIX}" if path.is_dir() else ".tif")
+        number, name = 1, f"{base}{LABELS_ENDING}{its_ending}"
+        while name.casefold() in taken:
+            number += 1
+            name = f"{base}_{number}{LABELS_ENDING}{its_ending}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _stem(path: Path) -> str:
+    return path.stem.removesuffix(".ome")
+
+
+def check_writable(path: Path) -> None:
+    """Raise FileError now if a file (or a Zarr folder) could not be written to `path` later."""
+    if path.suffix.lower() == ZARR_SUFFIX:
+        check_replaceable(path)
+    elif path.is_dir():
+        raise FileError(f"Cannot write {path}: it is a folder.")
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
+    if not nearest.is_dir():
+        raise FileError(f"Cannot write {path}: {nearest} is not a folder.")
+    if not os.access(nearest, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise FileError(f"Cannot write {path}: there is no permission to write in {nearest}.")
+
+
+@contextmanager
+def label_array(path: Path, image: InputImage, classes: ClassTable | None = None) -> Iterator[Any]:
+    """An array that takes the labels of an image and becomes a file when the block ends well.
+
+    Labels that are large, and all that become a Zarr, wait on disk and not in
+    memory. On an error, of the block too, nothing is left, and what stood at
+    `path` before stays untouched.
+
+    Parameters
+    ----------
+    path : Path
+        The label file; its ending is the format, see `napari_ufseg.io.write_labels`.
+    image : InputImage
+        Gives the shape, axes and place.
+    classes : ClassTable, optional
+        Names and colours that the file carries.
+
+    Raises
+    ------
+    FileError
+        If the system refuses to write, also while the block fills the array, or if the image has lost pixels meanwhile.
+    """
+    source = image.source
+    axes = _axes_of_labels(source, path)
+    about: dict[str, Any] = {
+        "axes": axes,
+        "scale": image.labels_scale,
+        "unit": image.file.unit,
+        "translate": image.labels_translate,
+    }
+    chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
+    if path.suffix.lower() == ZARR_SUFFIX:
+        with folder_written_whole(path) as temporary, _named(temporary, path):
+            yield create_label_zarr(temporary, source.labels_shape, chunks=chunks, **about)
+            require_chunks(image.file)
+            finish_label_zarr(temporary, classes=classes)
+    elif prod(source.labels_shape) <= _IN_MEMORY:
+        labels = np.zeros(source.labels_shape, np.uint16)
+        yield labels
+        require_chunks(image.file)
+        write_labels(path, labels, classes=classes, **about)
+    else:
+        with _waiting_room(path) as temporary, _named(temporary, path):
+            array = create_label_zarr(temporary, source.labels_shape, chunks=chunks, axes=axes)
+            yield array
+            require_chunks(image.file)
+            write_labels(path, array, classes=classes, **about)
+
+
+@contextmanager
+def _waiting_room(path: Path) -> Iterator[Path]:
+    """A hidden Zarr beside `path` that is there during the block only."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".ufseg-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+            yield Path(folder) / "labels.zarr"
+    except OSError as error:
+        raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _named(temporary: Path, path: Path) -> Iterator[None]:
+    """Let a message name the file that the user asked for, and not the temporary one."""
+    try:
+        yield
+    except FileError as error:
+        raise FileError(str(error).replace(str(temporary), str(path))) from error
+
+
+def _axes_of_labels(source: ImageSource, path: Path) -> str:
+    """The axes of a label file: as those of the image, with other series called T or Z."""
+    axes = source.labels_axes
+    for free in "TZ":
+        if "Q" in axes and free not in axes:
+            axes = axes.replace("Q", free, 1)
+    if axes not in ("YX", "ZYX", "TYX", "TZYX"):
+        raise FileError(
+            f"Cannot write {path}: labels with the axes {source.labels_axes} have no place in TIFF or OME-Zarr; "
+            "bring the image into the order TZCYX first."
+        )
+    return axes

@@ -1,0 +1,229 @@
+"""Which brightness of an image becomes 0 and which 1, learnt in one pass over its pixels."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.tiling import Box
+
+PERCENTILES = (0.1, 99.9)
+_SAMPLED_VALUES = 2**24
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """The values that become 0 and 1.
+
+    Parameters
+    ----------
+    low, high : float
+        In double precision; equal if there is nothing to tell apart.
+    noise : float
+        Standard deviation of the noise, in the units of the image.
+    """
+
+    low: float
+    high: float
+    noise: float = 0.0
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every value is the same."""
+        return self.low == self.high
+
+    @property
+    def scaled_noise(self) -> float:
+        """Standard deviation of the noise after `scaled`."""
+        return 0.0 if self.is_constant else float(min(1.0, self.noise / 2 / (self.high / 2 - self.low / 2)))
+
+    def scaled(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """The values as float32 in [0, 1]; those beyond the two are clipped, a constant image is 0."""
+        if self.is_constant:
+            return np.zeros(values.shape, np.float32)
+        values, low, high = values.astype(np.float64), self.low, self.high
+        if not np.isfinite(high - low):  # huge floats: halve them, so that the difference does not overflow
+            values, low, high = values / 2, low / 2, high / 2
+        return np.ascontiguousarray(np.clip((values - low) / (high - low), 0, 1), dtype=np.float32)
+
+
+def learn_brightness(
+    source: ImageSource,
+    scaling: str,
+    pieces: Iterable[tuple[int, Box]],
+    visit: Callable[[int, Box, npt.NDArray[Any]], None] = lambda item, box, values: None,
+) -> Brightness:
+    """Read an image once, piece by piece, and find the values that become 0 and 1.
+
+    Parameters
+    ----------
+    source : ImageSource
+        All its items and channels share one pair.
+    scaling : {"minmax", "percentile"}
+        The extremes, or the 0.1 and 99.9 percentiles. Of numbers wider than
+        16 bit the percentiles are taken over an even sample of at least 8
+        million values, if there are more.
+    pieces : iterable of (int, Box)
+        Items and boxes that together make up the image.
+    visit : callable, optional
+        Is shown every piece, so that nobody has to read it a second time.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or holds NaN or infinite values.
+    """
+    summary = BrightnessSummary.of(source, scaling)
+    for item, box in pieces:
+        values = source.read(item, box)
+        summary.add(values, box)
+        visit(item, box, values)
+    return summary.brightness(source.name)
+
+
+class BrightnessSummary:
+    """What the brightness of an image is learnt from, for some of its pieces; those of all pieces can be merged.
+
+    The brightness is the same in whatever order the pieces come and are merged.
+
+    Parameters
+    ----------
+    ranking : _Counts, _Sample or None
+        What percentiles are taken from; None for the extremes.
+    noise : _Noise
+        What the noise is taken from.
+    """
+
+    def __init__(self, ranking: "_Counts | _Sample | None", noise: "_Noise") -> None:
+        self._ranking = ranking
+        self._noise = noise
+        self._low, self._high, self._strange = np.inf, -np.inf, 0
+
+    @classmethod
+    def of(cls, source: ImageSource, scaling: str) -> Self:
+        """The summary of no piece yet of an image; `scaling` is as for `learn_brightness`."""
+        total = source.n_pixels * source.n_channels
+        ranking = _ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None
+        return cls(ranking, _Noise(total))
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        """Take in a piece that was read from a box."""
+        if values.dtype.kind == "f":
+            self._strange += int(values.size - np.isfinite(values).sum())
+        self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
+        self._noise.add(values, box)
+        if self._ranking is not None:
+            self._ranking.add(values, box)
+
+    def merge(self, other: Self) -> None:
+        """Take in all pieces of another summary of the same image."""
+        self._low, self._high = min(self._low, other._low), max(self._high, other._high)
+        self._strange += other._strange
+        self._noise.merge(other._noise)
+        if self._ranking is not None:
+            self._ranking.merge(other._ranking)
+
+    def brightness(self, name: str) -> Brightness:
+        """What becomes 0 and 1; ImageError with the name of the image if values are NaN or infinite."""
+        if self._strange:
+            are, them = ("is", "it") if self._strange == 1 else ("are", "them")
+            raise ImageError(
+                f"{name} has {counted(self._strange, 'value')} that {are} NaN or infinite: replace {them} first, "
+                "for example by 0 (in Python: numpy.nan_to_num)."
+            )
+        if self._ranking is not None:
+            inner = self._ranking.percentiles(PERCENTILES)
+            if inner[0] < inner[1]:
+                return Brightness(*inner, self._noise.deviation())
+        return Brightness(self._low, self._high, self._noise.deviation())
+
+
+def _ranking(dtype: np.dtype[Any], total: int) -> "_Counts | _Sample | None":
+    if dtype.kind == "b":
+        return None
+    return _Counts(dtype) if dtype.kind in "ui" and dtype.itemsize <= 2 else _Sample(max(1, total // _SAMPLED_VALUES))
+
+
+class _Counts:
+    """Exact percentiles of whole numbers of at most 16 bit."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._lowest = int(np.iinfo(dtype).min)
+        self._counts = np.zeros(2 ** (8 * dtype.itemsize), np.int64)
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        self._counts += np.bincount(values.ravel().astype(np.int64) - self._lowest, minlength=len(self._counts))
+
+    def merge(self, other: Any) -> None:
+        self._counts += other._counts
+
+    def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
+        ends = self._counts.cumsum()
+        places = np.array(wanted) / 100 * (ends[-1] - 1)
+        below = np.searchsorted(ends, np.floor(places), side="right")
+        above = np.searchsorted(ends, np.ceil(places), side="right")
+        low, high = below + (above - below) * (places % 1) + self._lowest
+        return float(low), float(high)
+
+
+class _Sample:
+    """Percentiles of about every n-th value; which ones are taken depends on where a pixel lies and on nothing else."""
+
+    def __init__(self, every: int) -> None:
+        self._every, self._taken = every, []  # type: tuple[int, list[npt.NDArray[np.float64]]]
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        ndim = len(box.start)
+        index = np.zeros((1,) * ndim, np.int64)
+        for axis, (a, b) in enumerate(zip(box.start, box.stop, strict=True)):
+            step = 37 ** (ndim - 1 - axis)  # prime, so that no row or column is favoured
+            index = index + (np.arange(a, b) * step).reshape([-1 if i == axis else 1 for i in range(ndim)])
+        self._taken.append(values[:, index % self._every == 0].ravel().astype(np.float64))
+
+    def merge(self, other: Any) -> None:
+        self._taken += other._taken
+
+    def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
+        low, high = np.percentile(np.concatenate(self._taken), wanted)
+        return float(low), float(high)
+
+
+class _Noise:
+    """The noise, from the diagonal differences of squares of 2 x 2 pixels: at most about a million of them.
+
+    Half of (a - b - c + d) has the deviation of the noise where the image is
+    flat; the median of its size leaves edges out (Donoho and Johnstone 1994,
+    https://doi.org/10.1093/biomet/81.3.425).
+    """
+
+    _SQUARES = 2**20
+    _DEVIATION_PER_MEDIAN = 1 / 0.6745  # of a Gaussian
+
+    def __init__(self, n_values: int) -> None:
+        self._step = 2 * max(1, ceil((n_values / 4 / self._SQUARES) ** 0.5))
+        self._taken: list[npt.NDArray[np.float32]] = []
+
+    def add(self, values: npt.NDArray[Any], box: Box) -> None:
+        """Take in the squares whose corners lie in a grid that is the same for every piece."""
+        starts = [-start % self._step for start in box.start[-2:]]
+        corner, right, below, across = (
+            values[..., starts[0] + y :: self._step, starts[1] + x :: self._step] for y, x in np.ndindex(2, 2)
+        )
+        rows, columns = across.shape[-2:]  # where a piece ends within a square, that one is left out
+        four = [part[..., :rows, :columns].astype(np.float64) / 2 for part in (corner, right, below, across)]
+        with np.errstate(over="ignore"):  # huge floats
+            sizes = np.abs((four[0] - four[1]) - (four[2] - four[3])).astype(np.float32)
+        self._taken.append(sizes.reshape(len(values), -1))
+
+    def merge(self, other: Any) -> None:
+        self._taken += other._taken
+
+    def deviation(self) -> float:
+        """The mean over the channels."""
+        sizes = np.concatenate(self._taken, 1) if self._taken else np.empty((1, 0))
+        return float(np.median(sizes, axis=1).mean() * self._DEVIATION_PER_MEDIAN) if sizes.size else 0.0

@@ -1,0 +1,1 @@
+"""Label images and what is said about their classes."""

@@ -1,0 +1,1 @@
+"""The network, its loss, where it starts, and models on disk."""

@@ -1,0 +1,111 @@
+"""Models on disk: a safetensors file, which holds numbers and text and can hold nothing that runs."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from napari_ufseg._version import __version__
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import ConfigError, ModelFileError
+from napari_ufseg.engine.files import written_whole
+from napari_ufseg.engine.images.source import MAX_CHANNELS
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.model import SegmentationModel
+
+_FORMAT = "napari-ufseg model 1"
+
+
+def save_model(model: SegmentationModel, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file, whole or not at all.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+        ``segmentation.model``; its BatchNorm statistics are those of the training images.
+    path : path-like
+        Any name; ``.safetensors`` tells other programs what it is.
+
+    Raises
+    ------
+    FileError
+        If the system refuses to write there.
+    """
+    header = {
+        "format": _FORMAT,
+        "version": __version__,
+        "config": json.dumps(model.config.to_dict()),
+        "n_channels": str(model.n_channels),
+        "class_labels": json.dumps(model.class_labels),
+        "classes": json.dumps(model.classes.to_list()),
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
+    with written_whole(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata=header))
+
+
+def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
+    """Read a model that `save_model` wrote; nothing in the file is ever executed.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    SegmentationModel
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, is not such a model, or is damaged.
+    """
+    file = Path(path)
+    if not _is_file(file):
+        raise ModelFileError(f"There is no model file {file}.")
+    try:
+        with safe_open(file, framework="pt", device="cpu") as handle:
+            header = handle.metadata() or {}
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{file} is not a model of napari-ufseg: it is no safetensors file, or it is damaged."
+        ) from error
+    if header.get("format") != _FORMAT:
+        raise ModelFileError(
+            f"{file} is not a model of napari-ufseg (format {header.get('format')!r}, not {_FORMAT!r})."
+        )
+    try:
+        return _built(header, tensors)
+    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(
+            f"{file} is a damaged model of napari-ufseg: its header and its weights do not fit."
+        ) from error
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # for example a name that is too long
+        return False
+
+
+def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> SegmentationModel:
+    config = SegmentationConfig.from_dict(json.loads(header["config"]))
+    n_channels = int(header["n_channels"])
+    if not 1 <= n_channels <= MAX_CHANNELS:
+        raise ValueError(f"{n_channels} channels")
+    network = FeatureNet.of_config(config, n_channels)
+    network.load_state_dict(tensors)
+    class_labels = tuple(int(label) for label in json.loads(header["class_labels"]))
+    if len(class_labels) != config.n_classes:
+        raise ValueError(f"{len(class_labels)} labels for {config.n_classes} classes")
+    if not all(0 <= label < 2**16 for label in class_labels):
+        raise ValueError("labels that do not fit into a label image")
+    classes = ClassTable.from_list(json.loads(header.get("classes", "[]")))
+    return SegmentationModel(network.eval(), config, n_channels, class_labels, classes)

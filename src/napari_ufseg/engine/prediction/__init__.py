@@ -1,0 +1,1 @@
+"""Labels of whole images, tile by tile."""

@@ -1,0 +1,241 @@
+"""Labels for whole images, tile by tile: of any size, in bounded memory, the part in view first."""
+
+import copy
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_ufseg.engine.device import placed, resolve_device
+from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors, go_on
+from napari_ufseg.engine.image import as_list, open_sources
+from napari_ufseg.engine.images.intensity import Brightness, learn_brightness
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.tiling import Box
+from napari_ufseg.engine.network.model import LabelImage, SegmentationModel, box_responses, label_box
+from napari_ufseg.engine.prediction.tile_pool import Task, View, distance, side_by_side, tasks_of, workers
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image to label and the array that takes its labels.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    brightness : Brightness
+        Of the whole of it.
+    out : array-like of uint16
+        Of ``source.labels_shape``; if it is stored in chunks, they must lie in
+        the grid of `tile_edges`, so that no two tiles meet in one.
+    kept : callable, optional
+        Gives the labels of a box of an item with what must stay put over them.
+    """
+
+    source: ImageSource
+    brightness: Brightness
+    out: Any
+    kept: Callable[[LabelImage, int, Box], LabelImage] | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the labelling has come.
+
+    Parameters
+    ----------
+    pixels, total : int
+        Labelled so far, and in all.
+    areas : (65536,) array of int
+        Pixels of each label so far.
+    """
+
+    pixels: int
+    total: int
+    areas: npt.NDArray[np.int64]
+
+    @property
+    def present(self) -> dict[int, int]:
+        """Pixels of every label that is present."""
+        return {int(label): int(self.areas[label]) for label in np.flatnonzero(self.areas)}
+
+
+def scan(source: ImageSource, scaling: str, stopped: Callable[[], bool] = lambda: False) -> Brightness:
+    """Learn the brightness of an image, reading every pixel of it once.
+
+    Raises
+    ------
+    StoppedError
+        If `stopped`, which is asked before every tile, is true.
+    """
+
+    def pieces() -> Iterator[tuple[int, Box]]:
+        for task in tasks_of([source]):
+            go_on(stopped)
+            yield task.item, task.box
+
+    return learn_brightness(source, scaling, pieces())
+
+
+def label_images(
+    model: SegmentationModel,
+    jobs: Sequence[Job],
+    device: torch.device,
+    *,
+    first: View | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[Progress, None, Progress]:
+    """Label images into their arrays; every tile is read once and written once.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+    jobs : sequence of Job
+    device : torch.device
+        On the CPU as many tiles are computed side by side as torch has threads.
+    first : View, optional
+        The tiles nearest to it come first.
+    stopped : callable
+        Asked after every tile; once it is true, no more tiles are begun.
+
+    Yields
+    ------
+    Progress
+        After every tile.
+
+    Returns
+    -------
+    Progress
+        Where it ended; after a stop `pixels` is less than `total`.
+    """
+    tasks = tasks_of([job.source for job in jobs])
+    if first is not None:
+        tasks.sort(key=lambda task: distance(task, first))
+    total = sum(task.box.size for task in tasks)
+    areas = np.zeros(2**16, np.int64)
+    network = placed(copy.deepcopy(model.network), device).eval()
+    writing = threading.Lock()
+    done: set[Task] = set()
+
+    def label(task: Task) -> LabelImage:
+        job = jobs[task.number]
+        labels = label_box(network, model.config, model.class_labels, job.source, job.brightness, task.item, task.box)
+        if job.kept is not None:
+            labels = job.kept(labels, task.item, task.box)
+        with writing:  # two tiles may meet in one chunk of a stored array
+            job.source.write(job.out, task.item, task.box, labels)
+            done.add(task)
+        return labels
+
+    progress = Progress(0, total, areas)
+    for labels in side_by_side(label, tasks, workers(device), stopped):
+        areas += np.bincount(labels.ravel(), minlength=2**16)
+        progress = Progress(progress.pixels + labels.size, total, areas)
+        yield progress
+    for task in tasks:  # after a stop: what the arrays held before is no label
+        if task not in done:
+            empty = np.zeros(task.box.shape, np.uint16)
+            jobs[task.number].source.write(jobs[task.number].out, task.item, task.box, empty)
+    return progress
+
+
+def predict(
+    model: SegmentationModel,
+    image: Any,
+    *,
+    axes: str | None = None,
+    channel_axis: int | None = None,
+    device: str = "auto",
+    out: Any = None,
+) -> Any:
+    """Label another image with the classes of a trained model.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+        From `segment` or `load_model`.
+    image : array or list of arrays
+        (Y, X), (Y, X, C), or any order with `axes` or `channel_axis`; as many
+        channels as in training. Lazy arrays (dask, zarr) are read tile by tile.
+    axes : str, optional
+        One letter per axis, for example ``"TZCYX"``.
+    channel_axis : int, optional
+        Which axis holds the channels.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    out : array-like of uint16, or list of them, optional
+        Takes the labels, for example a zarr array for an image larger than memory.
+
+    Returns
+    -------
+    array of uint16 with the shape of the image without channels, or a list of them for a list
+        Labels 1 to K; `out` if it was given. A constant image gives the first label everywhere, with a warning.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be used or has another number of channels.
+    DeviceError, MemoryShortageError
+        If the device is not there or too small.
+    """
+    images, single = as_list(image)
+    place = resolve_device(device)
+    with engine_errors("Preparing the image"):
+        sources = open_sources(images, axes=axes, channel_axis=channel_axis, spatial_dims=model.config.spatial_dims)
+        for source in sources:
+            model.require_channels(source)
+        outs = outputs_for(sources, ([out] if single else out) if out is not None else None)
+        jobs = [Job(source, scan(source, model.config.scaling), its) for source, its in zip(sources, outs, strict=True)]
+    for job in jobs:
+        if job.brightness.is_constant:
+            warnings.warn(f"{job.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
+    with engine_errors("Prediction"):
+        for _ in label_images(model, jobs, place):
+            pass
+    return outs[0] if single else outs
+
+
+def outputs_for(sources: Sequence[ImageSource], given: Sequence[Any] | None = None) -> list[Any]:
+    """Arrays for the labels: those that are given, checked, or zeros in memory."""
+    if given is None:
+        return [np.zeros(source.labels_shape, np.uint16) for source in sources]
+    if len(given) != len(sources):
+        arrays = f"{counted(len(given), 'output array')} for {counted(len(sources), 'image')}"
+        raise ImageError(f"There {'is' if len(given) == 1 else 'are'} {arrays}: give one for each.")
+    for out, source in zip(given, sources, strict=True):
+        if np.dtype(out.dtype) != np.uint16:
+            raise ImageError(f"The output array has values of type {out.dtype}: labels need uint16.")
+        if tuple(out.shape) != source.labels_shape:
+            raise ImageError(
+                f"The output array has shape {tuple(out.shape)}, but the labels of {source.name[0].lower()}"
+                f"{source.name[1:]} have {source.labels_shape}."
+            )
+    return list(given)
+
+
+def mean_responses(model: SegmentationModel, jobs: Sequence[Job], device: torch.device) -> dict[int, Tensor]:
+    """For every label that is present, the mean response vector (K,) over its pixels in all images."""
+    network = placed(copy.deepcopy(model.network), device).eval()
+    k = model.config.n_classes
+    sums, counts = torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, dtype=torch.float64)
+    for task in tasks_of([job.source for job in jobs]):
+        job = jobs[task.number]
+        if job.brightness.is_constant:
+            continue
+        for _, response in box_responses(network, model.config, job.source, job.brightness, task.item, task.box):
+            classes = torch.nn.functional.one_hot(response.max(0).indices.flatten(), k).to(response.dtype)
+            sums += (response.flatten(1) @ classes).T.cpu().double()
+            counts += classes.sum(0).cpu().double()
+    of_label: dict[int, Tensor] = {}
+    labels = np.asarray(model.class_labels)
+    for label in np.unique(labels[counts.numpy() > 0]).tolist():
+        chosen = torch.from_numpy(labels == label)
+        of_label[label] = (sums[chosen].sum(0) / counts[chosen].sum()).float()
+    return of_label

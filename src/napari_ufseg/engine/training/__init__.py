@@ -1,0 +1,1 @@
+"""One training, from its images to its result."""

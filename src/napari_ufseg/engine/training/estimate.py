@@ -1,0 +1,213 @@
+"""What a run will take, told before it begins: memory, time and device, measured on a probe step."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import torch
+
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.device import resolve_device
+from napari_ufseg.engine.errors import MemoryShortageError, engine_errors, go_on
+from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.tiling import Box, block_edges
+from napari_ufseg.engine.memory import resident_bytes
+from napari_ufseg.engine.network.model import label_box
+from napari_ufseg.engine.preview import DRAWING
+from napari_ufseg.engine.training.memory_plan import plan_training
+from napari_ufseg.engine.training.trainer import Trainer
+from napari_ufseg.engine.training.training_set import Place, TrainingSet
+
+_PROBE_SECONDS = 0.3
+_SMALLEST_PROBE = 2**12
+_CLUSTER_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Largest memory of the process; on a GPU that of the GPU.
+    seconds : float
+        If every epoch is needed, and nothing else uses the processor.
+    device : str
+        Where it will be computed.
+    is_whole : bool
+        Whether every pixel is trained on, or random tiles.
+    advice : str
+        One sentence about what would help, if the images do not fit; else empty.
+    fits : bool
+        Whether it can run at all.
+    """
+
+    memory_bytes: int
+    seconds: float
+    device: str
+    is_whole: bool
+    advice: str = ""
+    fits: bool = True
+
+    @property
+    def words(self) -> str:
+        """All of it in one or two sentences."""
+        if not self.fits:
+            return self.advice
+        how = "" if self.is_whole else ", trained on random tiles"
+        line = f"About {self.memory_bytes / 1e9:.1f} GB and {_interval(self.seconds)} on {self.device}{how}."
+        return f"{line} {self.advice}".strip()
+
+
+def estimate_run(
+    sources: Sequence[ImageSource],
+    config: SegmentationConfig,
+    device: str = "auto",
+    memory_budget: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Estimate:
+    """Estimate a run from a probe step of the same network on a few pixels of noise; reads nothing of the images.
+
+    Parameters
+    ----------
+    sources, config, device, memory_budget
+        As for `TrainingSession`.
+    stopped : callable
+        Whether it is no longer wanted; asked before every step of the probe.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there.
+    StoppedError
+        If it was stopped.
+    """
+    place = resolve_device(device)
+    try:
+        plan = plan_training(sources, config, memory_budget)
+    except MemoryShortageError as error:
+        return Estimate(0, 0.0, str(place), False, str(error), fits=False)
+    n_channels = sources[0].n_channels
+    with engine_errors("The probe step"):
+        probe = _probed(_cost_only(config), n_channels, str(place), plan.batch_pixels, stopped)
+    labels = sum(2 * source.n_pixels for source in sources)
+    memory = max(plan.run_bytes, probe.bytes_per_pixel * plan.batch_pixels)
+    training = config.epochs * plan.epoch_pixels * probe.step_seconds * (1 + DRAWING)
+    start = _CLUSTER_SECONDS if config.start == "clusters" else 0.0
+    seconds = start + training + labels / 2 * probe.label_seconds
+    base = resident_bytes() if place.type == "cpu" else 0
+    advice = ""
+    if plan.is_short:
+        advice = (
+            f"The whole would take {plan.whole_bytes / 1e9:.0f} GB: for that, take a smaller part or resolution, "
+            "fewer features or classes, or a smaller batch."
+        )
+    in_memory = labels if plan.is_whole else 0
+    return Estimate(int(base + memory + in_memory), seconds, str(place), plan.is_whole, advice)
+
+
+def _cost_only(config: SegmentationConfig) -> SegmentationConfig:
+    """The config with the options that do not change the cost of a step at fixed values."""
+    stops = {"epochs": 1, "min_classes": 1, "settle_fraction": 0.0, "guard": "off"}
+    steps = {"batch_size": 1, "learning_rate": 0.01, "learning_rate_decay": 0.0}
+    return config.replace(**stops, **steps, seed=0, start="random", start_contrast=15.0)
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Costs per pixel."""
+
+    step_seconds: float
+    label_seconds: float
+    bytes_per_pixel: float
+
+
+_known: dict[tuple[SegmentationConfig, int, str, int, int], _Probe] = {}
+
+
+def _probed(
+    config: SegmentationConfig, n_channels: int, device: str, pixels: int, stopped: Callable[[], bool]
+) -> _Probe:
+    """Steps on growing squares (or cubes) of noise, until one takes a third of a second or is as large as the real one."""
+    threads = torch.get_num_threads()
+    key = config, n_channels, device, pixels, threads
+    if key in _known:
+        return _known[key]
+    place = torch.device(device)
+    wanted = _SMALLEST_PROBE
+    while True:
+        size = min(wanted, pixels)
+        seconds, grown = _step(config, n_channels, place, size, stopped)
+        if seconds > _PROBE_SECONDS or size >= pixels:
+            break
+        wanted *= 4
+    go_on(stopped)
+    probe = _Probe(seconds / size, _label_seconds(config, n_channels, place) / threads, grown / size)
+    _known[key] = probe
+    return probe
+
+
+def _step(
+    config: SegmentationConfig, n_channels: int, device: torch.device, pixels: int, stopped: Callable[[], bool]
+) -> tuple[float, int]:
+    """Seconds of a training step on so many pixels, and by how much the memory grew."""
+    edge = max(2, ceil(pixels ** (1 / config.spatial_dims)))
+    noise = np.random.default_rng(0).random((config.n_inputs(n_channels), *(edge,) * config.spatial_dims), np.float32)
+    images = [torch.from_numpy(noise)]
+    box = Box.of_shape(noise.shape[1:])
+    chosen = TrainingSet(images, None, [Place(0, 0, box)], [Brightness(0.0, 1.0)], is_whole=True)
+    with _memory_watched() as grown:
+        trainer = Trainer(chosen, config, n_channels, device)
+        go_on(stopped)
+        trainer.step()  # the first one also prepares the machine
+        go_on(stopped)
+        start = time.perf_counter()
+        trainer.step()
+        seconds = time.perf_counter() - start
+    return seconds * pixels / noise[0].size, grown[0]
+
+
+def _label_seconds(config: SegmentationConfig, n_channels: int, device: torch.device) -> float:
+    """Seconds per pixel of labelling one block, with its input channels."""
+    box = Box.of_shape(tuple(min(edge, 128) for edge in block_edges(config.spatial_dims)))
+    noise = np.random.default_rng(0).random((n_channels, *box.shape), np.float32)
+    source = ImageSource(noise, "C" + "ZYX"[-config.spatial_dims :], config.spatial_dims)
+    one = TrainingSet([torch.zeros(1)], None, [Place(0, 0, box)], [Brightness(0.0, 0.0)], is_whole=True)
+    network = Trainer(one, config, n_channels, device).network.eval()
+    names = range(1, config.n_classes + 1)
+    for _ in range(2):  # the first one also prepares the machine
+        start = time.perf_counter()
+        label_box(network, config, names, source, Brightness(0.0, 1.0, 0.05), 0, box)
+    return (time.perf_counter() - start) / box.size
+
+
+@contextmanager
+def _memory_watched() -> Iterator[list[int]]:
+    """A list whose entry becomes by how many bytes the process had grown at most during the block."""
+    grown, done = [0], threading.Event()
+    before = resident_bytes()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            grown[0] = max(grown[0], resident_bytes() - before)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield grown
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _interval(seconds: float) -> str:
+    """Seconds in words, with the precision that an estimate has."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,97 @@
+"""Whether images are trained on whole or by tiles, and what that takes; nothing is read for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import MemoryShortageError
+from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.memory import affordable_pixels, resident_bytes, room_for_all, room_for_tiles, step_bytes
+
+SAMPLED_PIXELS = 2**20
+_EDGES_2D, _EDGES_3D = range(256, 31, -32), range(64, 15, -8)
+_WORTH_SAMPLING = 2  # how many times as large as a sample the images must be
+_KEPT_PER_PIXEL = 4  # two copies of the labels, 16 bit each
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a run trains.
+
+    Parameters
+    ----------
+    tile_edge : int or None
+        Edge of the random tiles; None if whole images are trained on.
+    batch_pixels, epoch_pixels : int
+        Pixels of the largest step, and of an epoch.
+    run_bytes : int
+        Memory that the training adds to the process, estimated from above.
+    whole_bytes : int
+        What training on whole images would add.
+    is_short : bool
+        Whether there is too little memory for whole images.
+    """
+
+    tile_edge: int | None
+    batch_pixels: int
+    epoch_pixels: int
+    run_bytes: int
+    whole_bytes: int
+    is_short: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every pixel is trained on."""
+        return self.tile_edge is None
+
+
+def plan_training(
+    sources: Sequence[ImageSource], config: SegmentationConfig, memory_budget: int | None = None
+) -> TrainingPlan:
+    """Choose between whole images and tiles.
+
+    Everything is trained on if that fits into the budget (see
+    `build_training_set`), unless the images are much larger than
+    `epoch_megapixels`; else tiles are, of the largest edge, up to 256, of
+    which `batch_size` can be trained in one step.
+
+    Raises
+    ------
+    MemoryShortageError
+        If not even a batch of the smallest tiles fits.
+    """
+    n_channels, dims = config.n_inputs(sources[0].n_channels), config.spatial_dims
+    pixels, batch = sum(source.n_pixels for source in sources), _largest_batch(sources, config)
+    kept = 4 * n_channels + _KEPT_PER_PIXEL
+    whole = step_bytes(config, n_channels, batch) + kept * pixels
+    is_short = whole > room_for_all(memory_budget)
+    wanted = int(config.epoch_megapixels * 1e6)
+    if not is_short and not (wanted and pixels >= _WORTH_SAMPLING * wanted):
+        return TrainingPlan(None, batch, pixels, whole, whole)
+    sampled = min(pixels, wanted or SAMPLED_PIXELS)
+    affordable = affordable_pixels(config, n_channels, room_for_tiles(memory_budget) - kept * sampled)
+    for edge in _EDGES_2D if dims == 2 else _EDGES_3D:
+        batch = min(config.batch_size * edge**dims, pixels)
+        if batch <= affordable:
+            run = step_bytes(config, n_channels, batch) + kept * sampled
+            return TrainingPlan(edge, batch, sampled, run, whole, is_short)
+    least = resident_bytes() + step_bytes(config, n_channels, batch) + kept * sampled
+    raise MemoryShortageError(
+        f"There is too little memory to train even on small tiles, which takes {_in_gb(least)} in all: use fewer features "
+        "(n_features) and classes (n_classes), a smaller batch_size, or a larger memory budget."
+    )
+
+
+def _in_gb(n_bytes: int) -> str:
+    """Bytes in words, rounded up."""
+    return f"{ceil(n_bytes / 1e8) / 10:g}GB"
+
+
+def _largest_batch(sources: Sequence[ImageSource], config: SegmentationConfig) -> int:
+    """Pixels of the largest batch; only items of equal size share one."""
+    items: dict[tuple[int, ...], int] = {}
+    for source in sources:
+        items[source.item_shape] = items.get(source.item_shape, 0) + source.n_items
+    sizes = {source.item_shape: source.whole.size for source in sources}
+    return max(min(config.batch_size, n) * sizes[shape] for shape, n in items.items())

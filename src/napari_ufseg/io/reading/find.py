@@ -1,0 +1,87 @@
+"""Which images some files and folders stand for."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.quiet import without_log
+from napari_ufseg.io.reading.ome_zarr import zarr_says_labels
+from napari_ufseg.io.reading.tiff import tiff_says_labels
+from napari_ufseg.io.zarr_folder import ZARR_SUFFIX, is_zarr
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
+LABELS_ENDING = "_labels"
+
+
+def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
+    """The images that some files and folders stand for, each once.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        Files and Zarr folders are taken as they are. Of any other folder all
+        TIFF, PNG and JPEG files and all folders ``*.zarr`` that lie directly in
+        it are taken, in order of their names, except hidden ones and label
+        images: those named so (``*_labels.tif``, ``*_labels.ome.zarr``), and
+        those that this program has written under any name.
+    recursive : bool
+        Take those in the folders of a folder too. One that may not be read is itself among what is found, so that
+        opening it tells why.
+
+    Raises
+    ------
+    FileError
+        If a path does not exist, or a folder holds no image.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        for file in _images_in(path, recursive) if path.is_dir() and not is_zarr(path) else [path]:
+            if not file.exists():
+                raise FileError(f"There is no file or folder {path}.")
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def _images_in(folder: Path, recursive: bool) -> list[Path]:
+    try:
+        images = list(_walk(folder, recursive))
+    except OSError as error:
+        raise FileError(f"Cannot read the folder {folder}: {error.strerror or error}.") from error
+    if not images:
+        raise FileError(f"The folder {folder} holds no image (TIFF, PNG, JPEG or OME-Zarr).")
+    return images
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() == ZARR_SUFFIX or path.is_file():
+            if _is_wanted(path):
+                yield path
+        elif recursive and path.is_dir() and not path.is_symlink():
+            if os.access(path, os.R_OK | os.X_OK):
+                yield from _walk(path, recursive)
+            else:
+                yield path
+
+
+def _is_wanted(path: Path) -> bool:
+    """Whether a path is an image by its name, and not the result of an earlier run."""
+    suffix = path.suffix.lower()
+    if suffix not in ((ZARR_SUFFIX,) if path.is_dir() else IMAGE_SUFFIXES):
+        return False
+    if suffix not in (*TIFF_SUFFIXES, ZARR_SUFFIX):
+        return True
+    stem = path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
+    return not (stem.endswith(LABELS_ENDING) or _says_labels(path))
+
+
+def _says_labels(path: Path) -> bool:
+    """Whether a file says of itself that it holds labels."""
+    with suppress(Exception), without_log():  # whoever opens it tells what is wrong with it
+        return zarr_says_labels(path) if path.is_dir() else tiff_says_labels(path)
+    return False

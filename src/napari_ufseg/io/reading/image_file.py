@@ -1,0 +1,75 @@
+"""What is known of an image file before its pixels are read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_ufseg.engine.labels.class_table import ClassTable
+
+
+class LazyArray(Protocol):
+    """What numpy, memory-mapped, zarr and dask arrays have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+
+    def __getitem__(self, region: Any, /) -> Any:
+        """The values of a region, given by slices and whole numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """An open image, or one resolution level of it.
+
+    Parameters
+    ----------
+    path : Path
+        As it was given.
+    data : array-like
+        Pixels of a TIFF or Zarr are read when a region of it is asked for, and
+        no more than the tiles, strips or chunks which that region touches.
+    axes : str
+        A letter for each axis of `data`: T, Z, C, Y, X, or ``?`` if not known.
+    scale : tuple of float
+        Size of a step along each axis of `data`: in `unit` along Z, Y and X, in
+        seconds along T; 1.0 where it is not known.
+    translate : tuple of float
+        Where the middle of the first pixel lies along each axis, as `scale`;
+        0.0 where it is not known. The levels of a pyramid that do not say it
+        cover the area of the full one.
+    unit : str or None
+        Unit of the axes of space, as ``"µm"``; None if not known.
+    n_levels : int
+        Resolution levels in the file; 1 if it holds no pyramid.
+    level : int
+        Which of them `data` is; 0 is the full one.
+    is_rgb : bool
+        The file says that its channels are red, green and blue, and perhaps opacity.
+    is_labels : bool
+        The file says that its values are labels.
+    classes : ClassTable
+        Names and colours of labels that the file tells.
+    """
+
+    path: Path
+    data: LazyArray
+    axes: str
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    unit: str | None = None
+    n_levels: int = 1
+    level: int = 0
+    is_rgb: bool = False
+    is_labels: bool = False
+    classes: ClassTable = field(default_factory=ClassTable)

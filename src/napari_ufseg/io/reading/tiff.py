@@ -1,0 +1,146 @@
+"""TIFF files: their pixels, axes and scale."""
+
+import json
+import weakref
+from contextlib import suppress
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
+from napari_ufseg.io.tiff_whole import ome_pixels, require_whole
+from napari_ufseg.io.units import length_ratio, length_unit, seconds
+from napari_ufseg.io.writing.label_tiff import CLASSES_TAG, LABELS_SOFTWARE
+
+
+def read_tiff(file: Path) -> tuple[npt.NDArray[Any], str]:
+    """All pixels of the first series of a TIFF file, and a letter for each axis."""
+    with tifffile.TiffFile(file) as tiff:
+        require_whole(tiff)
+        series = tiff.series[0]
+        array = np.asarray(series.asarray())
+        return array, _axes(series.axes, array.ndim)
+
+
+def tiff_says_labels(file: Path) -> bool:
+    """Whether a TIFF file is one that `write_tiff` has made of labels; of a long stack only the first page is read."""
+    with tifffile.TiffFile(file) as tiff:
+        return bool(tiff.pages.first.software == LABELS_SOFTWARE)
+
+
+def open_tiff(file: Path, level: int) -> ImageFile:
+    """The first series of a TIFF file; of its levels, `level`, or the full one if there is no such level."""
+    tiff = tifffile.TiffFile(file)
+    try:
+        series = tiff.series[0]
+        level = level if 0 <= level < len(series.levels) else 0
+        require_whole(tiff, level)
+        data = _lazy(tiff, level)
+        axes = _axes(series.axes, data.ndim)
+        steps, unit = _steps(tiff, series.kind)
+        full = [steps.get(axis, 1.0) for axis in axes]
+        ratio = [
+            n / size if axis in "ZYX" and size else 1.0
+            for axis, n, size in zip(axes, series.shape, data.shape, strict=True)
+        ]
+        scale = tuple(step * times for step, times in zip(full, ratio, strict=True))
+        translate = tuple((step - its) / 2 for step, its in zip(scale, full, strict=True))  # the edges are the same
+        is_labels = series.keyframe.software == LABELS_SOFTWARE
+        about: dict[str, Any] = {"is_rgb": _is_rgb(series), "is_labels": is_labels, "classes": _classes(series)}
+        return ImageFile(file, data, axes, scale, translate, unit, len(series.levels), level, **about)
+    except BaseException:
+        tiff.close()
+        raise
+
+
+def _lazy(tiff: tifffile.TiffFile, level: int) -> LazyArray:
+    """The pixels of one level of the first series, read when they are asked for; takes over closing `tiff`."""
+    pages = tiff.series[0].levels[level]
+    if pages.dataoffset is not None and not pages.is_multifile:  # not compressed and in one piece
+        mapped = tifffile.memmap(tiff.filehandle.path, level=level, mode="r")
+        tiff.close()
+        return mapped if mapped.dtype.isnative else _Native(mapped)
+    import zarr
+
+    array = zarr.open_array(pages.aszarr(level=0), mode="r", zarr_format=2)
+    weakref.finalize(array, tiff.close)
+    return array
+
+
+class _Native:
+    """A memory map in the other byte order, as of ImageJ, whose values come in that of this machine."""
+
+    def __init__(self, mapped: npt.NDArray[Any]) -> None:
+        self._mapped = mapped
+        self.shape = mapped.shape
+        self.ndim = mapped.ndim
+        self.dtype = mapped.dtype.newbyteorder("=")
+
+    def __getitem__(self, region: Any) -> Any:
+        return np.asarray(self._mapped[region], self.dtype)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self._mapped, dtype or self.dtype)
+
+
+def _axes(axes: str, ndim: int) -> str:
+    """The letters of tifffile as ours; samples are channels, unless there are channels beside them."""
+    if len(axes) != ndim:
+        return "?" * ndim
+    if "C" not in axes:
+        axes = axes.replace("S", "C")
+    return "".join(axis if axis in "TZCYX" else "?" for axis in axes)
+
+
+def _is_rgb(series: tifffile.TiffPageSeries) -> bool:
+    colours = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+    n_samples = dict(zip(series.axes, series.shape, strict=False)).get("S")
+    return "C" not in series.axes and n_samples in (3, 4) and series.keyframe.photometric in colours
+
+
+def _steps(tiff: tifffile.TiffFile, kind: str) -> tuple[dict[str, float], str | None]:
+    """Size of a step along those axes of which the file tells it, and the unit of space."""
+    steps: dict[str, float] = {}
+    unit = None
+    if kind == "imagej" and tiff.imagej_metadata:
+        steps, unit = _imagej_steps(tiff.imagej_metadata, tiff.pages.first.resolution)
+    elif kind == "ome" and tiff.ome_metadata:
+        steps, unit = _ome_steps(tiff.ome_metadata)
+    return {axis: step for axis, step in steps.items() if isfinite(step) and step > 0}, unit
+
+
+def _imagej_steps(
+    metadata: dict[str, Any], per_unit: tuple[int | float, int | float]
+) -> tuple[dict[str, float], str | None]:
+    """From ImageJ's description, and the pixels per unit along x and y."""
+    steps = {axis: 1 / number for axis, number in zip("XY", per_unit, strict=True) if number}
+    unit = length_unit(str(metadata.get("unit", "")))
+    for axis, key in (("Z", "spacing"), ("T", "finterval")):
+        if isinstance(metadata.get(key), int | float):
+            steps[axis] = abs(float(metadata[key]))
+    steps["T"] = steps.get("T", 1.0) * seconds(str(metadata.get("tunit", "")))
+    return steps, unit
+
+
+def _ome_steps(xml: str) -> tuple[dict[str, float], str | None]:
+    """From the OME-XML of the first image; lengths are turned into the unit of X."""
+    pixels = ome_pixels(xml)
+    units = {axis: length_unit(str(pixels.get(f"PhysicalSize{axis}Unit", "µm"))) for axis in "XYZ"}
+    known = {axis: float(pixels[f"PhysicalSize{axis}"]) for axis in "XYZ" if f"PhysicalSize{axis}" in pixels}
+    unit = units["X"] if known else None
+    steps = {axis: size * length_ratio(units[axis], unit) for axis, size in known.items()}
+    if "TimeIncrement" in pixels:
+        steps["T"] = float(pixels["TimeIncrement"]) * seconds(str(pixels.get("TimeIncrementUnit", "s")))
+    return steps, unit
+
+
+def _classes(series: tifffile.TiffPageSeries) -> ClassTable:
+    """Names and colours of labels, if `write_tiff` has put some in."""
+    with suppress(ValueError, TypeError):
+        return ClassTable.from_list(json.loads(series.keyframe.tags.valueof(CLASSES_TAG, "[]")))
+    return ClassTable()

@@ -1,0 +1,182 @@
+"""The pixels of a Zarr array: what may be read at all, and whether it is still there.
+
+Zarr takes a chunk that is missing for one that is empty. So an image whose
+folder goes while it is read (a share that is unmounted) would go on as pixels
+of one value; the file of its metadata tells the two apart.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from math import ceil, prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.reading.image_file import ImageFile
+
+if TYPE_CHECKING:
+    import zarr
+
+_NUMBERS = "buif"
+_RUNS_CODE = "pickle"  # a codec that runs whatever a chunk tells it to
+_CODECS = ("filters", "compressor", "codecs")  # where the metadata name them, in formats 2 and 3
+_METADATA = ("zarr.json", ".zarray")
+_CHUNK = re.compile(r"(?:c[./])?(\d+(?:[./]\d+)*)")
+_MOST_COUNTED = 200_000  # files of chunks; to list more takes too long on a share
+
+
+class ZarrPixels:
+    """A Zarr array that is read only while its folder is there, and the one that was opened.
+
+    Parameters
+    ----------
+    path : Path
+        How messages call the image.
+    array : zarr.Array
+        Of numbers, in the folder `path` or below.
+    """
+
+    def __init__(self, path: Path, array: "zarr.Array[Any]") -> None:
+        self._path = path
+        self._array = array
+        self._folder = path / array.path
+        present = [self._folder / name for name in _METADATA if (self._folder / name).is_file()]
+        self._watched = present[0] if present else self._folder  # metadata may stand in those of the group alone
+        self._opened = self._state()
+        self.shape, self.dtype, self.ndim, self.size = array.shape, array.dtype, array.ndim, array.size
+        self.chunks = array.chunks
+
+    def __getitem__(self, region: Any) -> Any:
+        """The values of a region; FileError if the folder is not that which was opened, or no longer when all is read."""
+        self._require_same()
+        try:
+            return self._array[region]
+        finally:
+            self._require_same()
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+    def _state(self) -> tuple[int, ...] | None:
+        """What differs if another file has taken the place; None if there is none."""
+        try:
+            told = self._watched.stat()
+        except OSError:  # not there, or on a share that does not answer
+            return None
+        is_folder = self._watched == self._folder  # its time changes with what is put in
+        return () if is_folder else (told.st_mtime_ns, told.st_size)  # not the inode, which some shares make up anew
+
+    def _require_same(self) -> None:
+        now = self._state()
+        if now is None:
+            raise FileError(
+                f"The image {self._path} has gone while it was read: bring it back (there is no {self._watched} any more) "
+                "and start again."
+            )
+        if now != self._opened:
+            raise FileError(
+                f"The image {self._path} has changed while it was read ({self._watched} is another): open it again."
+            )
+
+    @cached_property
+    def _grid(self) -> tuple[int, ...]:
+        """How many files of chunks, or of shards with many chunks in each, there may be along each axis."""
+        stored = self._array.shards or self._array.chunks
+        return tuple(ceil(size / step) for size, step in zip(self.shape, stored, strict=True))
+
+    def _count_missing(self) -> int | None:
+        """How many of the files are missing; None if there are too many to count, or none is there any more."""
+        if prod(self._grid) > _MOST_COUNTED:
+            return None
+        n = 0
+        for place, _, names in os.walk(self._folder):
+            inside = Path(place).relative_to(self._folder).as_posix()
+            start = "" if inside == "." else f"{inside}/"
+            n += sum(self._is_chunk(start + name) for name in names)
+        return prod(self._grid) - n if self._state() == self._opened else None
+
+    def _is_chunk(self, key: str) -> bool:
+        found = _CHUNK.fullmatch(key)
+        index = re.split("[./]", found[1]) if found else []
+        return len(index) == self.ndim and all(int(i) < n for i, n in zip(index, self._grid, strict=True))
+
+    @cached_property
+    def n_missing(self) -> int | None:
+        """How many chunks (or shards) were missing when this was asked first; None if that is not known."""
+        return self._count_missing()
+
+    @property
+    def missing_words(self) -> str:
+        """What to tell of them; nothing if all are there or that is not known."""
+        if not self.n_missing:
+            return ""
+        what, are = "shards" if self._array.shards else "chunks", "is" if self.n_missing == 1 else "are"
+        total, value = prod(self._grid), self._array.fill_value
+        as_what = 0 if value is None else value
+        return f"Of the image {self._path} {self.n_missing} of {total} {what} {are} missing: {as_what} is read there."
+
+    def require_chunks(self) -> None:
+        """FileError if chunks are missing that were there when `n_missing` was asked first."""
+        now = self._count_missing() if self.n_missing is not None else None
+        if now is not None and self.n_missing is not None and now > self.n_missing:
+            raise FileError(
+                f"The image {self._path} has lost {now - self.n_missing} of its chunks while it was read: bring it back "
+                "and start again."
+            )
+
+
+def pixels_of(path: Path, array: "zarr.Array[Any]") -> ZarrPixels:
+    """The pixels of an array in a Zarr folder, if they may be read; the one way by which they leave this package.
+
+    Zarr can store any Python object, and one that is stored as a pickle runs a
+    program when its chunk is read. So this decides by the metadata alone.
+
+    Parameters
+    ----------
+    path : Path
+        The folder that was opened.
+    array : zarr.Array
+        Open, but not read.
+
+    Raises
+    ------
+    FileError
+        If it holds other than bool, integers and real numbers, or is stored as pickles.
+    """
+    if array.dtype.kind not in _NUMBERS:
+        raise FileError(f"{path} holds values of type {array.dtype}, but an image has whole or real numbers.")
+    metadata = array.metadata.to_dict()
+    if any(name.lower().rpartition(".")[2] == _RUNS_CODE for part in _CODECS for name in _names(metadata.get(part))):
+        raise FileError(f"{path} is stored as pickles, which may run any program when they are read: it is not opened.")
+    return ZarrPixels(path, array)
+
+
+def _names(codecs: Any) -> Iterator[str]:
+    """The names of all codecs, those inside of others too."""
+    if isinstance(codecs, dict):
+        for key, value in codecs.items():
+            if key in ("id", "name"):
+                yield str(value)
+            yield from _names(value)
+    elif isinstance(codecs, list | tuple):
+        for codec in codecs:
+            yield from _names(codec)
+
+
+def missing_words(image: ImageFile) -> str:
+    """What to tell of the chunks that an image lacks; nothing if all are there, or it is no Zarr.
+
+    Chunks may lack rightly: those that are empty need not be written.
+    """
+    return image.data.missing_words if isinstance(image.data, ZarrPixels) else ""
+
+
+def require_chunks(image: ImageFile) -> None:
+    """FileError if chunks of an image have gone since `missing_words` was asked."""
+    if isinstance(image.data, ZarrPixels):
+        image.data.require_chunks()

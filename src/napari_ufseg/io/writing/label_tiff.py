@@ -1,0 +1,82 @@
+"""Label images as TIFF: plain, as ImageJ writes it, or OME-TIFF."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io.units import in_ascii, length_name
+from napari_ufseg.io.writing.label_grid import LabelGrid
+
+LABELS_SOFTWARE = "napari-ufseg labels"  # in the tag Software, by which the file is known as labels
+CLASSES_TAG = 65123  # a private one: names and colours of classes as JSON
+LARGEST_TIFF = 2**32 - 2**25  # bytes of pixels before compression; the rest of 4 GB is for what else the file holds
+
+
+def write_tiff(
+    temporary: Path,
+    planes: Iterator[npt.NDArray[np.uint16]],
+    grid: LabelGrid,
+    classes: ClassTable | None = None,
+    *,
+    ome: bool,
+) -> None:
+    """Write label planes as a compressed TIFF.
+
+    Parameters
+    ----------
+    temporary : Path
+        The file.
+    planes : iterator of (Y, X) uint16 arrays
+        As many as the axes before Y and X make, the last of them fastest.
+    grid : LabelGrid
+        The shape, axes and scale of all planes together.
+    classes : ClassTable, optional
+        Names and the rest, for `CLASSES_TAG`.
+    ome : bool
+        Write an OME-TIFF. That is done in any case if the pixels may pass 4 GB,
+        as a BigTIFF, since there is no BigTIFF of ImageJ's kind.
+    """
+    big = int(np.prod(grid.shape, dtype=np.int64)) * np.dtype(np.uint16).itemsize > LARGEST_TIFF
+    tifffile.imwrite(
+        temporary,
+        planes,
+        shape=grid.shape,
+        dtype=np.uint16,
+        photometric="minisblack",
+        compression="zlib",
+        software=LABELS_SOFTWARE,
+        extratags=[(CLASSES_TAG, "s", 0, json.dumps(classes.to_list()), True)] if classes else [],
+        bigtiff=big,
+        **(_ome(grid) if ome or big else _imagej(grid)),
+    )
+
+
+def _imagej(grid: LabelGrid) -> dict[str, Any]:
+    """Options of tifffile so that ImageJ, QuPath and napari readers show the axes and the scale."""
+    metadata: dict[str, Any] = {"axes": grid.axes}
+    if not grid.scale and grid.axes == "YX":
+        return {"ome": False, "metadata": metadata}
+    metadata["unit"] = in_ascii(grid.unit or "pixel")
+    for axis, key in (("Z", "spacing"), ("T", "finterval")):
+        if axis in grid.steps:
+            metadata[key] = grid.steps[axis]
+    per_unit = (1 / grid.steps.get("X", 1.0), 1 / grid.steps.get("Y", 1.0))
+    return {"ome": False, "imagej": True, "resolution": per_unit, "metadata": metadata}
+
+
+def _ome(grid: LabelGrid) -> dict[str, Any]:
+    """Options of tifffile for OME-TIFF; a unit that OME does not know counts as pixels."""
+    metadata: dict[str, Any] = {"axes": grid.axes}
+    unit = grid.unit if length_name(grid.unit) else "pixel"
+    for axis, step in grid.steps.items():
+        if axis == "T":
+            metadata |= {"TimeIncrement": step, "TimeIncrementUnit": "s"}
+        else:
+            metadata |= {f"PhysicalSize{axis}": step, f"PhysicalSize{axis}Unit": unit}
+    return {"ome": True, "metadata": metadata}

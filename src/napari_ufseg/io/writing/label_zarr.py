@@ -1,0 +1,204 @@
+"""Label images as OME-Zarr, written chunk by chunk, also by several processes at once."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io.ome_zarr_metadata import label_metadata
+from napari_ufseg.io.writing.label_grid import LabelGrid, blocks, label_grid
+from napari_ufseg.io.zarr_folder import check_replaceable
+
+if TYPE_CHECKING:
+    import zarr
+
+SMALLEST_LEVEL = 256  # pixels along the longer of Y and X: no lower resolution is made of such a level
+_UNFINISHED = "napari-ufseg"  # where the axes and the scale wait for finish_label_zarr
+
+
+def create_label_zarr(
+    path: str | os.PathLike[str],
+    shape: Sequence[int],
+    *,
+    chunks: Sequence[int],
+    axes: str,
+    scale: Sequence[float] | None = None,
+    unit: str | None = None,
+    translate: Sequence[float] | None = None,
+    ome_zarr_version: Literal["0.4", "0.5"] = "0.4",
+    overwrite: bool = False,
+) -> "zarr.Array[Any]":
+    """Begin an OME-Zarr label image, to be filled and then given to `finish_label_zarr`.
+
+    Whoever fills it may do so from several processes, as long as no two of
+    them write into the same chunk at once. Until it is finished other programs
+    do not take the folder for an image. To keep an older Zarr until then, and
+    to leave nothing behind after an error, fill it within `folder_written_whole`.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder, named ``*.zarr``.
+    shape, chunks : sequence of int
+        Of the label image, and of the pieces it is stored in; a chunk is no
+        larger than the image.
+    axes, scale, unit, translate
+        As for `write_labels`.
+    ome_zarr_version : {"0.4", "0.5"}
+        0.4 is stored as Zarr format 2, 0.5 as format 3.
+    overwrite : bool
+        Delete an older Zarr of that name.
+
+    Returns
+    -------
+    zarr.Array of uint16
+        Filled with 0. Chunks that stay 0 take no room.
+
+    Raises
+    ------
+    FileError
+        If the axes are others, the name is taken, or the system refuses to write.
+    """
+    import zarr
+
+    folder = Path(path)
+    grid = label_grid(folder, tuple(shape), axes, scale, unit, translate)
+    settings = {
+        "axes": grid.axes,
+        "scale": grid.scale,
+        "unit": grid.unit,
+        "translate": grid.translate,
+        "version": ome_zarr_version,
+    }
+    try:
+        if overwrite:
+            check_replaceable(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        elif folder.exists():
+            raise FileError(f"Cannot write {folder}: it exists already.")
+        group = zarr.create_group(
+            folder, zarr_format=3 if ome_zarr_version == "0.5" else 2, attributes={_UNFINISHED: settings}
+        )
+        return _add_level(group, "0", grid.shape, chunks, grid.axes)
+    except OSError as error:
+        raise FileError(f"Cannot write {folder}: {error.strerror or error}.") from error
+
+
+def create_label_array(path: str | os.PathLike[str], shape: Sequence[int], chunks: Sequence[int]) -> "zarr.Array[Any]":
+    """A bare Zarr array for labels at work, without the metadata of an image.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+    shape, chunks : sequence of int
+        Of any number of axes.
+
+    Returns
+    -------
+    zarr.Array of uint16
+        Filled with 0. Chunks that stay 0 take no room.
+
+    Raises
+    ------
+    FileError
+        If the system refuses to write.
+    """
+    import zarr
+
+    try:
+        group = zarr.create_group(path, zarr_format=2)
+        return _add_level(group, "0", shape, chunks, "")
+    except OSError as error:
+        raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True, classes: ClassTable | None = None) -> None:
+    """Add the lower resolutions and the metadata to a label image that has been filled.
+
+    Every second pixel along Y and X makes the next resolution, so that no
+    label comes up that was not there. Each stays where it is: the levels have
+    one translation, that of the first pixel. No more than four chunks are in memory.
+
+    Parameters
+    ----------
+    path : path-like
+        As it was given to `create_label_zarr`.
+    colours : bool
+        Store the colours of the labels, of the first hundred that occur.
+    classes : ClassTable, optional
+        Names and colours that a user has chosen.
+
+    Raises
+    ------
+    FileError
+        If nothing was begun there, or the system refuses to write.
+    """
+    import zarr
+
+    folder = Path(path)
+    try:
+        group = zarr.open_group(folder, mode="r+")
+        settings: Any = group.attrs[_UNFINISHED]
+        levels, present = _add_lower_levels(group, settings["axes"])
+        place = (settings[name] for name in ("scale", "unit", "translate"))
+        grid = LabelGrid(levels[0].shape, settings["axes"], *place)
+        shown = present if colours else ()
+        group.attrs.put(label_metadata(grid, len(levels), shown, settings["version"], classes))
+    except (KeyError, FileNotFoundError) as error:
+        raise FileError(f"Cannot finish {folder}: there is no label image that was begun and not finished.") from error
+    except OSError as error:
+        raise FileError(f"Cannot write {folder}: {error.strerror or error}.") from error
+
+
+def _add_level(
+    group: "zarr.Group", name: str, shape: Sequence[int], chunks: Sequence[int], axes: str
+) -> "zarr.Array[Any]":
+    """An empty array in the group, compressed so that every reader of its format can read it."""
+    is_v3 = group.metadata.zarr_format == 3
+    blosc: dict[str, Any] = {"cname": "zstd", "clevel": 3}
+    if is_v3:
+        compressor: dict[str, Any] = {"name": "blosc", "configuration": {**blosc, "shuffle": "shuffle"}}
+    else:
+        compressor = {"id": "blosc", **blosc, "shuffle": 1, "blocksize": 0}
+    return group.create_array(
+        name,
+        shape=tuple(shape),
+        chunks=tuple(max(1, min(length, chunk)) for length, chunk in zip(shape, chunks, strict=True)),
+        dtype=np.uint16,
+        fill_value=0,
+        compressors=compressor,
+        chunk_key_encoding={"name": "default" if is_v3 else "v2", "separator": "/"},
+        dimension_names=list(axes.lower()) if is_v3 else None,
+    )
+
+
+def _add_lower_levels(group: "zarr.Group", axes: str) -> tuple[list["zarr.Array[Any]"], list[int]]:
+    """All levels, the first one and those made of it, and the labels above 0 that occur, in order."""
+    full: Any = group["0"]
+    levels = [full]
+    seen = np.zeros(np.iinfo(np.uint16).max + 1, bool)
+    while max(levels[-1].shape[-2:]) > SMALLEST_LEVEL:
+        last = levels[-1]
+        shape = (*last.shape[:-2], *((length + 1) // 2 for length in last.shape[-2:]))
+        levels.append(_add_level(group, str(len(levels)), shape, full.chunks, axes))
+        _halve(last, levels[-1], seen)
+    if len(levels) == 1:
+        for region in blocks(full.shape, full.chunks):
+            seen[full[region]] = True
+    return levels, [int(label) for label in np.flatnonzero(seen) if label]
+
+
+def _halve(source: "zarr.Array[Any]", target: "zarr.Array[Any]", seen: npt.NDArray[np.bool_]) -> None:
+    """Fill `target` with every second pixel of `source`, and mark the labels of the latter."""
+    for region in blocks(target.shape, target.chunks):
+        twice = tuple(slice(2 * part.start, 2 * part.stop) for part in region[-2:])
+        values: Any = source[(*region[:-2], *twice)]
+        seen[values] = True
+        target[region] = values[..., ::2, ::2]
