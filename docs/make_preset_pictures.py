@@ -10,8 +10,8 @@ import numpy as np
 from skimage.transform import resize
 
 from napari_ufseg import SegmentationConfig, segment
-from napari_ufseg.colours import class_colours
 from napari_ufseg.engine.config import PRESETS
+from napari_ufseg.engine.labels.class_table import class_colours
 from napari_ufseg.samples import nuclei
 
 FOLDER = Path(__file__).parents[1] / "src" / "napari_ufseg" / "data" / "presets"

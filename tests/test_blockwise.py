@@ -9,8 +9,9 @@ import tifffile
 import torch
 import zarr
 
-from napari_ufseg import blockwise, predict
-from napari_ufseg.blockwise import Threads, Work, label_blocks, scan_blocks
+from napari_ufseg import predict
+from napari_ufseg.batch import cluster as blockwise
+from napari_ufseg.batch.cluster import Threads, Work, label_blocks, scan_blocks
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import FileError, ImageError
 from napari_ufseg.engine.images.source import open_source

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_ufseg.colours import class_colours
-from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex
+from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex, class_colours
 
 
 def test_what_nobody_has_named_is_called_by_its_label():

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.api import iter_segment, predict, segment, train_on
     from napari_ufseg.engine.config import SegmentationConfig
     from napari_ufseg.engine.errors import UfsegError
+    from napari_ufseg.engine.labels.matching import merge_by_scribbles
     from napari_ufseg.engine.labels.regions import absorb_small, connected_regions
     from napari_ufseg.engine.network.model_file import load_model, save_model
     from napari_ufseg.engine.prediction.confidence import confidence
-    from napari_ufseg.engine.scribbles import merge_by_scribbles
 
 _HOMES = {
     "SegmentationConfig": "config",
@@ -26,7 +26,7 @@ _HOMES = {
     "connected_regions": "labels.regions",
     "iter_segment": "api",
     "load_model": "network.model_file",
-    "merge_by_scribbles": "scribbles",
+    "merge_by_scribbles": "labels.matching",
     "predict": "api",
     "save_model": "network.model_file",
     "segment": "api",

@@ -124,7 +124,7 @@ def test_debug_shows_the_traceback(ufseg: Callable[..., Done], images: Path) -> 
 def test_a_bug_of_ours_is_no_traceback_either(
     ufseg: Callable[..., Done], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_ufseg.cli.predict.train", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("napari_ufseg.cli.segment.train", lambda *args, **kwargs: 1 / 0)
     done = ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", *QUICK)
     assert done.status == 1
     assert done.err.startswith("ufseg: something went wrong inside (ZeroDivisionError")

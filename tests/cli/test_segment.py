@@ -198,7 +198,7 @@ def test_ctrl_c_after_the_first_step(
         signal.raise_signal(signal.SIGINT)
         return train(*session, **options)
 
-    monkeypatch.setattr("napari_ufseg.cli.predict.train", pressed)
+    monkeypatch.setattr("napari_ufseg.cli.segment.train", pressed)
     done = ufseg("segment", images / name, "-o", tmp_path / "l.tif", *QUICK, "--batch_size", "1")
     assert (done.status, done.out) == (130, f"{tmp_path / 'l.tif'}\n")
     assert done.err == f"ufseg: stopped by Ctrl-C {when}; what there was is written.\n"

@@ -7,10 +7,10 @@ import pytest
 import torch
 from skimage import data
 
-from napari_ufseg.engine import memory
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.training import memory_plan as memory
 from napari_ufseg.engine.training import memory_plan as training_plan
 
 torch.set_num_threads(1)  # the images are tiny: more threads only wait for each other

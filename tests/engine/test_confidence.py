@@ -7,9 +7,8 @@ import zarr
 
 from napari_ufseg import SegmentationConfig, confidence, segment
 from napari_ufseg.engine.images.source import open_source
-from napari_ufseg.engine.network.model import box_responses
 from napari_ufseg.engine.prediction.confidence import margin_of, uncertain_regions
-from napari_ufseg.engine.prediction.labelling import scan
+from napari_ufseg.engine.prediction.labelling import box_responses, scan
 from napari_ufseg.samples import nuclei
 
 SMALL = SegmentationConfig.preset("fast", n_features=6, n_classes=5, n_convolutions=1, epochs=3)

@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 
-from napari_ufseg.engine import memory
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import DeviceError
-from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.training import estimate as estimate_module
+from napari_ufseg.engine.training import memory_plan as memory
 from napari_ufseg.engine.training.estimate import estimate_run
 
 MEASURED = """
@@ -17,7 +17,7 @@ import numpy as np
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import peak_memory_bytes
 from napari_ufseg.engine.training.estimate import estimate_run
-from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.training.session import TrainingSession
 shape, budget, changes = eval(sys.argv[1])
 axes = "TYX" if len(shape) == 3 else "YX"

@@ -34,7 +34,7 @@ SHAPES = [(1, 1, 24, 31), (3, 3, 20, 17), (2, 9, 13, 40), (1, 2, 1, 50), (1, 2, 
 @pytest.fixture(autouse=True)
 def small_strips(monkeypatch):
     """Several strips in a lane, even of a small image."""
-    for room in ("fast_forward", "cpu_step.passes"):
+    for room in ("cpu_step.passes",):
         for name in ("CACHED", "LARGE"):
             monkeypatch.setattr(f"napari_ufseg.engine.{room}.{name}", 150)
     monkeypatch.setattr("napari_ufseg.engine.cpu_step.loss.CACHED", 150)

@@ -7,7 +7,7 @@ from scaled import scaled
 
 from napari_ufseg.engine.api import segment
 from napari_ufseg.engine.errors import ConfigError, ImageError, MemoryShortageError, UfsegWarning
-from napari_ufseg.engine.image import as_list, check_scribbles, open_sources, require_same_channels
+from napari_ufseg.engine.images.source import as_list, check_scribbles, open_sources, require_same_channels
 
 RNG = np.random.default_rng(0)
 GREY = RNG.random((12, 16))

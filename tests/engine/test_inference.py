@@ -6,7 +6,7 @@ from scaled import scaled
 from napari_ufseg.engine.api import predict, segment
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import DeviceError, ImageError, MemoryShortageError, TrainingError, UfsegWarning
-from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.labels.hierarchy import merge_most_similar, relabel
 from napari_ufseg.engine.prediction import labelling
 from napari_ufseg.engine.training.session import TrainingSession

@@ -10,8 +10,7 @@ from napari_ufseg.engine.images.intensity import Brightness
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.network.input_channels import input_channels, seen_box
-from napari_ufseg.engine.network.model import label_box
-from napari_ufseg.engine.prediction.labelling import scan
+from napari_ufseg.engine.prediction.labelling import label_box, scan
 from napari_ufseg.engine.training import memory_plan as training_plan
 from napari_ufseg.engine.training.training_set import build_training_set
 

@@ -12,9 +12,8 @@ from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, TrainingError
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import Box, tile_edges
-from napari_ufseg.engine.network.model import box_responses, label_box
 from napari_ufseg.engine.prediction import labelling
-from napari_ufseg.engine.prediction.labelling import Job, label_images, outputs_for, scan
+from napari_ufseg.engine.prediction.labelling import Job, box_responses, label_box, label_images, outputs_for, scan
 from napari_ufseg.engine.prediction.tile_pool import View
 
 CPU = resolve_device("cpu")

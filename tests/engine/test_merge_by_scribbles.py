@@ -5,7 +5,7 @@ import pytest
 import zarr
 
 from napari_ufseg import SegmentationConfig, UfsegError, merge_by_scribbles, predict, segment, train_on
-from napari_ufseg.engine.scribbles import classes_of_scribbles, count_scribbles
+from napari_ufseg.engine.labels.matching import classes_of_scribbles, count_scribbles
 from napari_ufseg.samples import nuclei
 
 

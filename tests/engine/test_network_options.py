@@ -8,9 +8,9 @@ import torch
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step.step import FastStep
-from napari_ufseg.engine.memory import step_bytes
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm, symmetrised
 from napari_ufseg.engine.network.model_file import load_model, save_model
+from napari_ufseg.engine.training.memory_plan import step_bytes
 from napari_ufseg.engine.training.session import TrainingSession
 
 SYMMETRIC, REPLICATE, SKIP = {"kernels": "symmetric"}, {"padding": "replicate"}, {"skip": "on"}

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.pace import FIRST, LABELLING, Pace
-from napari_ufseg.engine.preview import DRAWING
 from napari_ufseg.engine.training.results import EpochRecord
 from napari_ufseg.engine.training.session import TrainingSession
+from napari_ufseg.engine.training.snapshots import DRAWING, FIRST, LABELLING, Pace
 
 
 @pytest.fixture

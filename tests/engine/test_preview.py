@@ -8,10 +8,10 @@ import torch
 import zarr
 from skimage import data
 
-from napari_ufseg.engine import preview as preview_module
 from napari_ufseg.engine.api import predict, segment
 from napari_ufseg.engine.training import memory_plan as training_plan
 from napari_ufseg.engine.training import session as session_module
+from napari_ufseg.engine.training import snapshots as preview_module
 from napari_ufseg.engine.training.results import StopReason
 from napari_ufseg.engine.training.session import TrainingSession
 

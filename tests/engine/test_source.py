@@ -7,8 +7,7 @@ import torch
 import zarr
 
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.image import open_sources
-from napari_ufseg.engine.images.source import ImageSource, items_of, open_source
+from napari_ufseg.engine.images.source import ImageSource, items_of, open_source, open_sources
 from napari_ufseg.engine.images.tiling import Box
 
 SIZES = {"T": 2, "Z": 3, "C": 4, "Y": 5, "X": 6, "Q": 7}

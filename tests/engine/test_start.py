@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_ufseg.engine.errors import ConfigError
-from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.network import cluster_start as start
 from napari_ufseg.engine.network.cluster_start import clusters, named, sampled_pixels, start_from_clusters
 from napari_ufseg.engine.network.feature_net import FeatureNet

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ufseg.engine import memory
 from napari_ufseg.engine.errors import MemoryShortageError
-from napari_ufseg.engine.image import open_sources
+from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.images.tiling import tile_edges
+from napari_ufseg.engine.training import memory_plan as memory
 from napari_ufseg.engine.training import memory_plan as training_plan
 from napari_ufseg.engine.training.memory_plan import plan_training
 from napari_ufseg.engine.training.session import TrainingSession

@@ -10,8 +10,8 @@ import pytest
 import yaozarrs
 import zarr
 
-from napari_ufseg.colours import class_colours
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.labels.class_table import class_colours
 from napari_ufseg.io import create_label_zarr, finish_label_zarr, folder_written_whole, open_image, write_labels
 
 LABELS = np.random.default_rng(0).integers(0, 3, (2, 1100, 601)).astype(np.uint16)

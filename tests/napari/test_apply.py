@@ -14,7 +14,7 @@ from driver import ENDLESS, QUICK, WAIT, Dock
 from napari.layers import Labels
 
 from napari_ufseg import predict
-from napari_ufseg._napari.run.training_thread import processor
+from napari_ufseg._napari.background import processor
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.prediction import labelling
 

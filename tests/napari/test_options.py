@@ -10,7 +10,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel
 
 from napari_ufseg import SegmentationConfig
-from napari_ufseg._napari.run.training_thread import devices_there
+from napari_ufseg._napari.method.device_choice import devices_there
 from napari_ufseg.engine.config import PRESET_HELP, PRESETS, options
 from napari_ufseg.engine.device import available_devices
 from napari_ufseg.engine.processor import DEVICES
@@ -216,7 +216,7 @@ def test_the_time_series_can_be_segmented_and_its_truth_found(make_napari_viewer
 
 
 def test_the_command_segments_the_active_image(make_napari_viewer_proxy, qtbot, picture):
-    from napari_ufseg._napari._commands import segment_active
+    from napari_ufseg._napari.dock.widget import segment_active
 
     viewer = make_napari_viewer_proxy()
     viewer.add_image(picture, name="cells")

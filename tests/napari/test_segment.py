@@ -6,7 +6,7 @@ from driver import QUICK, WAIT
 from napari.layers import Image, Labels
 
 from napari_ufseg import SegmentationConfig, segment
-from napari_ufseg.colours import class_colours
+from napari_ufseg.engine.labels.class_table import class_colours
 
 
 def classes_of(dock, name="cells classes"):

@@ -1,5 +1,9 @@
-"""A part of the dock that can be folded away."""
+"""Qt parts that several panels share."""
 
+from typing import Any
+
+from magicgui.widgets import create_widget
+from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
 
@@ -12,3 +16,30 @@ class Folding(QCollapsible):
         layout = self.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
+
+
+def labelled_choice(label: str, object_name: str, *, tip: str, **settings: Any) -> Any:
+    """A magicgui combo box with a name for scripts and for screen readers.
+
+    Parameters
+    ----------
+    label, object_name, tip : str
+        Spoken name, Qt object name and tooltip.
+    **settings
+        ``value`` and ``choices``, or ``annotation`` for a list of layers.
+    """
+    options = {"tooltip": tip}
+    if "choices" in settings:
+        options["choices"] = settings.pop("choices")
+        settings["widget_type"] = "ComboBox"
+    control = create_widget(label=label, options=options, **settings)
+    control.native.setObjectName(object_name)
+    control.native.setAccessibleName(label)
+    return control
+
+
+def named(part: QWidget, name: str, title: str, tip: str) -> None:
+    """Give a part of the folder panel its name for scripts, for screen readers and for the mouse."""
+    part.setObjectName(f"ufseg.folder.{name}")
+    part.setAccessibleName(title)
+    part.setToolTip(tip)

@@ -1,1 +1,1 @@
-"""batch"""
+"""Models applied to files: one, a folder of them, or tiles on a cluster."""

@@ -21,7 +21,8 @@ from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.images.intensity import Brightness, BrightnessSummary
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.network.feature_net import FeatureNet
-from napari_ufseg.engine.network.model import SegmentationModel, label_box
+from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.prediction.labelling import label_box
 from napari_ufseg.io import open_image
 
 _WRITING = threading.Lock()

@@ -4,14 +4,23 @@ import os
 import sys
 import traceback
 import warnings
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import TextIO
 
 from napari_ufseg.cli.parser import parse
 from napari_ufseg.engine.errors import UfsegError, UfsegWarning
 from napari_ufseg.engine.processor import share_the_processor
 
+_COMMANDS = {
+    "segment": ("segment", "run_segment"),
+    "predict": ("predict", "run_predict"),
+    "batch": ("batch", "run_batch_command"),
+    "info": ("info", "run_info"),
+    "demo": ("demo", "run_demo"),
+}
 EXIT_OK, EXIT_BUG, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -35,11 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse(words)
         share_the_processor()
         with _one_line_warnings(debug):
-            from napari_ufseg.cli import predict as commands  # not before here: --help must not wait for torch
             from napari_ufseg.io import with_log
 
             with with_log() if debug else nullcontext():
-                return commands.run(arguments)
+                return _run(arguments)
     except UfsegError as error:
         return _fail(str(error), EXIT_USER, debug)
     except KeyboardInterrupt:
@@ -50,6 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(f"something went wrong inside ({reason}); --debug shows where.", EXIT_BUG, debug)
+
+
+def _run(arguments: Namespace) -> int:
+    """Run the command that the arguments name; it is loaded only now, since --help must not wait for torch."""
+    module, function = _COMMANDS[arguments.command]
+    status: int = getattr(import_module(f"{__name__}.{module}"), function)(arguments)
+    return status
 
 
 def _fail(sentence: str, status: int, debug: bool) -> int:

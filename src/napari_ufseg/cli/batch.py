@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone
-    from napari_ufseg.cli.parser import _Parser
+    from napari_ufseg.cli.arguments import _Parser
 
 _COLUMNS = ("image", "labels", "status", "message", "seconds")
 
@@ -61,7 +61,7 @@ def run_batch_command(arguments: argparse.Namespace) -> int:
     """``ufseg batch``: one line per image; status 2 if one of them failed."""
     from napari_ufseg.batch.folder import BatchPlan, BatchSummary
     from napari_ufseg.batch.label_file import check_writable
-    from napari_ufseg.cli.parser import UsageError
+    from napari_ufseg.cli.arguments import UsageError
     from napari_ufseg.engine.network.model_file import load_model
 
     if not arguments.output:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import mark_boundaries
 
-from napari_ufseg.colours import class_colours
 from napari_ufseg.engine.files import written_whole
+from napari_ufseg.engine.labels.class_table import class_colours
 
 Colour = tuple[int, int, int]
 

@@ -5,8 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from napari_ufseg.cli.chart import write_picture
-from napari_ufseg.cli.outputs import check_writable
-from napari_ufseg.cli.predict import print_written
+from napari_ufseg.cli.outputs import check_writable, print_written
 from napari_ufseg.cli.progress import stops_on_ctrl_c, train
 from napari_ufseg.cli.show import display_problem, show_run
 from napari_ufseg.engine.config import SegmentationConfig

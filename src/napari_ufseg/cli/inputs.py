@@ -12,10 +12,9 @@ import numpy.typing as npt
 from skimage.color import rgb2gray
 
 from napari_ufseg.batch.label_file import InputImage, open_input
-from napari_ufseg.cli.parser import UsageError
+from napari_ufseg.cli.arguments import UsageError
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted
-from napari_ufseg.engine.image import without_singles
-from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.source import ImageSource, without_singles
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import predict

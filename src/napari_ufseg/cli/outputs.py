@@ -2,7 +2,7 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_ufseg.batch.label_file import InputImage, label_array, label_names
 from napari_ufseg.batch.label_file import check_writable as check_writable
-from napari_ufseg.cli.parser import UsageError
+from napari_ufseg.cli.arguments import UsageError
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io import TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
 
@@ -93,3 +93,10 @@ def label_arrays(
         yield [
             stack.enter_context(label_array(path, image, classes)) for path, image in zip(paths, images, strict=True)
         ]
+
+
+def print_written(paths: Iterable[Path], arguments: Namespace) -> None:
+    """One line per file on stdout, unless --quiet."""
+    if not arguments.quiet:
+        for path in paths:
+            print(path)

@@ -3,32 +3,12 @@
 import argparse
 import difflib
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from napari_ufseg._version import __version__
+from napari_ufseg.cli.arguments import UsageError, _Parser, _value
 from napari_ufseg.cli.batch import fill_batch
-from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, options
-from napari_ufseg.engine.errors import UfsegError
-from napari_ufseg.engine.option import Option
-
-_EPILOG = "Exit status: 0; 2 with one sentence on stderr if something can be mended; 130 after Ctrl-C."
-
-
-class UsageError(UfsegError):
-    """The command line cannot be understood."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(allow_abbrev=False, epilog=_EPILOG, **arguments)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message[0].upper()}{message[1:].rstrip('.')}: see {self.prog} --help.")
-
-    def flag(self, group: Any, name: str, **arguments: Any) -> None:
-        """Add ``--a_b`` and ``--a-b``."""
-        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-        group.add_argument(*spellings, dest=name, **arguments)
+from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, options
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -218,16 +198,6 @@ def _fill_demo(parser: _Parser) -> None:
         help="folder of the headless demo (default: ufseg-demo)",
     )
     _add_device(parser, parser)
-
-
-def _value(text: str) -> int | float | str:
-    """A number if it is one, else the text; the config says what is allowed."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _metavar(option: Option) -> str:

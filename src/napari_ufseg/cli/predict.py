@@ -1,13 +1,10 @@
-"""The commands of ``ufseg``: each takes its arguments and returns the exit status."""
+"""``ufseg predict``: images labelled with a saved model, here or on the workers of a cluster."""
 
-import json
 import logging
-import sys
 import tempfile
-import time
 import warnings
 from argparse import Namespace
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +13,10 @@ import numpy as np
 import torch
 
 from napari_ufseg.batch.label_file import InputImage
-from napari_ufseg.cli.batch import run_batch_command
-from napari_ufseg.cli.inputs import beginning_of, check_channel_arguments, input_paths, load_image, load_inputs
-from napari_ufseg.cli.outputs import label_arrays, plan_outputs
-from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.cli.progress import follow_labelling, is_visible, stops_on_ctrl_c, train
-from napari_ufseg.cli.report import Outcome
-from napari_ufseg.cli.results import write_results
-from napari_ufseg.engine.config import SegmentationConfig, options
+from napari_ufseg.cli.arguments import UsageError
+from napari_ufseg.cli.inputs import check_channel_arguments, input_paths, load_image
+from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_written
+from napari_ufseg.cli.progress import follow_labelling
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
 from napari_ufseg.engine.images.intensity import Brightness
@@ -31,100 +24,10 @@ from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.model_file import load_model
 from napari_ufseg.engine.prediction.labelling import Job, Progress, label_images, scan
-from napari_ufseg.engine.training.estimate import estimate_run
-from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.io import create_label_array
 
 if TYPE_CHECKING:
-    from napari_ufseg.blockwise import Cluster, Threads
-
-SMALLEST_BUDGET = 5 * 10**8
-
-
-def run(arguments: Namespace) -> int:
-    """Run the command that the arguments name."""
-    if arguments.command == "demo":
-        from napari_ufseg.cli.demo import run_demo
-
-        return run_demo(arguments)
-    commands = {"segment": run_segment, "predict": run_predict, "batch": run_batch_command, "info": run_info}
-    return commands[arguments.command](arguments)
-
-
-def run_segment(arguments: Namespace) -> int:
-    """``ufseg segment``: everything that can be wrong is found before the training begins."""
-    model = load_model(arguments.train_on) if arguments.train_on else None
-    config = config_of(arguments, model)
-    resolve_device(arguments.device)
-    budget = memory_budget_of(arguments)
-    files = input_paths(arguments)
-    paths = plan_outputs(arguments, files)
-    inputs = load_inputs(arguments, files, config.spatial_dims)
-    if model is None and config.spatial_dims == 3 and arguments.anisotropy is None:
-        config = config.replace(anisotropy=inputs.images[0].anisotropy)
-    if arguments.show:
-        from napari_ufseg.cli.show import show_segment
-
-        return show_segment(arguments, config, inputs, paths)
-    if is_visible(arguments.quiet):
-        for image in inputs.images:
-            print(f"ufseg: {image.path}: {image.source.words}", file=sys.stderr)
-        if config.anisotropy != 1:
-            print(f"ufseg: voxels are {config.anisotropy:g} times as deep as wide (anisotropy)", file=sys.stderr)
-        print(f"ufseg: {estimate_run(inputs.sources, config, arguments.device, budget).words}", file=sys.stderr)
-    with label_arrays(paths.labels, inputs.images, model.classes if model else None) as arrays:
-        session = TrainingSession(
-            inputs.sources,
-            config,
-            scribbles=inputs.scribbles,
-            device=arguments.device,
-            memory_budget=budget,
-            out=arrays,
-            beginning=beginning_of(arguments, model, inputs),
-        )
-        with stops_on_ctrl_c(session) as ctrl_c:
-            start = time.perf_counter()
-            segmentation = train(session, quiet=arguments.quiet)
-            outcome = Outcome(segmentation, time.perf_counter() - start, ctrl_c.pressed)
-            write_results(arguments, inputs, outcome, paths)
-    print_written(paths.all, arguments)
-    if ctrl_c.pressed:
-        when = f"after {counted(session.epoch, 'epoch')}" if session.epoch else "in the first epoch"
-        print(f"ufseg: stopped by Ctrl-C {when}; what there was is written.", file=sys.stderr)
-        return 130
-    return 0
-
-
-def memory_budget_of(arguments: Namespace) -> int | None:
-    """--memory_budget in bytes; UsageError if it is no amount of memory."""
-    text = arguments.memory_budget
-    if text is None:
-        return None
-    from dask.utils import parse_bytes
-
-    try:
-        budget = int(parse_bytes(text))
-    except (ValueError, AttributeError):
-        budget = 0
-    if budget < SMALLEST_BUDGET:
-        raise UsageError(f"memory_budget is {text!r}, but must be an amount of at least 0.5GB, such as 2GB or 1500MiB.")
-    return budget
-
-
-def config_of(arguments: Namespace, model: SegmentationModel | None = None) -> SegmentationConfig:
-    """The preset, or the config of a model, with the options that were given; also checks --force."""
-    force = arguments.force
-    if force is not None and not (isinstance(force, int) and force >= 1):
-        raise UsageError(f"force is {force!r}, but must be a whole number of at least 1.")
-    given = {name: getattr(arguments, name) for name in options() if getattr(arguments, name) is not None}
-    return model.config.replace(**given) if model else SegmentationConfig.preset(arguments.preset, **given)
-
-
-def print_written(paths: Iterable[Path], arguments: Namespace) -> None:
-    """One line per file on stdout, unless --quiet."""
-    if not arguments.quiet:
-        for path in paths:
-            print(path)
+    from napari_ufseg.batch.cluster import Cluster, Threads
 
 
 def run_predict(arguments: Namespace) -> int:
@@ -176,7 +79,7 @@ def _predict_blockwise(
     arguments: Namespace,
 ) -> None:
     """Label an image file into a Zarr array, with tasks that open both by themselves."""
-    from napari_ufseg.blockwise import Work, label_blocks, scan_blocks
+    from napari_ufseg.batch.cluster import Work, label_blocks, scan_blocks
 
     work = Work.of(model, image.source, image.path, array, arguments.device, image.file.level)
     found: list[Brightness] = []
@@ -202,7 +105,7 @@ def _cluster(arguments: Namespace) -> Iterator["Cluster | None"]:
     if not arguments.scheduler:
         yield None
         return
-    from napari_ufseg.blockwise import Cluster
+    from napari_ufseg.batch.cluster import Cluster
 
     before = logging.root.manager.disable
     logging.disable(before if arguments.debug else logging.CRITICAL)
@@ -214,7 +117,7 @@ def _cluster(arguments: Namespace) -> Iterator["Cluster | None"]:
 
 
 def _threads(place: torch.device | None) -> "Threads":
-    from napari_ufseg.blockwise import Threads
+    from napari_ufseg.batch.cluster import Threads
 
     return Threads(torch.get_num_threads() if place is None or place.type == "cpu" else 1)
 
@@ -231,43 +134,3 @@ def _stored(array: Any, path: Path, image: InputImage) -> Iterator[Any]:
         stored: Any = create_label_array(Path(folder) / "labels.zarr", array.shape, chunks)
         yield stored
         array[...] = stored[...]
-
-
-def run_info(arguments: Namespace) -> int:
-    """``ufseg info``: what a model is, for people or as JSON."""
-    facts = model_facts(load_model(arguments.model))
-    if arguments.json:
-        print(json.dumps(facts, indent=2))
-        return 0
-    print(f"Model:     {arguments.model}")
-    print(f"Channels:  {facts['n_channels']}")
-    print(f"Weights:   {facts['n_weights']:,}")
-    print(f"Labels:    {_ranges(facts['labels'])} ({len(facts['labels'])} in all)")
-    print("Settings:")
-    known = options()
-    width = max(map(len, known))
-    for name, value in facts["config"].items():
-        print(f"  {name:{width}}  {value!s:>10}  {known[name].label}")
-    return 0
-
-
-def model_facts(model: SegmentationModel) -> dict[str, Any]:
-    """What there is to say about a model, as plain values."""
-    return {
-        "n_channels": model.n_channels,
-        "n_weights": sum(weights.numel() for weights in model.network.parameters()),
-        "labels": sorted(set(model.class_labels)),
-        "names": {str(info.label): info.name for info in model.classes.values() if info.name},
-        "config": model.config.to_dict(),
-    }
-
-
-def _ranges(labels: list[int]) -> str:
-    """[1, 2, 3, 7] -> '1-3, 7'."""
-    groups: list[list[int]] = []
-    for label in labels:
-        if groups and label == groups[-1][-1] + 1:
-            groups[-1].append(label)
-        else:
-            groups.append([label])
-    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}" for group in groups)

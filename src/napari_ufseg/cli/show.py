@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_ufseg.cli.arguments import UsageError
 from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.cli.outputs import OutputPaths, label_arrays
-from napari_ufseg.cli.parser import UsageError
-from napari_ufseg.cli.report import Outcome
-from napari_ufseg.cli.results import write_results
+from napari_ufseg.cli.results import Outcome, write_results
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.images.source import ImageSource

@@ -5,7 +5,7 @@ from typing import Any
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import engine_errors
-from napari_ufseg.engine.image import as_list
+from napari_ufseg.engine.images.source import as_list
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import predict

@@ -1,13 +1,246 @@
 """SegmentationConfig: every option of the method, with its range and its help in plain words."""
 
 import difflib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import ceil
+from numbers import Integral, Real
 from typing import Any, Self
 
+import numpy as np
+
 from napari_ufseg.engine.errors import ConfigError
-from napari_ufseg.engine.input_options import InputOptions
-from napari_ufseg.engine.network_options import NetworkOptions
-from napari_ufseg.engine.option import Option, as_number, choice_option, number_option
+
+
+@dataclass(frozen=True)
+class Option:
+    """What command line, widget and validation need to know about one field.
+
+    Parameters
+    ----------
+    label : str
+        Short name for people.
+    help : str
+        One line: what a larger value does to the picture.
+    group : str
+        Heading under which the option is shown.
+    minimum, maximum, step : float, optional
+        Allowed range, both ends included, and the step of a spin box.
+    choices : tuple of str
+        The allowed words of a text option.
+    """
+
+    label: str
+    help: str
+    group: str
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        return f"from {_plain(self.minimum)} to {_plain(self.maximum)}"
+
+
+def _plain(bound: float | None) -> str:
+    """A bound as people write it: whole numbers with every digit."""
+    return "any" if bound is None else str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
+
+
+def number_option(default: Any, label: str, group: str, span: tuple[float, float, float], help: str) -> Any:
+    """A dataclass field for a number; `span` is (minimum, maximum, step)."""
+    low, high, step = span
+    return field(default=default, metadata={"option": Option(label, help, group, low, high, step)})
+
+
+def choice_option(default: str, label: str, group: str, choices: tuple[str, ...], help: str) -> Any:
+    """A dataclass field for one word out of several."""
+    return field(default=default, metadata={"option": Option(label, help, group, choices=choices)})
+
+
+def as_number(value: Any, *, whole: bool) -> float | None:
+    """The value as a plain int or float, or None if it is not a finite number of that kind (bool is not one)."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    if whole:
+        return int(value) if isinstance(value, Integral) else None
+    try:
+        return float(value) if isinstance(value, Real) and np.isfinite(float(value)) else None
+    except OverflowError:  # a whole number too large for a float
+        return None
+
+
+LEAST_ANISOTROPY, MOST_ANISOTROPY = 0.01, 1000.0
+_NETWORK = "Network"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The part of a `SegmentationConfig` that says what the network looks like; the defaults are the published method."""
+
+    n_features: int = number_option(
+        100,
+        "Features",
+        _NETWORK,
+        (1, 1024, 8),
+        "Channels of each convolution; more tell finer textures apart, but are slower and need more memory.",
+    )
+    n_convolutions: int = number_option(
+        2,
+        "Convolutions",
+        _NETWORK,
+        (1, 10, 1),
+        "Number of 3x3 convolutions; more look at a wider neighbourhood and give smoother, blurrier borders.",
+    )
+    n_classes: int = number_option(
+        100,
+        "Classes to begin with",
+        _NETWORK,
+        (2, 1000, 1),
+        "How many classes the first picture may have; more keep finer differences and take longer to settle.",
+    )
+    spatial_dims: int = number_option(
+        2,
+        "Dimensions",
+        _NETWORK,
+        (2, 3, 1),
+        "2 takes every plane by itself; larger, 3, looks along depth (Z) too, with 3D convolutions: slower, smoother in Z.",
+    )
+    anisotropy: float = number_option(
+        1.0,
+        "Anisotropy",
+        _NETWORK,
+        (LEAST_ANISOTROPY, MOST_ANISOTROPY, 0.1),
+        "Depth of voxels over their width, in 3D, which layers and files tell; larger lets fewer convolutions look along Z.",
+    )
+    kernels: str = choice_option(
+        "free",
+        "Kernels",
+        _NETWORK,
+        ("free", "symmetric"),
+        "symmetric kernels see no difference between left and right, up and down: no crescents along edges.",
+    )
+    padding: str = choice_option(
+        "zeros",
+        "Beyond the border",
+        _NETWORK,
+        ("zeros", "replicate"),
+        "zeros has a dark frame around the image; replicate repeats its outermost pixels: no frame of its own class.",
+    )
+    skip: str = choice_option(
+        "off",
+        "Skip",
+        _NETWORK,
+        ("off", "on"),
+        "on: the classifier also sees brightness or colour of the pixel itself, so that borders stay sharp.",
+    )
+
+    @property
+    def is_plain_network(self) -> bool:
+        """Whether the network is the published one, without symmetric kernels, replicate padding or skip."""
+        return (self.kernels, self.padding, self.skip) == ("free", "zeros", "off")
+
+    @property
+    def n_convolutions_z(self) -> int:
+        """How many of the convolutions also look along depth.
+
+        With voxels `anisotropy` times as deep as wide, so many steps of the
+        convolutions along Z span about the same length as all their steps in
+        the plane: ``n_convolutions / anisotropy``, rounded, at least one and
+        at most all. With 2 spatial dimensions none does.
+        """
+        if self.spatial_dims == 2:
+            return 0
+        return min(self.n_convolutions, max(1, round(self.n_convolutions / self.anisotropy)))
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """How far the network sees beyond a pixel, along (Y, X) or (Z, Y, X)."""
+        plane = (self.n_convolutions,) * 2
+        return plane if self.spatial_dims == 2 else (self.n_convolutions_z, *plane)
+
+
+_INPUT = "Input"
+_TRUNCATE = 3.5  # where the Gaussian of the local contrast ends, in standard deviations
+_LARGEST_CELL = 16
+NOISE_WINDOW = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """The part of a `SegmentationConfig` that says what the network sees; the defaults are the published method."""
+
+    scaling: str = choice_option(
+        "minmax",
+        "Brightness scaling",
+        _INPUT,
+        ("minmax", "percentile"),
+        "minmax spans darkest to brightest pixel; percentile ignores the extreme 0.1 % at either end (hot pixels).",
+    )
+    colour: str = choice_option(
+        "as_is",
+        "Colour",
+        _INPUT,
+        ("as_is", "lab"),
+        "lab turns 3 channels, as red, green and blue, into lightness and two of colour that are even to the eye.",
+    )
+    denoise: float = number_option(
+        0.0,
+        "Noise removal",
+        _INPUT,
+        (0.0, 10.0, 0.5),
+        "How much is smoothed away, in units of the measured noise; larger removes weak detail too, 0 nothing.",
+    )
+    local_contrast: float = number_option(
+        0.0,
+        "Local contrast",
+        _INPUT,
+        (0.0, 10.0, 0.05),
+        "Weight of brightness against the surroundings, beside brightness itself; larger sees through uneven light.",
+    )
+    local_contrast_size: float = number_option(
+        16.0,
+        "Size of surroundings",
+        _INPUT,
+        (1.0, 64.0, 1.0),
+        "Radius in pixels of what local contrast compares with; larger suits larger objects.",
+    )
+
+    @property
+    def sees_local_contrast(self) -> bool:
+        """Whether there is local contrast among the input channels."""
+        return self.local_contrast > 0
+
+    def n_inputs(self, n_channels: int) -> int:
+        """Channels that the network sees of an image with so many."""
+        return n_channels * (2 if self.sees_local_contrast else 1)
+
+    @property
+    def contrast_cell(self) -> int:
+        """Edge in pixels of the square cells whose means stand for the surroundings: a power of two, a quarter of the size."""
+        cell = 1
+        while cell < _LARGEST_CELL and 8 * cell <= self.local_contrast_size:
+            cell *= 2
+        return cell
+
+    @property
+    def contrast_radius(self) -> int:
+        """How many cells the Gaussian reaches on either side."""
+        return ceil(_TRUNCATE * self.local_contrast_size / self.contrast_cell)
+
+    @property
+    def denoise_reach(self) -> int:
+        """Pixels around a pixel that the noise removal looks at."""
+        return NOISE_WINDOW // 2 if self.denoise > 0 else 0
+
+    @property
+    def contrast_reach(self) -> int:
+        """Pixels around a pixel that shape its input: the Gaussian, and one cell between whose middles is interpolated."""
+        return (self.contrast_radius + 1) * self.contrast_cell if self.sees_local_contrast else 0
+
 
 _TRAINING, _LOSS, _STOP = "Training", "Loss weights", "Stopping"
 

@@ -1,14 +1,15 @@
 """Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, TIFF, OME-TIFF and OME-Zarr labels out."""
 
+from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
 from napari_ufseg.io.quiet import with_log
-from napari_ufseg.io.reading.find import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, find_images
+from napari_ufseg.io.reading.find import find_images
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.read_image import label_images_of, open_image, read_image, read_labels, readable
 from napari_ufseg.io.reading.zarr_pixels import missing_words, require_chunks
 from napari_ufseg.io.units import length_name
 from napari_ufseg.io.writing.label_zarr import create_label_array, create_label_zarr, finish_label_zarr
 from napari_ufseg.io.writing.labels import write_labels
-from napari_ufseg.io.zarr_folder import ZARR_SUFFIX, check_replaceable, folder_written_whole, is_zarr
+from napari_ufseg.io.zarr_folder import check_replaceable, folder_written_whole
 
 __all__ = [
     "IMAGE_SUFFIXES",

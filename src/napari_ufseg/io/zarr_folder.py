@@ -1,4 +1,4 @@
-"""Zarr folders: telling them from others, and writing them whole or not at all."""
+"""Zarr folders, written whole or not at all."""
 
 import os
 import shutil
@@ -8,19 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_ufseg.engine.errors import FileError
-
-ZARR_SUFFIX = ".zarr"
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a path is a folder that is named as Zarr or holds the files of one."""
-    return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or is_marked(path))
-
-
-def is_marked(folder: Path) -> bool:
-    """Whether a folder holds the files that make it a Zarr array or group."""
-    return os.access(folder, os.X_OK) and any((folder / mark).is_file() for mark in _MARKS)
+from napari_ufseg.io.paths import is_marked
 
 
 def check_replaceable(folder: Path) -> None:

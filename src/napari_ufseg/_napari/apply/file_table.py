@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
 )
 from tqdm import tqdm
 
+from napari_ufseg._napari.parts import named
+
 if TYPE_CHECKING:
     from napari_ufseg.batch.folder import BatchSummary, FileDone, FileProgress
 
@@ -153,10 +155,3 @@ def _about_it(message: str, path: Path, output: Path | None) -> str:
     if output is not None:
         message = message.replace(str(output), output.name)
     return message[:1].upper() + message[1:]
-
-
-def named(part: QWidget, name: str, title: str, tip: str) -> None:
-    """Give a part of the folder panel its name for scripts, for screen readers and for the mouse."""
-    part.setObjectName(f"ufseg.folder.{name}")
-    part.setAccessibleName(title)
-    part.setToolTip(tip)

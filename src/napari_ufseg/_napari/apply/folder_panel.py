@@ -17,12 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ufseg._napari._lifeline import Lifeline
-from napari_ufseg._napari.apply.file_table import FolderFiles, named
+from napari_ufseg._napari.apply.file_table import FolderFiles
 from napari_ufseg._napari.apply.folder_run import FolderRun
 from napari_ufseg._napari.apply.model_panel import ResultsPanel
-from napari_ufseg._napari.method.option_controls import labelled_choice
+from napari_ufseg._napari.background import Lifeline
 from napari_ufseg._napari.method.preferences import user_defaults
+from napari_ufseg._napari.parts import labelled_choice, named
 from napari_ufseg.engine.errors import UfsegError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari.background import WatchedWork
-from napari_ufseg._napari.run.training_thread import processor
+from napari_ufseg._napari.background import WatchedWork, processor
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 
 if TYPE_CHECKING:

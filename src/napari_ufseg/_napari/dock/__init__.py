@@ -1,1 +1,1 @@
-"""dock"""
+"""The dock widget, put together."""

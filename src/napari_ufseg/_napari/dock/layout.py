@@ -1,10 +1,31 @@
-"""Where the parts of the dock stand."""
+"""Where the parts of the dock stand, and the column in which they are scrolled."""
 
 from collections.abc import Sequence
 
-from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from napari_ufseg._napari._scroll_column import ScrollColumn
+
+class ScrollColumn(QScrollArea):
+    """A column of widgets; `fit_width` makes it as wide as what is unfolded needs."""
+
+    def __init__(self, parts: Sequence[QWidget]) -> None:
+        super().__init__()
+        content = QWidget()
+        column = QVBoxLayout(content)
+        for part in parts:
+            column.addWidget(part)
+        column.addStretch(1)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidget(content)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def fit_width(self, *_: object) -> None:
+        """Be wide enough that nothing must be scrolled sideways."""
+        content, bar = self.widget(), self.verticalScrollBar()
+        if content is not None and bar is not None:
+            self.setMinimumWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
 
 
 def lay_out(dock: QWidget, parts: Sequence[QWidget], footer: QWidget, folder: QWidget) -> ScrollColumn:

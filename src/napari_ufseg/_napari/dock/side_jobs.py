@@ -7,8 +7,8 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject
 
-from napari_ufseg._napari._busy import Busy
 from napari_ufseg._napari.apply.apply_model import ModelApplication
+from napari_ufseg._napari.background import Busy
 from napari_ufseg._napari.method.estimate_line import EstimateLine
 from napari_ufseg._napari.method.variations_panel import VariationsPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel

@@ -5,26 +5,27 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
+from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_ufseg._napari._busy import Busy
-from napari_ufseg._napari._correction_loop import CorrectionLoop
-from napari_ufseg._napari._worker import RunState
 from napari_ufseg._napari.apply.folder_panel import FolderPanel
 from napari_ufseg._napari.apply.model_panel import ResultsPanel
+from napari_ufseg._napari.background import Busy
 from napari_ufseg._napari.dock.layout import lay_out
 from napari_ufseg._napari.dock.preparation import Preparation
 from napari_ufseg._napari.dock.side_jobs import SideJobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
 from napari_ufseg._napari.layers.region import Part, What
 from napari_ufseg._napari.layers.result_layer import belongs_to
+from napari_ufseg._napari.method.device_choice import load_heavy_parts
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
 from napari_ufseg._napari.method.method_panel import MethodPanel
 from napari_ufseg._napari.method.preferences import user_defaults
+from napari_ufseg._napari.result.controller import CorrectionLoop
 from napari_ufseg._napari.run.live_run import LiveRun
 from napari_ufseg._napari.run.run_panel import RunPanel
-from napari_ufseg._napari.run.training_thread import load_heavy_parts
+from napari_ufseg._napari.run.training_thread import RunState
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.images.source import ImageSource
@@ -304,3 +305,9 @@ class SegmentationWidget(QWidget):
         self._run_panel.fail(message)
         show_error(message)
         self.run_failed.emit(message)
+
+
+def segment_active(viewer: Viewer) -> None:
+    """Open the dock and press Segment for the active image."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+    widget.segment()

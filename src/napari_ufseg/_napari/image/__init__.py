@@ -1,1 +1,1 @@
-"""image"""
+"""What is segmented: image, axes, part, scribbles."""

@@ -12,7 +12,7 @@ from napari_ufseg._napari.image.axis_names import name_axis
 from napari_ufseg._napari.layers.levels import level_choices, n_levels, pixels_of
 from napari_ufseg._napari.layers.region import Part, What, anisotropy_of, axes_of, part_of, row_of_axis, words_of
 from napari_ufseg._napari.layers.result_layer import belongs_to
-from napari_ufseg._napari.method.option_controls import labelled_choice
+from napari_ufseg._napari.parts import labelled_choice
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.images.axes import UNKNOWN
 

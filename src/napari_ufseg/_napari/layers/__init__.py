@@ -1,1 +1,1 @@
-"""layers"""
+"""Layers of napari: image regions, labels of results, what their metadata say, files."""

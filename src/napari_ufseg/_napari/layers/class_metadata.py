@@ -7,8 +7,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 
-from napari_ufseg.colours import N_COLOURS, class_colours
-from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassInfo, ClassTable
+from napari_ufseg.engine.labels.class_table import BACKGROUND, N_COLOURS, ClassInfo, ClassTable, class_colours
 
 METADATA_KEY = "napari_ufseg"
 RUN = "run"  # in the metadata: layers of one run share their classes

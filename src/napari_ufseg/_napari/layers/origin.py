@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ufseg._napari.layers.region import Part
-from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.input_options import InputOptions
+from napari_ufseg.engine.config import InputOptions, NetworkOptions, SegmentationConfig
 from napari_ufseg.engine.labels.edits import Packed
-from napari_ufseg.engine.network_options import NetworkOptions
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.images.source import ImageSource

@@ -1,1 +1,1 @@
-"""method"""
+"""How it is segmented: presets, options, device, estimate, variations."""

@@ -1,10 +1,12 @@
 """Where to compute: a choice of what this machine has, which is known only once torch is loaded."""
 
+import threading
+from contextlib import suppress
+
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_ufseg._napari.method.option_controls import labelled_choice
-from napari_ufseg._napari.run.training_thread import devices_there
+from napari_ufseg._napari.parts import labelled_choice
 from napari_ufseg.engine.processor import DEVICES
 
 _ALWAYS = ("auto", "cpu")
@@ -71,3 +73,25 @@ class DeviceChoice(QObject):
         """Offer these; what is chosen stays so."""
         with self._control.changed.blocked():
             self._control.choices = tuple(dict.fromkeys(devices))
+
+
+devices_there: list[str] = []  # on this machine; empty until torch is loaded
+
+
+def load_heavy_parts() -> None:
+    """Load torch, and what napari needs for its first Labels layer, so that the first click needn't wait for them.
+
+    It begins a moment later, in a thread of its own that ends by itself, so
+    that the dock opens first. If it fails, the run will say why.
+    """
+    threading.Timer(0.5, _load).start()
+
+
+def _load() -> None:
+    with suppress(Exception):
+        import pandas  # noqa: F401
+
+        import napari_ufseg.engine.training.session  # noqa: F401
+        from napari_ufseg.engine.device import available_devices
+
+        devices_there[:] = available_devices()  # asked here, since a driver may take its time

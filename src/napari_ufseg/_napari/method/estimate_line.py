@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_ufseg._napari.run.training_thread import processor
+from napari_ufseg._napari.background import processor
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 
 THREAD = "napari-ufseg estimate"

@@ -7,7 +7,8 @@ from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_ufseg._napari.method.device_choice import DeviceChoice
-from napari_ufseg._napari.method.option_controls import ConfigControls, labelled_choice
+from napari_ufseg._napari.method.option_controls import ConfigControls
+from napari_ufseg._napari.parts import labelled_choice
 from napari_ufseg.engine.config import PRESET_HELP, PRESETS, SegmentationConfig
 
 _ICON = 24  # pixels; the tooltip has the picture at its own size

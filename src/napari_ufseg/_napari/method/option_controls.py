@@ -7,8 +7,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_ufseg._napari.parts import Folding
-from napari_ufseg.engine.config import SegmentationConfig, options
-from napari_ufseg.engine.option import Option
+from napari_ufseg.engine.config import Option, SegmentationConfig, options
 
 BASIC = ("n_classes", "min_classes", "nu")
 ELSEWHERE = ("spatial_dims",)  # chosen in words, with what is segmented
@@ -82,26 +81,6 @@ class ConfigControls(QObject):
         label.setToolTip(native.toolTip())
         label.setBuddy(native)
         form.addRow(label, native)
-
-
-def labelled_choice(label: str, object_name: str, *, tip: str, **settings: Any) -> Any:
-    """A magicgui combo box with a name for scripts and for screen readers.
-
-    Parameters
-    ----------
-    label, object_name, tip : str
-        Spoken name, Qt object name and tooltip.
-    **settings
-        ``value`` and ``choices``, or ``annotation`` for a list of layers.
-    """
-    options = {"tooltip": tip}
-    if "choices" in settings:
-        options["choices"] = settings.pop("choices")
-        settings["widget_type"] = "ComboBox"
-    control = create_widget(label=label, options=options, **settings)
-    control.native.setObjectName(object_name)
-    control.native.setAccessibleName(label)
-    return control
 
 
 def _control(name: str, option: Option, value: Any) -> Any:

@@ -11,12 +11,10 @@ from qtpy.QtCore import QObject, QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_ufseg._napari._lifeline import Lifeline
-from napari_ufseg._napari.background import WatchedWork
-from napari_ufseg._napari.run.training_thread import processor
-from napari_ufseg.colours import N_COLOURS, class_colours
+from napari_ufseg._napari.background import Lifeline, WatchedWork, processor
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError, counted, engine_errors
+from napari_ufseg.engine.labels.class_table import N_COLOURS, class_colours
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.images.source import ImageSource

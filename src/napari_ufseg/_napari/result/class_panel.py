@@ -4,9 +4,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor, QKeySequence
 from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from napari_ufseg._napari._area_chart import AreaChart
 from napari_ufseg._napari.parts import Folding
-from napari_ufseg._napari.result.class_table import ClassRows, ClassView
+from napari_ufseg._napari.result.class_table import AreaChart, ClassRows, ClassView
 from napari_ufseg._napari.result.result import ClassSet
 from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import BACKGROUND, as_hex

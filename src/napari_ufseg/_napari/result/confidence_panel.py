@@ -10,8 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_ufseg._napari._apply_run import ApplyPlan, ApplyRun
-from napari_ufseg._napari._lifeline import Lifeline
+from napari_ufseg._napari.apply.apply_model import ApplyPlan, ApplyRun
+from napari_ufseg._napari.background import Lifeline
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import Part

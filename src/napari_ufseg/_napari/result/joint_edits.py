@@ -14,7 +14,7 @@ from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import BACKGROUND
 from napari_ufseg.engine.labels.corrections import Derived
 from napari_ufseg.engine.labels.edits import Edit, Splitting, boxes_of
-from napari_ufseg.engine.scribbles import classes_of_scribbles, count_scribbles, painted_over, require_room
+from napari_ufseg.engine.labels.matching import classes_of_scribbles, count_scribbles, painted_over, require_room
 
 
 class RegionSplit:

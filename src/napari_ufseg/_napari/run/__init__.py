@@ -1,1 +1,1 @@
-"""run"""
+"""A training run and its picture in the layers."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari._lifeline import Lifeline
-from napari_ufseg._napari._worker import RunState, TrainingRun
+from napari_ufseg._napari.background import Lifeline
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import Part
 from napari_ufseg._napari.layers.result_layer import ClassesLayer, selected_together
 from napari_ufseg._napari.run.class_numbers import called_as_before
-from napari_ufseg._napari.run.training_thread import RunPlan
+from napari_ufseg._napari.run.training_thread import RunPlan, RunState, TrainingRun
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.training.results import Segmentation, Snapshot
@@ -195,7 +194,7 @@ class LiveRun(QObject):
 
     def _release(self, origin: Origin | None = None, **about: Any) -> None:
         """Make the Labels layers ordinary ones, with a record of how they came about."""
-        from napari_ufseg.engine.provenance import versions
+        from napari_ufseg.engine.training.results import versions
 
         assert self._lifeline.run is not None
         config = self._lifeline.run.plan.config

@@ -10,13 +10,13 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from tqdm import tqdm
 
-from napari_ufseg._napari._worker import RunState
 from napari_ufseg._napari.parts import Folding
 from napari_ufseg._napari.run.curves import CurvesPlot
+from napari_ufseg._napari.run.training_thread import RunState
 from napari_ufseg.engine.errors import counted
 
 if TYPE_CHECKING:
-    from napari_ufseg._napari._apply_run import Applied
+    from napari_ufseg._napari.background import Applied
     from napari_ufseg.engine.training.results import Segmentation, Snapshot
 
 _READY = "Ready"

@@ -9,9 +9,8 @@ from torch import Tensor
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step.layers import Buffers, in_zeros
 from napari_ufseg.engine.cpu_step.loss import StripLoss
-from napari_ufseg.engine.cpu_step.passes import BackwardPass
+from napari_ufseg.engine.cpu_step.passes import BackwardPass, forward
 from napari_ufseg.engine.cpu_step.strips import lanes_of
-from napari_ufseg.engine.fast_forward import forward
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.losses import Meaning, TotalLoss, term_weights
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
+from napari_ufseg.engine.config import LEAST_ANISOTROPY, MOST_ANISOTROPY
 from napari_ufseg.engine.errors import ImageError, counted
-from napari_ufseg.engine.network_options import LEAST_ANISOTROPY, MOST_ANISOTROPY
 
 ROLES = {"T": "time", "Z": "depth", "C": "channel", "Y": "row", "X": "column", "Q": "other"}
 UNKNOWN = "?"

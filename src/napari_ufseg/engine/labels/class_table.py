@@ -1,12 +1,39 @@
-"""What a user has said about the classes: names, colours, which are hidden, and of which class a region is a part."""
+"""What a user has said about the classes: names, colours, which are hidden, of which class a region is a part."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_ufseg.colours import N_COLOURS, class_colours
+N_COLOURS = 100
+
+
+@lru_cache(maxsize=1)
+def class_colours() -> npt.NDArray[np.float64]:
+    """(100, 3) RGB in [0, 1]: label k has colour ``(k - 1) % 100``, whatever other labels there are.
+
+    Each colour is the one that lies farthest, in CIELAB, from all before it,
+    so that the first ones are the easiest to tell apart.
+    """
+    from skimage.color import rgb2lab
+
+    steps = np.linspace(0, 1, 11)
+    candidates = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    lab = rgb2lab(candidates)
+    visible = (lab[:, 0] > 35) & (lab[:, 0] < 90)  # on black and on white
+    candidates, lab = candidates[visible], lab[visible]
+    start = rgb2lab(np.array([[0.0, 0.45, 0.7]]))[0]
+    chosen = [int(np.linalg.norm(lab - start, axis=1).argmin())]
+    distance = np.full(len(lab), np.inf)
+    while len(chosen) < N_COLOURS:
+        distance = np.minimum(distance, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
+        chosen.append(int(distance.argmax()))
+    colours: npt.NDArray[np.float64] = candidates[chosen]
+    return colours
+
 
 BACKGROUND = 0
 
@@ -51,6 +78,11 @@ class ClassInfo:
             return red, green, blue
         red, green, blue = class_colours()[(self.label - 1) % N_COLOURS].tolist() if self.label else (0.0, 0.0, 0.0)
         return red, green, blue
+
+    @property
+    def rgba(self) -> list[int]:
+        """Red, green, blue and opacity from 0 to 255, as files have them."""
+        return [*(int(value) for value in np.rint(np.array(self.rgb) * 255)), 255]
 
     @property
     def is_plain(self) -> bool:

@@ -1,4 +1,4 @@
-"""Work on label images after the run: numpy in, numpy out."""
+"""Which classes are most alike, and label images with labels renamed."""
 
 from collections.abc import Mapping
 from typing import Any

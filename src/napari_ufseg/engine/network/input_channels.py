@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, uniform_filter
 from torch import Tensor
 
-from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.config import NOISE_WINDOW, SegmentationConfig
 from napari_ufseg.engine.images.intensity import Brightness
 from napari_ufseg.engine.images.tiling import Box
-from napari_ufseg.engine.input_options import NOISE_WINDOW
 
 _FLAT = 0.1  # a standard deviation of the surroundings below which contrast counts as noise; brightness is 0 to 1
 _LAB_RANGE = 100.0

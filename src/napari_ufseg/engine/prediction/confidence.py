@@ -14,9 +14,9 @@ from torch import Tensor
 
 from napari_ufseg.engine.device import placed, resolve_device
 from napari_ufseg.engine.errors import engine_errors
-from napari_ufseg.engine.image import as_list, open_sources
-from napari_ufseg.engine.network.model import SegmentationModel, box_responses
-from napari_ufseg.engine.prediction.labelling import Job, scan
+from napari_ufseg.engine.images.source import as_list, open_sources
+from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.prediction.labelling import Job, box_responses, scan
 from napari_ufseg.engine.prediction.tile_pool import Task, side_by_side, tasks_of, workers
 
 Margins = npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Labels for whole images, tile by tile: of any size, in bounded memory, the part in view first."""
+"""Labels of any box of an image, and of whole images tile by tile: in bounded memory, the part in view first."""
 
 import copy
 import threading
@@ -12,14 +12,86 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import placed, resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors, go_on
-from napari_ufseg.engine.image import as_list, open_sources
 from napari_ufseg.engine.images.intensity import Brightness, learn_brightness
-from napari_ufseg.engine.images.source import ImageSource
-from napari_ufseg.engine.images.tiling import Box
-from napari_ufseg.engine.network.model import LabelImage, SegmentationModel, box_responses, label_box
+from napari_ufseg.engine.images.source import ImageSource, as_list, open_sources
+from napari_ufseg.engine.images.tiling import Box, block_edges, iter_tiles
+from napari_ufseg.engine.network.feature_net import FeatureNet
+from napari_ufseg.engine.network.input_channels import input_channels, seen_box
+from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.tile_pool import Task, View, distance, side_by_side, tasks_of, workers
+
+LabelImage = npt.NDArray[np.uint16]
+
+
+def label_box(
+    network: FeatureNet,
+    config: SegmentationConfig,
+    class_labels: Sequence[int],
+    source: ImageSource,
+    brightness: Brightness,
+    item: int,
+    box: Box,
+) -> LabelImage:
+    """The labels of a box of an item, the same bit for bit whatever box is asked for.
+
+    The box, grown by what the network sees beyond a pixel, is read once and
+    computed in the cells of a fixed grid (see `block_edges`).
+
+    Parameters
+    ----------
+    network : FeatureNet
+        In eval mode, on the device to use.
+    config, class_labels
+        As in `SegmentationModel`.
+    source : ImageSource
+        Where the pixels come from.
+    brightness : Brightness
+        Of the whole image.
+    item, box : int and Box
+        What to label.
+
+    Returns
+    -------
+    (Y, X) or (Z, Y, X) array of uint16
+        Of the shape of `box`.
+    """
+    if brightness.is_constant:
+        return np.full(box.shape, class_labels[0], np.uint16)
+    labels = np.empty(box.shape, np.uint16)
+    table = np.asarray(class_labels, np.uint16)
+    for cell, responses in box_responses(network, config, source, brightness, item, box):
+        labels[cell.within(box).slices] = table[responses.max(0).indices.cpu().numpy()]
+    return labels
+
+
+def box_responses(
+    network: FeatureNet, config: SegmentationConfig, source: ImageSource, brightness: Brightness, item: int, box: Box
+) -> Iterator[tuple[Box, Tensor]]:
+    """The response (K, *cell) of the network, cell by cell of the fixed grid, cut to the box."""
+    shape = source.item_shape
+    edges = block_edges(len(shape))
+    outer = box.snapped(edges, shape)
+    seen = seen_box(outer.grown(config.halo, shape), shape, config)
+    values = source.read(item, seen)
+    device = next(network.parameters()).device
+    for block in iter_tiles(outer, edges):
+        around = block.grown(config.halo, shape)
+        sees = seen_box(around, shape, config)
+        its = values[(slice(None), *sees.within(seen).slices)]
+        inputs = input_channels(its, sees, around, shape, brightness, config)
+        with torch.inference_mode():  # never around the yield: an error outside would leave the whole thread in it
+            responses = network(inputs[None].to(device))[0]
+        cell = Box(tuple(map(max, block.start, box.start)), tuple(map(min, block.stop, box.stop)))
+        yield cell, responses[(slice(None), *cell.within(around).slices)]
+
+
+def to_label_image(classes: Tensor, class_labels: Sequence[int]) -> LabelImage:
+    """Class indices on any device -> a fresh label image."""
+    label_image: LabelImage = np.asarray(class_labels, np.uint16)[classes.cpu().numpy()]
+    return label_image
 
 
 @dataclass(frozen=True)

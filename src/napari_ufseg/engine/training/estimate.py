@@ -16,10 +16,9 @@ from napari_ufseg.engine.errors import MemoryShortageError, engine_errors, go_on
 from napari_ufseg.engine.images.intensity import Brightness
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box, block_edges
-from napari_ufseg.engine.memory import resident_bytes
-from napari_ufseg.engine.network.model import label_box
-from napari_ufseg.engine.preview import DRAWING
-from napari_ufseg.engine.training.memory_plan import plan_training
+from napari_ufseg.engine.prediction.labelling import label_box
+from napari_ufseg.engine.training.memory_plan import plan_training, resident_bytes
+from napari_ufseg.engine.training.snapshots import DRAWING
 from napari_ufseg.engine.training.trainer import Trainer
 from napari_ufseg.engine.training.training_set import Place, TrainingSet
 

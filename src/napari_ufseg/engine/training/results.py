@@ -1,11 +1,15 @@
-"""What a run tells: records of epochs, snapshots on the way, and the result."""
+"""What a run tells: records of epochs, snapshots on the way, and the result with the versions that made it."""
 
+import platform
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.metadata import version
 from typing import Any
 
+from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.network.model import LabelImage, SegmentationModel
+from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.prediction.labelling import LabelImage
 
 
 class StopReason(StrEnum):
@@ -127,3 +131,13 @@ class Segmentation:
         if self.config.guard == "on":
             return f"only {left} from the beginning"
         return f"only {left} are left; the option Guard would keep the last picture with {wanted}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of the libraries that shape the numbers."""
+    libraries = ("torch", "numpy", "scipy", "scikit-image")
+    return {
+        "napari-ufseg": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in libraries},
+    }

@@ -12,15 +12,13 @@ from typing import Any
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors
-from napari_ufseg.engine.image import as_list, check_scribbles, open_sources, require_same_channels
+from napari_ufseg.engine.images.source import as_list, check_scribbles, open_sources, require_same_channels
 from napari_ufseg.engine.network.cluster_start import require_skip
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.losses import require_a_term
-from napari_ufseg.engine.pace import Pace
 from napari_ufseg.engine.prediction.labelling import Job, Progress, label_images, outputs_for
-from napari_ufseg.engine.preview import DRAWING, Preview
 from napari_ufseg.engine.training.results import EpochRecord, Segmentation, Snapshot, StopReason
-from napari_ufseg.engine.training.snapshots import Pictures
+from napari_ufseg.engine.training.snapshots import DRAWING, Pace, Pictures, Preview
 from napari_ufseg.engine.training.trainer import Trainer
 from napari_ufseg.engine.training.training_set import build_training_set
 from napari_ufseg.engine.training.warm_start import Beginning

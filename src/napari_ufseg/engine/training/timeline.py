@@ -11,7 +11,8 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.labels.corrections import Corrections
 from napari_ufseg.engine.labels.edits import Packed
 from napari_ufseg.engine.network.feature_net import FeatureNet
-from napari_ufseg.engine.network.model import SegmentationModel, to_label_image
+from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.prediction.labelling import to_label_image
 from napari_ufseg.engine.training.results import Snapshot
 from napari_ufseg.engine.training.warm_start import Beginning
 

@@ -13,7 +13,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.labels.edits import renaming
 from napari_ufseg.engine.labels.matching import count_pairs, match_labels
-from napari_ufseg.engine.network.model import LabelImage
+from napari_ufseg.engine.prediction.labelling import LabelImage
 from napari_ufseg.engine.training.results import Segmentation
 from napari_ufseg.engine.training.session import TrainingSession
 

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass, fields
 
-from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.config import InputOptions, NetworkOptions, SegmentationConfig
 from napari_ufseg.engine.errors import ConfigError
-from napari_ufseg.engine.input_options import InputOptions
 from napari_ufseg.engine.labels.corrections import Corrections
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.new_classes import with_new_classes
-from napari_ufseg.engine.network_options import NetworkOptions
 from napari_ufseg.engine.training.training_set import TrainingSet
 
 

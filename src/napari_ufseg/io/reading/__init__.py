@@ -1,1 +1,1 @@
-"""reading"""
+"""Images and label images out of files."""

@@ -6,14 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
 from napari_ufseg.io.quiet import without_log
-from napari_ufseg.io.reading.ome_zarr import zarr_says_labels
-from napari_ufseg.io.reading.tiff import tiff_says_labels
-from napari_ufseg.io.zarr_folder import ZARR_SUFFIX, is_zarr
-
-TIFF_SUFFIXES = (".tif", ".tiff")
-IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
-LABELS_ENDING = "_labels"
+from napari_ufseg.io.reading.known_labels import tiff_says_labels, zarr_says_labels
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:

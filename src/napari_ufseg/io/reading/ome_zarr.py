@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io.ome_zarr_metadata import classes_of
+from napari_ufseg.io.paths import is_marked
 from napari_ufseg.io.reading.image_file import ImageFile
+from napari_ufseg.io.reading.known_labels import classes_of, ome_attributes
 from napari_ufseg.io.reading.zarr_pixels import pixels_of
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
-from napari_ufseg.io.zarr_folder import is_marked
 
 if TYPE_CHECKING:
     import zarr
@@ -53,18 +53,10 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     axes = "".join(map(_letter, described))
     placed = _placed(group, metadata, level, array.shape)
     scale, translate, unit = _in_one_unit(axes, described, *placed)
-    ome = _ome(group)
+    ome = ome_attributes(group)
     is_labels = "image-label" in ome and array.dtype.kind in "bui"
     about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label"))}
     return ImageFile(folder, pixels_of(folder, array), axes, scale, translate, unit, len(datasets), level, **about)
-
-
-def zarr_says_labels(folder: Path) -> bool:
-    """Whether a Zarr folder is an OME-Zarr label image."""
-    import zarr
-
-    node = zarr.open(folder, mode="r")
-    return isinstance(node, zarr.Group) and "image-label" in _ome(node)
 
 
 def label_folders(folder: Path) -> list[Path]:
@@ -82,7 +74,7 @@ def label_folders(folder: Path) -> list[Path]:
         return []
     image, _ = _first_image(folder, node)
     labels = image.get("labels")
-    names = _ome(labels).get("labels", []) if isinstance(labels, zarr.Group) else []
+    names = ome_attributes(labels).get("labels", []) if isinstance(labels, zarr.Group) else []
     return [folder / image.path / "labels" / str(name) for name in names]
 
 
@@ -97,21 +89,14 @@ def _first_image(folder: Path, group: "zarr.Group") -> tuple["zarr.Group", Mappi
     """The group that holds the (first) image, and its multiscales metadata."""
     import zarr
 
-    metadata = _ome(group)
+    metadata = ome_attributes(group)
     if "plate" in metadata or "well" in metadata:
         raise FileError(f"{folder} holds the images of a plate: name one of them, such as {folder / 'A' / '1' / '0'}.")
     if not metadata.get("multiscales") and isinstance(first := group.get("0"), zarr.Group):
-        group, metadata = first, _ome(first)
+        group, metadata = first, ome_attributes(first)
     if not metadata.get("multiscales"):
         raise FileError(f"{folder} is a Zarr group, but holds no OME-Zarr image (no multiscales).")
     return group, metadata["multiscales"][0]
-
-
-def _ome(group: "zarr.Group") -> Mapping[str, Any]:
-    """The metadata of OME-Zarr: under "ome" since 0.5, at the top before."""
-    attributes = group.attrs.asdict()
-    metadata: Any = attributes.get("ome", attributes)
-    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _letter(axis: Mapping[str, Any]) -> str:

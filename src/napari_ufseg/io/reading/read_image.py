@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.paths import IMAGE_SUFFIXES, TIFF_SUFFIXES, is_zarr
 from napari_ufseg.io.quiet import without_log
-from napari_ufseg.io.reading.find import IMAGE_SUFFIXES, TIFF_SUFFIXES
 from napari_ufseg.io.reading.image_file import ImageFile
 from napari_ufseg.io.reading.ome_zarr import label_folders, open_zarr
 from napari_ufseg.io.reading.picture import open_picture
 from napari_ufseg.io.reading.tiff import open_tiff, read_tiff
-from napari_ufseg.io.zarr_folder import is_zarr
 
 
 def open_image(path: str | os.PathLike[str], level: int = 0) -> ImageFile:

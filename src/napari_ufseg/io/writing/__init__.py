@@ -1,1 +1,1 @@
-"""writing"""
+"""Label images into files."""

@@ -10,11 +10,10 @@ import numpy.typing as npt
 import tifffile
 
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE
 from napari_ufseg.io.units import in_ascii, length_name
 from napari_ufseg.io.writing.label_grid import LabelGrid
 
-LABELS_SOFTWARE = "napari-ufseg labels"  # in the tag Software, by which the file is known as labels
-CLASSES_TAG = 65123  # a private one: names and colours of classes as JSON
 LARGEST_TIFF = 2**32 - 2**25  # bytes of pixels before compression; the rest of 4 GB is for what else the file holds
 
 

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.labels.class_table import ClassTable
-from napari_ufseg.io.ome_zarr_metadata import label_metadata
+from napari_ufseg.engine.labels.class_table import N_COLOURS, ClassTable
+from napari_ufseg.io.units import length_name
 from napari_ufseg.io.writing.label_grid import LabelGrid, blocks, label_grid
 from napari_ufseg.io.zarr_folder import check_replaceable
 
@@ -202,3 +203,73 @@ def _halve(source: "zarr.Array[Any]", target: "zarr.Array[Any]", seen: npt.NDArr
         values: Any = source[(*region[:-2], *twice)]
         seen[values] = True
         target[region] = values[..., ::2, ::2]
+
+
+def label_metadata(
+    grid: LabelGrid,
+    n_levels: int,
+    labels: Sequence[int],
+    version: Literal["0.4", "0.5"],
+    classes: ClassTable | None = None,
+) -> dict[str, Any]:
+    """The attributes of the Zarr group that holds the levels ``"0"``, ``"1"``, ...
+
+    Parameters
+    ----------
+    grid : LabelGrid
+        Of level 0.
+    n_levels : int
+        Each level holds every second pixel along Y and X of the one before.
+    labels : sequence of int
+        Those that get a colour; no more than the first hundred do.
+    version : {"0.4", "0.5"}
+        Of OME-Zarr.
+    classes : ClassTable, optional
+        Names, and colours other than those of the labels.
+    """
+    from yaozarrs import v04, v05
+
+    models: Any = v05 if version == "0.5" else v04
+    multiscale = models.Multiscale(
+        axes=[_axis(letter, grid) for letter in grid.axes],
+        datasets=[{"path": str(level), **_transformation(grid, level)} for level in range(n_levels)],
+        type="nearest",
+    )
+    table = classes or ClassTable()
+    shown = [*islice(labels, N_COLOURS), *(label for label in labels[N_COLOURS:] if table[label].colour)]
+    colours = [{"label-value": label, "rgba": table[label].rgba} for label in shown]
+    image = models.LabelImage(
+        multiscales=[multiscale], image_label=models.ImageLabel(version=version, colors=colours or None)
+    )
+    attributes: dict[str, Any] = image.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for colour in attributes["image-label"].get("colors", []):
+        colour["label-value"] = int(colour["label-value"])  # the model has made it a float
+    if table:
+        attributes["image-label"]["properties"] = [_properties(entry) for entry in table.to_list()]
+    return {"ome": attributes} if version == "0.5" else attributes
+
+
+def _axis(letter: str, grid: LabelGrid) -> dict[str, str]:
+    axis = {"name": letter.lower(), "type": "time" if letter == "T" else "space"}
+    unit = length_name(grid.unit) if letter != "T" else "second" if grid.steps.get("T", 1.0) != 1.0 else None
+    return axis | ({"unit": unit} if unit else {})
+
+
+def _transformation(grid: LabelGrid, level: int) -> dict[str, Any]:
+    """Scale and translation of a level.
+
+    The pixels of a level are some of those of the one before, at the places
+    where they were: the first pixel is the same one, and so is the translation
+    (a half-pixel shift would be right for means of 2 x 2). It is told for every
+    level, since readers give one to a level that has none.
+    """
+    scale = [grid.steps.get(letter, 1.0) * (2**level if letter in "YX" else 1) for letter in grid.axes]
+    start = list(grid.translate or (0.0,) * len(grid.axes))
+    return {
+        "coordinateTransformations": [{"type": "scale", "scale": scale}, {"type": "translation", "translation": start}]
+    }
+
+
+def _properties(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said about a class, as OME-Zarr has it; its colour is in ``colors`` as well."""
+    return {"label-value": entry["label"]} | {key: value for key, value in entry.items() if key != "label"}

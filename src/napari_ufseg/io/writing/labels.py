@@ -11,12 +11,12 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.labels.class_table import ClassTable
-from napari_ufseg.io.reading.find import TIFF_SUFFIXES
+from napari_ufseg.io.paths import TIFF_SUFFIXES, ZARR_SUFFIX
 from napari_ufseg.io.reading.image_file import LazyArray
 from napari_ufseg.io.writing.label_grid import LabelGrid, blocks, label_grid
 from napari_ufseg.io.writing.label_tiff import write_tiff
 from napari_ufseg.io.writing.label_zarr import create_label_zarr, finish_label_zarr
-from napari_ufseg.io.zarr_folder import ZARR_SUFFIX, folder_written_whole
+from napari_ufseg.io.zarr_folder import folder_written_whole
 
 _CHUNK = 512  # pixels along Y and X
 

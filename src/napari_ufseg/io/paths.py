@@ -1,0 +1,20 @@
+"""Names of files: which endings are images, and what marks a folder as Zarr or a file as labels."""
+
+import os
+from pathlib import Path
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
+LABELS_ENDING = "_labels"
+ZARR_SUFFIX = ".zarr"
+_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a path is a folder that is named as Zarr or holds the files of one."""
+    return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or is_marked(path))
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder holds the files that make it a Zarr array or group."""
+    return os.access(folder, os.X_OK) and any((folder / mark).is_file() for mark in _MARKS)

@@ -1,0 +1,54 @@
+"""Whether a file says that it holds labels, and what it tells of their classes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tifffile
+
+from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex
+
+if TYPE_CHECKING:
+    import zarr
+
+LABELS_SOFTWARE = "napari-ufseg labels"  # in the tag Software, by which the file is known as labels
+CLASSES_TAG = 65123  # a private one: names and colours of classes as JSON
+
+
+def classes_of(image_label: Any) -> ClassTable:
+    """Names and colours out of the attribute ``image-label``, whoever wrote it.
+
+    A colour that is the label's own counts as none that somebody has chosen.
+    """
+    said = image_label if isinstance(image_label, Mapping) else {}
+    entries: dict[Any, dict[str, Any]] = {}
+    for key in ("colors", "properties"):
+        for item in said.get(key) or []:
+            if isinstance(item, Mapping) and isinstance(label := item.get("label-value"), int | float):
+                entries.setdefault(int(label), {"label": int(label)}).update(item)
+    for label, entry in entries.items():
+        rgba = entry.get("rgba")
+        if "colour" not in entry and isinstance(rgba, list) and len(rgba) >= 3 and rgba != ClassInfo(label).rgba:
+            entry["colour"] = as_hex([value / 255 for value in rgba])
+    return ClassTable.from_list(list(entries.values()))
+
+
+def tiff_says_labels(file: Path) -> bool:
+    """Whether a TIFF file is one that `write_tiff` has made of labels; of a long stack only the first page is read."""
+    with tifffile.TiffFile(file) as tiff:
+        return bool(tiff.pages.first.software == LABELS_SOFTWARE)
+
+
+def zarr_says_labels(folder: Path) -> bool:
+    """Whether a Zarr folder is an OME-Zarr label image."""
+    import zarr
+
+    node = zarr.open(folder, mode="r")
+    return isinstance(node, zarr.Group) and "image-label" in ome_attributes(node)
+
+
+def ome_attributes(group: "zarr.Group") -> Mapping[str, Any]:
+    """The metadata of OME-Zarr: under "ome" since 0.5, at the top before."""
+    attributes = group.attrs.asdict()
+    metadata: Any = attributes.get("ome", attributes)
+    return metadata if isinstance(metadata, Mapping) else {}
