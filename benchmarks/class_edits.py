@@ -25,7 +25,7 @@ from skimage.util import random_noise
 
 import napari
 from napari_ufseg.engine.training.results import Snapshot
-from napari_ufseg.engine.training.timeline import Moments
+from napari_ufseg.engine.training.timeline import Timeline
 from napari_ufseg.samples import nuclei
 
 
@@ -86,14 +86,14 @@ def measure(size: int, repeats: int) -> dict[str, list[float]]:
 
 def spent_on_moments() -> list[float]:
     """Seconds of every call that keeps a moment, from now on."""
-    real, spent = Moments.add, []
+    real, spent = Timeline.add, []
 
-    def timed(moments: Moments, snapshot: Snapshot) -> None:
+    def timed(moments: Timeline, snapshot: Snapshot) -> None:
         start = time.perf_counter()
         real(moments, snapshot)
         spent.append(time.perf_counter() - start)
 
-    Moments.add = timed
+    Timeline.add = timed
     return spent
 
 

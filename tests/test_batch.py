@@ -98,7 +98,7 @@ def test_the_layout_is_mirrored_and_no_image_is_touched(model: SegmentationModel
     ]
     assert all(event.seconds > 0 for event in done)
     assert summary == BatchSummary(written=4)
-    assert summary.words == "4 written, 0 skipped, 0 failed"
+    assert str(summary) == "4 written, 0 skipped, 0 failed"
     assert contents(folder) == before
     expected = predict(model, tifffile.imread(folder / "time" / "c.tif"), axes="TYX", device="cpu")
     np.testing.assert_array_equal(tifffile.imread(out / "time" / "c_labels.tif"), expected)
@@ -209,7 +209,7 @@ def test_a_disk_that_stays_full_ends_the_batch_and_is_told_once(
     done, summary = run(plan_of(model, folder))
     assert [event.status for event in done] == ["failed"]
     assert summary == BatchSummary(failed=1, left=3, reason=done[0].message)
-    assert "3 not done" in summary.words
+    assert "3 not done" in str(summary)
     assert not (folder.parent / "out").exists()
 
 

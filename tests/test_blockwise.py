@@ -11,14 +11,14 @@ import zarr
 
 from napari_ufseg import predict
 from napari_ufseg.batch import cluster as blockwise
-from napari_ufseg.batch.cluster import Threads, Work, label_blocks, scan_blocks
+from napari_ufseg.batch.cluster import Threads, TilePlan, label_blocks, learn_blocks
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import FileError, ImageError
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.engine.prediction.labelling import scan
+from napari_ufseg.engine.prediction.labelling import learn_intensity
 from napari_ufseg.io import create_label_array, open_image
 
 
@@ -42,7 +42,7 @@ def begun(folder: Path, model, image, axes):
     source = open_source(open_image(path).data, axes=axes, spatial_dims=model.config.spatial_dims)
     chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
     labels = create_label_array(folder / "labels.zarr", source.labels_shape, chunks)
-    return source, labels, Work.of(model, source, path, labels, "cpu")
+    return source, labels, TilePlan.of(model, source, path, labels, "cpu")
 
 
 def finished(steps):
@@ -68,8 +68,10 @@ def test_brightness_and_labels_are_those_of_one_pass(axes, shape, dtype, options
     monkeypatch.setattr(blockwise, "_MERGED_AT_ONCE", 3)  # so that there are summaries of summaries
     model, image, runner = untrained(**options), noise(shape, dtype), Threads(2)
     source, labels, work = begun(tmp_path, model, image, axes)
-    brightness, progress = finished(scan_blocks(runner, work, source))
-    assert brightness == scan(open_source(image, axes=axes, spatial_dims=source.spatial_dims), model.config.scaling)
+    brightness, progress = finished(learn_blocks(runner, work, source))
+    assert brightness == learn_intensity(
+        open_source(image, axes=axes, spatial_dims=source.spatial_dims), model.config.scaling
+    )
     assert progress.pixels == progress.total == image.size
     _, progress = finished(label_blocks(runner, work, source, brightness))
     expected = predict(model, image, axes=axes, device="cpu")
@@ -82,7 +84,7 @@ def test_many_tiles_share_a_summary(tmp_path, monkeypatch):
     monkeypatch.setattr(blockwise, "_MOST_SUMMARIES", 3)
     image = noise((10, 40, 50), "u2")
     source, _, work = begun(tmp_path, untrained(scaling="percentile"), image, "TYX")
-    seen = list(scan_blocks(Threads(1), work, source))
+    seen = list(learn_blocks(Threads(1), work, source))
     assert [progress.pixels for progress in seen][-1] == image.size
     assert len(seen) == 3
 
@@ -92,13 +94,13 @@ def test_a_fault_of_the_image_is_told_as_always(tmp_path):
     image[2, 2], image[9, 599] = np.nan, np.inf
     source, _, work = begun(tmp_path, untrained(), image, "YX")
     with pytest.raises(ImageError, match=r"^The image has 2 values that are NaN or infinite"):
-        finished(scan_blocks(Threads(2), work, source))
+        finished(learn_blocks(Threads(2), work, source))
 
 
 def test_after_a_stop_nothing_more_is_written_and_the_threads_of_torch_are_as_before(tmp_path):
     before = torch.get_num_threads()
     source, labels, work = begun(tmp_path, untrained(), noise((30, 150, 150), "u1"), "TYX")
-    brightness, _ = finished(scan_blocks(Threads(2), work, source))
+    brightness, _ = finished(learn_blocks(Threads(2), work, source))
     with closing(label_blocks(Threads(2), work, source, brightness)) as steps:
         next(steps)
     assert torch.get_num_threads() == before
@@ -113,12 +115,12 @@ def test_files_that_cannot_be_reached_are_named(gone, words, tmp_path):
     source, _, work = begun(tmp_path, untrained(), noise((40, 50), "u1"), "YX")
     getattr(work, gone).rename(tmp_path / "elsewhere")
     with pytest.raises(FileError, match=rf"^A worker on .* {words} "):
-        finished(scan_blocks(Threads(1), work, source))
+        finished(learn_blocks(Threads(1), work, source))
 
 
 def test_an_image_that_goes_between_two_tiles_is_an_error(tmp_path):
     source, _, work = begun(tmp_path, untrained(), noise((700, 1100), "u1"), "YX")
-    brightness, _ = finished(scan_blocks(Threads(2), work, source))
+    brightness, _ = finished(learn_blocks(Threads(2), work, source))
     work.image.rename(tmp_path / "elsewhere")
     with pytest.raises(FileError, match="has gone while it was read"):
         finished(label_blocks(Threads(2), work, source, brightness))

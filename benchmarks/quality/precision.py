@@ -36,10 +36,10 @@ CONFIGS = {
 def training_in(dtype: torch.dtype):
     real = Trainer._loss
 
-    def loss(trainer: Trainer, images: torch.Tensor, scribbles: Any, meaning: Any) -> Any:
+    def loss(trainer: Trainer, images: torch.Tensor, scribbles: Any, class_targets: Any) -> Any:
         with torch.autocast("cpu", dtype=dtype, enabled=dtype is not torch.float32):
             response = trainer.network(images)
-        return total_loss(response.float(), trainer.config, scribbles, meaning)
+        return total_loss(response.float(), trainer.config, scribbles, class_targets)
 
     Trainer._loss = loss
     try:

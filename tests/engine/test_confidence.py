@@ -8,7 +8,7 @@ import zarr
 from napari_ufseg import SegmentationConfig, confidence, segment
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.prediction.confidence import margin_of, uncertain_regions
-from napari_ufseg.engine.prediction.labelling import box_responses, scan
+from napari_ufseg.engine.prediction.labelling import box_responses, learn_intensity
 from napari_ufseg.samples import nuclei
 
 SMALL = SegmentationConfig.preset("fast", n_features=6, n_classes=5, n_convolutions=1, epochs=3)
@@ -35,7 +35,9 @@ def test_tiles_give_what_the_whole_gives_also_into_an_array_on_disk(tmp_path):
     np.testing.assert_array_equal(margin, out[...])
     source = open_source(image)
     part = source.whole
-    for cell, response in box_responses(model.network, model.config, source, scan(source, SMALL.scaling), 0, part):
+    for cell, response in box_responses(
+        model.network, model.config, source, learn_intensity(source, SMALL.scaling), 0, part
+    ):
         plain = margin_of(response, model.class_labels).numpy()  # perhaps by more threads, whose sums differ a little
         np.testing.assert_allclose(margin[cell.slices], plain, atol=1e-4)
     assert 0 <= margin.min() < margin.max() <= 1

@@ -11,7 +11,7 @@ from napari_ufseg import SegmentationConfig, load_model, predict, save_model, se
 from napari_ufseg.engine.errors import ConfigError, ImageError
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.training.session import TrainingSession
-from napari_ufseg.engine.training.warm_start import Beginning
+from napari_ufseg.engine.training.warm_start import WarmStart
 from napari_ufseg.samples import nuclei
 
 SMALL = SegmentationConfig.preset("fast", n_features=6, n_classes=5, n_convolutions=1, epochs=6)
@@ -103,7 +103,7 @@ def test_painted_pixels_keep_their_label_and_the_rest_is_the_models(image, train
 
 
 def test_without_corrections_the_first_labels_are_those_of_the_model(image, trained):
-    session = TrainingSession(image, beginning=Beginning(trained.model))
+    session = TrainingSession(image, warm_start=WarmStart(trained.model))
     session.step()
     assert (session.snapshot().labels != trained.labels).mean() < 0.002  # statistics of the batch, not stored ones
     for name, value in trained.model.network.state_dict().items():
@@ -117,7 +117,7 @@ def test_a_new_class_begins_where_it_was_painted_and_leaves_the_others_alone(ima
     labels[bright] = 60
     found = find_corrections([trained.labels], [labels], trained.model.class_labels)
     assert 60 in found.class_labels
-    session = TrainingSession(image, beginning=Beginning(trained.model, found))
+    session = TrainingSession(image, warm_start=WarmStart(trained.model, found))
     assert session.config.n_classes == SMALL.n_classes + 1
     first = session.trainer.model()
     grown = predict(first, image)
@@ -153,7 +153,7 @@ def test_tiles_learn_from_corrections_as_well(image):
     labels = first.labels.copy()
     labels[30:33, 40:90] = 44
     session = TrainingSession(
-        big, beginning=Beginning(first.model, find_corrections([first.labels], [labels], first.model.class_labels))
+        big, warm_start=WarmStart(first.model, find_corrections([first.labels], [labels], first.model.class_labels))
     )
     assert not session.is_whole
     for _ in session.run():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from napari_ufseg import SegmentationConfig, predict, segment
-from napari_ufseg.engine.device import layout_of, peak_memory_bytes, placed, release_memory, resolve_device
+from napari_ufseg.engine.device import layout_of, peak_memory_bytes, place_on, release_memory, resolve_device
 from napari_ufseg.engine.errors import DeviceError
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.training.session import TrainingSession
@@ -52,7 +52,7 @@ def test_the_layout_changes_where_numbers_lie_and_not_what_comes_out(spatial_dim
     image = torch.rand(1, 2, *(9, 20, 30)[-spatial_dims:], dtype=torch.float64)
     expected = network(image)
     monkeypatch.setattr("napari_ufseg.engine.device.layout_of", lambda kind, dims: layout_of("cuda", dims))
-    moved = placed(network, torch.device("cpu"))
+    moved = place_on(network, torch.device("cpu"))
     assert moved.stages[1][0].weight.is_contiguous(memory_format=layout_of("cuda", spatial_dims))
     torch.testing.assert_close(moved(image), expected)
     if spatial_dims == 2:

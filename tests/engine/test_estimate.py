@@ -56,7 +56,7 @@ def test_the_sentence_says_memory_time_and_device(quick):
     told = estimate_run(open_sources([np.zeros((40, 50))]), quick(), "cpu")
     assert told.fits
     assert told.is_whole
-    assert told.words == f"About {told.memory_bytes / 1e9:.1f} GB and 1 s on cpu."
+    assert told.summary == f"About {told.memory_bytes / 1e9:.1f} GB and 1 s on cpu."
 
 
 def test_more_epochs_and_pixels_take_longer(quick, monkeypatch):
@@ -72,7 +72,7 @@ def test_an_image_that_needs_tiles_says_what_the_whole_would_take(quick, budget_
     told = estimate_run(open_sources([np.zeros((3000, 3000), np.uint8)]), config, "cpu", 10**9)
     assert told.fits
     assert not told.is_whole
-    assert "trained on random tiles. The whole would take" in told.words
+    assert "trained on random tiles. The whole would take" in told.summary
     assert "fewer features" in told.advice
 
 
@@ -80,8 +80,8 @@ def test_a_run_that_cannot_fit_says_what_would_help(monkeypatch):
     monkeypatch.setattr(memory, "resident_bytes", lambda: 10**9)
     told = estimate_run(open_sources([np.zeros((600, 600))]), SegmentationConfig.preset("paper"), "cpu", 10**9)
     assert not told.fits
-    assert told.words == told.advice
-    assert "fewer features (n_features)" in told.words
+    assert told.summary == told.advice
+    assert "fewer features (n_features)" in told.summary
 
 
 def test_nothing_of_the_image_is_read(quick):

@@ -10,7 +10,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step import layers as fast_layers
 from napari_ufseg.engine.cpu_step.step import FastStep
 from napari_ufseg.engine.network.feature_net import FeatureNet
-from napari_ufseg.engine.network.losses import Meaning, total_loss
+from napari_ufseg.engine.network.losses import ClassTargets, total_loss
 
 OFF = {"mu": 0.0, "nu": 0.0, "M": 0.0, "m": 0.0, "scribble_weight": 0.0}
 CASES = {
@@ -66,12 +66,12 @@ def problem(shape, changes, dtype=torch.float64):
     return config, network_of(config, shape[1], dtype), images, scribbles
 
 
-def both(config, network, images, scribbles, meaning=None):
+def both(config, network, images, scribbles, class_targets=None):
     """Loss, gradients and running statistics by torch's layers, and by strips."""
     found = []
     for fast in (False, True):
         own = copy.deepcopy(network)
-        marks = (scribbles, meaning)
+        marks = (scribbles, class_targets)
         loss = FastStep(own, config).loss(images, *marks) if fast else total_loss(own(images), config, *marks)
         loss.total.backward()
         numbers = {"total": loss.total.detach(), **loss.terms}
@@ -104,7 +104,7 @@ def test_merged_classes_and_meant_labels_are_those_of_torch_too(case, has_target
     marks = scribbles.clamp_max(4) if "scribble" in case or case == "all terms" else None
     random = np.random.default_rng(1)
     targets = torch.from_numpy(random.integers(0, 4, (2, 20, 17))) if has_targets else None
-    (numbers, labels, gradients, _), fast = both(config, network, images, marks, Meaning(groups, targets))
+    (numbers, labels, gradients, _), fast = both(config, network, images, marks, ClassTargets(groups, targets))
     assert torch.equal(fast[1], labels)
     for name, value in numbers.items():
         assert float(fast[0][name]) == pytest.approx(float(value), rel=1e-12)

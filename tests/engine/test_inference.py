@@ -152,7 +152,7 @@ def test_the_mean_response_of_every_label_and_merging_down_to_n(coins, others, q
     result = segment(images, quick(epochs=3), device="cpu")
     prepared = [scaled(image) for image in images]
     sources = open_sources(images)
-    jobs = [labelling.Job(source, labelling.scan(source, "minmax"), None) for source in sources]
+    jobs = [labelling.LabellingJob(source, labelling.learn_intensity(source, "minmax"), None) for source in sources]
     means = labelling.mean_responses(result.model, jobs, CPU)
     with torch.no_grad():
         flat = [result.model.network(torch.from_numpy(item.data)[None])[0].flatten(1) for item in prepared]

@@ -6,15 +6,15 @@ import torch
 from skimage.color import rgb2lab
 
 from napari_ufseg import SegmentationConfig, predict, segment
-from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.network.input_channels import input_channels, seen_box
-from napari_ufseg.engine.prediction.labelling import label_box, scan
+from napari_ufseg.engine.prediction.labelling import label_box, learn_intensity
 from napari_ufseg.engine.training import memory_plan as training_plan
 from napari_ufseg.engine.training.training_set import build_training_set
 
-UNIT = Brightness(0.0, 1.0)
+UNIT = IntensityRange(0.0, 1.0)
 CONTRAST = {"local_contrast": 0.4, "local_contrast_size": 8.0}
 
 
@@ -112,7 +112,7 @@ def test_noise_is_removed_by_the_filter_of_the_formula(noise):
     plane = np.repeat(np.repeat(random.random((5, 6)), 8, 0), 8, 1)
     noisy = plane + random.normal(0, noise, plane.shape)
     box, config = Box.of_shape(plane.shape), SegmentationConfig(denoise=2.0)
-    brightness = Brightness(0.0, 2.0, noise)  # so that nothing is clipped: brightness is halved
+    brightness = IntensityRange(0.0, 2.0, noise)  # so that nothing is clipped: brightness is halved
     noisy = noisy.clip(0, 2)
     found = input_channels(noisy[None], box, box, box.shape, brightness, config).numpy()[0]
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(noisy / 2, 2, mode="edge"), (5, 5))
@@ -142,7 +142,7 @@ def test_lab_is_for_three_channels(tissue):
 @pytest.mark.parametrize(("colour", "contrast"), [("as_is", 0.2), ("lab", 0.2), ("lab", 0.0)])
 def test_what_is_read_for_a_box_is_enough(size, colour, contrast):
     image = np.random.default_rng(3).random((3, 230, 301)).astype(np.float32)
-    noisy = Brightness(0.0, 1.0, 0.1)
+    noisy = IntensityRange(0.0, 1.0, 0.1)
     config = SegmentationConfig(local_contrast=contrast, local_contrast_size=size, colour=colour, denoise=2.0)
     whole = Box.of_shape(image.shape[1:])
     expected = input_channels(image, whole, whole, whole.shape, noisy, config)
@@ -158,7 +158,7 @@ def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
     image = np.random.default_rng(4).integers(0, 255, shape).astype(np.uint8)
     model = model_of(spatial_dims=dims, skip="on", denoise=1.0, local_contrast=0.5, local_contrast_size=9.0)
     source = open_source(image, axes="ZYX"[-dims:], spatial_dims=dims)
-    brightness = scan(source, "minmax")
+    brightness = learn_intensity(source, "minmax")
     whole = predict(model, image, axes="ZYX"[-dims:], device="cpu")
     assert len(np.unique(whole)) > 2
     corners = np.random.default_rng(5)

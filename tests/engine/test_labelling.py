@@ -13,7 +13,14 @@ from napari_ufseg.engine.errors import ImageError, TrainingError
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import Box, tile_edges
 from napari_ufseg.engine.prediction import labelling
-from napari_ufseg.engine.prediction.labelling import Job, box_responses, label_box, label_images, outputs_for, scan
+from napari_ufseg.engine.prediction.labelling import (
+    LabellingJob,
+    box_responses,
+    label_box,
+    label_images,
+    learn_intensity,
+    outputs_for,
+)
 from napari_ufseg.engine.prediction.tile_pool import View
 
 CPU = resolve_device("cpu")
@@ -59,7 +66,7 @@ def test_the_labels_of_a_box_are_those_of_the_whole_there(model_of, shape):
     whole = predict(model, image, device="cpu")
     assert len(np.unique(whole)) > 1
     source = open_source(image)
-    brightness = scan(source, "percentile")
+    brightness = learn_intensity(source, "percentile")
     for box in [*border_boxes(shape), *(random_box(shape) for _ in range(4))]:
         part = label_box(model.network, model.config, model.class_labels, source, brightness, 0, box)
         assert part.dtype == np.uint16
@@ -72,7 +79,7 @@ def test_so_they_are_in_every_plane_of_a_stack_with_channels(model_of):
     whole = predict(model, image, axes="TXZCY", device="cpu")
     assert whole.shape == (3, 270, 2, 260)
     source = open_source(image, axes="TXZCY")
-    brightness = scan(source, "minmax")
+    brightness = learn_intensity(source, "minmax")
     for item in range(source.n_items):
         for box in [Box.of_shape(source.item_shape), random_box(source.item_shape)]:
             part = label_box(model.network, model.config, model.class_labels, source, brightness, item, box)
@@ -86,7 +93,7 @@ def test_so_they_are_in_volumes(model_of, shape):
     whole = predict(model, image, axes="ZYX", device="cpu")
     assert len(np.unique(whole)) > 1
     source = open_source(image, axes="ZYX", spatial_dims=3)
-    brightness = scan(source, "minmax")
+    brightness = learn_intensity(source, "minmax")
     for box in [*border_boxes(shape), *(random_box(shape) for _ in range(2))]:
         part = label_box(model.network, model.config, model.class_labels, source, brightness, 0, box)
         assert np.array_equal(part, whole[box.slices])
@@ -209,7 +216,7 @@ def in_one_pass(model, source, brightness):
 
 def assert_as_in_one_pass(model, image, axes):
     source = open_source(image, axes=axes, spatial_dims=model.config.spatial_dims)
-    brightness = scan(source, "minmax")
+    brightness = learn_intensity(source, "minmax")
     expected = in_one_pass(model, source, brightness)
     seen = torch.zeros(source.item_shape, dtype=torch.int64)
     for cell, response in box_responses(model.network, model.config, source, brightness, 0, source.whole):
@@ -280,7 +287,10 @@ def test_the_volume_is_read_twice_but_for_the_halo(model_of, counted):
 
 def jobs_of(model, *images, axes="TYX"):
     sources = [open_source(image, axes=axes) for image in images]
-    return [Job(s, scan(s, model.config.scaling), out) for s, out in zip(sources, outputs_for(sources), strict=True)]
+    return [
+        LabellingJob(s, learn_intensity(s, model.config.scaling), out)
+        for s, out in zip(sources, outputs_for(sources), strict=True)
+    ]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -374,7 +384,7 @@ def test_mean_responses_do_not_need_an_output(model_of):
     model = model_of()
     image = texture(3, 300, 30)
     source = open_source(image, axes="TYX")
-    job = Job(source, scan(source, "minmax"), None)
+    job = LabellingJob(source, learn_intensity(source, "minmax"), None)
     means = labelling.mean_responses(model, [job], CPU)
     labels = predict(model, image, axes="TYX", device="cpu")
     with torch.no_grad():

@@ -7,7 +7,7 @@ import torch
 from napari_ufseg.engine.api import segment
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.network.losses import (
-    Meaning,
+    ClassTargets,
     class_shares,
     continuity_loss,
     max_area_loss,
@@ -185,7 +185,7 @@ def test_merged_classes_are_one_class_whose_probability_is_the_sum():
     marked = -torch.log(summed[0, 2, 2, 1:4]).mean()
     shown = groups[response.argmax(1)]
     areas = [float((shown == g).double().mean()) for g in range(3)]
-    found = total_loss(response, config, scribbles, Meaning(groups, targets))
+    found = total_loss(response, config, scribbles, ClassTargets(groups, targets))
     expected = {
         "similarity": entropy[scribbles == 0].mean(),
         "continuity": continuity_loss(response),
@@ -195,7 +195,7 @@ def test_merged_classes_are_one_class_whose_probability_is_the_sum():
     }
     for name, value in expected.items():
         assert float(found.terms[name]) == pytest.approx(float(value), rel=1e-12), name
-    free = total_loss(response, config, scribbles, Meaning(groups))
+    free = total_loss(response, config, scribbles, ClassTargets(groups))
     own = -torch.log(torch.gather(summed, 1, shown[:, None])[:, 0])
     assert float(free.terms["similarity"]) == pytest.approx(float(own[scribbles == 0].mean()), rel=1e-12)
     assert torch.equal(found.labels, response.argmax(1))

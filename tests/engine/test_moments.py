@@ -6,8 +6,8 @@ import pytest
 from napari_ufseg import SegmentationConfig, predict
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.training.session import TrainingSession
-from napari_ufseg.engine.training.timeline import Moments
-from napari_ufseg.engine.training.warm_start import Beginning
+from napari_ufseg.engine.training.timeline import Timeline
+from napari_ufseg.engine.training.warm_start import WarmStart
 from napari_ufseg.samples import nuclei
 
 SMALL = SegmentationConfig.preset(
@@ -21,7 +21,7 @@ def image():
 
 
 def recorded(session, **bounds):
-    moments = Moments(session, **bounds)
+    moments = Timeline(session, **bounds)
     shown = {}
     run = session.run(every=0)
     for snapshot in run:
@@ -63,7 +63,7 @@ def test_a_moment_holds_what_was_shown_and_its_network_makes_it_again(image, is_
     assert number == 0
     np.testing.assert_array_equal(packed.array()[snapshot.index], snapshot.labels)
     assert packed.array().shape == data.shape
-    again = TrainingSession(data, axes=axes, beginning=moments.beginning(moment))
+    again = TrainingSession(data, axes=axes, warm_start=moments.warm_start(moment))
     run = again.label()
     try:
         while True:
@@ -95,7 +95,7 @@ def test_the_users_own_pixels_are_in_every_moment(image):
     made = first.result()
     labels = made.labels.copy()
     labels[3, 4:20] = 50
-    beginning = Beginning(made.model, find_corrections([made.labels], [labels], made.model.class_labels))
-    moments, _ = recorded(TrainingSession(image, beginning=beginning))
+    warm_start = WarmStart(made.model, find_corrections([made.labels], [labels], made.model.class_labels))
+    moments, _ = recorded(TrainingSession(image, warm_start=warm_start))
     for moment in moments.items:
         assert (moment.labels[0][2].array()[3, 4:20] == 50).all()

@@ -102,8 +102,8 @@ def test_squeezed_labels_go_without_the_axes_of_length_one_that_are_not_spatial(
 
 
 def test_a_source_says_what_it_is():
-    assert open_source(numbered("TZCYX"), axes="TZCYX").words == "2 time points of 3 planes of 5 x 6, 4 channels"
-    assert open_source(numbered("TZYX"), axes="TZYX", spatial_dims=3).words == "2 time points of 3 x 5 x 6, 1 channel"
+    assert open_source(numbered("TZCYX"), axes="TZCYX").summary == "2 time points of 3 planes of 5 x 6, 4 channels"
+    assert open_source(numbered("TZYX"), axes="TZYX", spatial_dims=3).summary == "2 time points of 3 x 5 x 6, 1 channel"
 
 
 def test_small_letters_negative_channel_axes_and_questions_that_channel_axis_answers():
@@ -216,6 +216,6 @@ def test_a_lack_of_memory_while_reading_stays_one():
 def test_opening_reads_nothing(counted):
     array = counted(numbered("TZCYX"))
     source = open_source(array, axes="TZCYX", spatial_dims=3)
-    assert source.words
+    assert source.summary
     assert source.chunks == (1, 1, 1)
     assert array.reads.sum() == 0

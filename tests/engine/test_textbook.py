@@ -96,17 +96,17 @@ def book_settings(config):
     return {name: getattr(config, name) for name in (*ALL, "learning_rate", "momentum")} | network
 
 
-def differences(image, scribbles, changes, dtype, *, side_by_side=False):
+def differences(image, scribbles, changes, dtype, *, map_tiles=False):
     """The largest of all losses and weights at each step, relative where they exceed 1; infinite if a label differs.
 
-    With `side_by_side` the textbook takes over the engine's weights before every step.
+    With `map_tiles` the textbook takes over the engine's weights before every step.
     """
     session, book = start(image, scribbles, changes, dtype)
     x = torch.stack(session.trainer.images).double()
     s = None if scribbles is None else torch.stack(session.trainer.scribbles)
     found = []
     for _ in range(STEPS):
-        if side_by_side:
+        if map_tiles:
             for block, mine in zip(book.blocks, blocks_of(session.network), strict=True):
                 block[:] = [w.detach().double().clone().requires_grad_() for w in mine]
         ours = session.step()
@@ -135,7 +135,7 @@ def test_every_single_step_agrees_in_the_precision_of_the_engine(case):
 
     The bias before a BatchNorm has no gradient but rounding, whose size depends on how torch was built.
     """
-    found = sorted(differences(*CASES[case], torch.float32, side_by_side=True))
+    found = sorted(differences(*CASES[case], torch.float32, map_tiles=True))
     assert found[-3] < 2e-5
     assert found[-1] < 1e-4
 

@@ -75,7 +75,7 @@ def test_the_guard_keeps_the_last_picture_with_enough_classes(several, coins, ot
     assert len(result.history) == len(session.history)
     assert result.kept_epoch == max(record.epoch for record in result.history if record.n_classes >= 5)
     left = result.history[-1].n_classes
-    assert result.told_of_count == f"then {left} were left, so epoch {result.kept_epoch} is kept"
+    assert result.count_note == f"then {left} were left, so epoch {result.kept_epoch} is kept"
     kept = result.model.network.state_dict()
     assert all(torch.equal(kept[name], weights[name]) for name in weights)
     shown = pictures[-1].labels
@@ -95,7 +95,7 @@ def test_without_the_guard_the_collapse_is_shown(coins, quick):
     session, *_ = watched(coins, config)
     assert len(np.unique(session.result().labels)) == session.history[-1].n_classes < 5
     session.stop_reason = StopReason.MIN_CLASSES
-    assert session.result().told_of_count.startswith(f"only {session.history[-1].n_classes} are left; the option Guard")
+    assert session.result().count_note.startswith(f"only {session.history[-1].n_classes} are left; the option Guard")
 
 
 def test_a_run_goes_on_from_what_the_guard_kept_without_momentum(coins, quick):

@@ -114,7 +114,7 @@ def test_the_model_of_a_run_labels_a_folder_and_each_file_is_told(
     trained = panel.dock.segment_to_end().model
     panel.widget.folder.setText(str(folder))
     summary = panel.run_to_end()
-    assert summary.words == "3 written, 0 skipped, 1 failed"
+    assert str(summary) == "3 written, 0 skipped, 1 failed"
     assert panel.status == "Done: 3 written, 0 skipped, 1 failed."
     late = str(Path("late") / "d.tif")
     assert [row[:2] for row in panel.rows()] == [
@@ -211,7 +211,7 @@ def test_cancel_by_a_click_and_the_rest_later(long_run: Panel, tmp_path: Path) -
     assert panel.status.startswith("Cancelled: 1 written, 0 skipped, 0 failed, 1 not done.")
     assert written(tmp_path) == ["a_labels.tif"]
     tifffile.imwrite(tmp_path / "long" / "b.tif", np.eye(30, dtype=np.uint8))
-    assert panel.run_to_end().words == "1 written, 1 skipped, 0 failed"
+    assert str(panel.run_to_end()) == "1 written, 1 skipped, 0 failed"
     assert written(tmp_path) == ["a_labels.tif", "b_labels.tif"]
 
 

@@ -26,9 +26,9 @@ def test_segment_gives_the_labels_that_a_script_gets(dock, picture):
 
 
 def test_labels_lie_exactly_over_the_image(dock, picture):
-    placed = {"scale": (0.5, 0.25), "translate": (3, -4), "rotate": 30, "shear": [0.2], "units": ("um", "um"),
+    place_on = {"scale": (0.5, 0.25), "translate": (3, -4), "rotate": 30, "shear": [0.2], "units": ("um", "um"),
               "axis_labels": ("row", "column"), "affine": [[1, 0.1, 5], [0, 1, 6], [0, 0, 1]]}  # fmt: skip
-    image = dock.viewer.add_image(picture, name="placed", **placed)
+    image = dock.viewer.add_image(picture, name="placed", **place_on)
     dock.segment_to_end()
     labels = classes_of(dock, "placed classes")
     for corner in [(0, 0), (39, 55), (7, 20)]:

@@ -38,7 +38,7 @@ def labelled_choice(label: str, object_name: str, *, tip: str, **settings: Any) 
     return control
 
 
-def named(part: QWidget, name: str, title: str, tip: str) -> None:
+def name_widget(part: QWidget, name: str, title: str, tip: str) -> None:
     """Give a part of the folder panel its name for scripts, for screen readers and for the mouse."""
     part.setObjectName(f"ufseg.folder.{name}")
     part.setAccessibleName(title)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from napari_ufseg.batch.tile_tasks import (
-    Work,
+    TilePlan,
     done_reading,
     end_writing,
     labelled,
@@ -28,14 +28,14 @@ from napari_ufseg.batch.tile_tasks import (
     merged,
     require_files,
     scanned,
-    the_work,
+    the_plan,
     versions_here,
 )
 from napari_ufseg.engine.errors import DeviceError, MemoryShortageError, UfsegWarning
-from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.prediction.labelling import Progress
-from napari_ufseg.engine.prediction.tile_pool import tasks_of
+from napari_ufseg.engine.prediction.tile_pool import tiles_of
 
 Graph = dict[Hashable, Any]
 Results = Generator[tuple[Hashable, Any]]
@@ -80,10 +80,10 @@ class Threads:
                 stopped.set()
                 torch.set_num_threads(n_threads)
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: TilePlan) -> None:
         """Nothing to check: the files are those of this process."""
 
-    def end(self, work: Work) -> None:
+    def end(self, work: TilePlan) -> None:
         """Make sure that nothing is written for a work any more."""
         end_writing(work.name)
 
@@ -133,13 +133,13 @@ class Cluster:
             if rest := [future for future in futures if not future.done()]:
                 self._client.cancel(rest)
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: TilePlan) -> None:
         """Raise FileError if a worker cannot get at the files of a work."""
         for seen in self._client.run(require_files, work.image, work.labels, on_error="return").values():
             if isinstance(seen, Exception):
                 raise seen
 
-    def end(self, work: Work) -> None:
+    def end(self, work: TilePlan) -> None:
         """Make sure that nothing is written for a work any more, and clear away what a lost worker left half written."""
 
         def ask() -> None:
@@ -201,18 +201,19 @@ def _compare_versions(others: dict[str, Any]) -> None:
                 )
 
 
-__all__ = ["Cluster", "Threads", "Work", "label_blocks", "scan_blocks"]
 _MERGED_AT_ONCE, _MOST_SUMMARIES = 8, 1000
 
 
-def scan_blocks(runner: Threads | Cluster, work: Work, source: ImageSource) -> Generator[Progress, None, Brightness]:
+def learn_blocks(
+    runner: Threads | Cluster, work: TilePlan, source: ImageSource
+) -> Generator[Progress, None, IntensityRange]:
     """Learn the brightness of an image, reading every pixel of it once.
 
     Parameters
     ----------
     runner : Threads or Cluster
         Whoever computes the graph.
-    work : Work
+    work : TilePlan
     source : ImageSource
         That of the work, with its data.
 
@@ -223,13 +224,13 @@ def scan_blocks(runner: Threads | Cluster, work: Work, source: ImageSource) -> G
 
     Returns
     -------
-    Brightness
-        The same as that of `scan`.
+    IntensityRange
+        The same as that of `learn_intensity`.
     """
     runner.begin(work)
-    tiles = tasks_of([source])
+    tiles = tiles_of([source])
     size = ceil(len(tiles) / _MOST_SUMMARIES)
-    graph: Graph = {"ufseg-work-" + work.name: (the_work, work)}
+    graph: Graph = {"ufseg-work-" + work.name: (the_plan, work)}
     parts: list[Hashable] = []
     read: dict[Hashable, int] = {}
     for i in range(0, len(tiles), size):
@@ -247,7 +248,7 @@ def scan_blocks(runner: Threads | Cluster, work: Work, source: ImageSource) -> G
     root = "ufseg-brightness-" + work.name
     graph[root] = (learnt, parts[0], source.name)
     progress = Progress(0, sum(read.values()), np.zeros(2**16, np.int64))
-    found: Brightness | None = None
+    found: IntensityRange | None = None
     with closing(runner.results(graph, [*read, root])) as results:
         for key, value in results:
             if key == root:
@@ -260,7 +261,7 @@ def scan_blocks(runner: Threads | Cluster, work: Work, source: ImageSource) -> G
 
 
 def label_blocks(
-    runner: Threads | Cluster, work: Work, source: ImageSource, brightness: Brightness
+    runner: Threads | Cluster, work: TilePlan, source: ImageSource, brightness: IntensityRange
 ) -> Generator[Progress, None, None]:
     """Label an image into its Zarr array; the labels are those of `label_images`, bit for bit.
 
@@ -269,8 +270,8 @@ def label_blocks(
     Progress
         After every tile.
     """
-    tiles = tasks_of([source])
-    graph: Graph = {"ufseg-work-" + work.name: (the_work, work)}
+    tiles = tiles_of([source])
+    graph: Graph = {"ufseg-work-" + work.name: (the_plan, work)}
     keys = [(f"ufseg-label-{work.name}", i) for i in range(len(tiles))]
     for key, tile in zip(keys, tiles, strict=True):
         graph[key] = (labelled, "ufseg-work-" + work.name, brightness, tile)

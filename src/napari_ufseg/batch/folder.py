@@ -16,7 +16,7 @@ from napari_ufseg.batch.label_file import check_writable, label_array, label_nam
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, FileError, StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.images.axes import checked_axes
-from napari_ufseg.engine.prediction.labelling import Job, label_images, scan
+from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
 from napari_ufseg.io import ZARR_SUFFIX, check_replaceable, find_images, is_zarr, open_image
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ class BatchSummary:
     left: int = 0
     reason: str = ""
 
-    @property
-    def words(self) -> str:
+    def __str__(self) -> str:
         """The numbers for people, for example ``12 written, 3 skipped, 1 failed``."""
         words = f"{self.written} written, {self.skipped} skipped, {self.failed} failed"
         return f"{words}, {self.left} not done" if self.left else words
@@ -192,7 +191,6 @@ def nearest_folder(folder: Path) -> Path:
     return next(place for place in (absolute, *absolute.parents) if place.exists())
 
 
-__all__ = ["BatchPlan", "BatchSummary", "FileDone", "FileProgress", "files_of", "run_batch"]
 _PROBE = 2**20  # bytes that the output folder must take after a file has failed
 
 
@@ -276,7 +274,7 @@ def _labelled(
     file = open_input(image, plan.model.config.spatial_dims, axes=plan.axes, level=plan.level)
     plan.model.require_channels(file.source)
     with _no_empty_folders(output.parent), label_array(output, file, plan.model.classes) as labels:
-        job = Job(file.source, scan(file.source, plan.model.config.scaling, stopped), labels)
+        job = LabellingJob(file.source, learn_intensity(file.source, plan.model.config.scaling, stopped), labels)
         with closing(label_images(plan.model, [job], device)) as passes:
             for progress in passes:
                 go_on(stopped)

@@ -18,7 +18,7 @@ import torch
 from napari_ufseg._version import __version__
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.images.intensity import Brightness, BrightnessSummary
+from napari_ufseg.engine.images.intensity import IntensityRange, IntensitySummary
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
@@ -30,7 +30,7 @@ _ENDED: set[str] = set()  # names of works that nobody may write for any more
 
 
 @dataclass(frozen=True)
-class Work:
+class TilePlan:
     """All that must be known to compute a tile; it travels to each worker once.
 
     Parameters
@@ -67,25 +67,25 @@ class Work:
         return cls(uuid.uuid4().hex, model, replace(source, data=None), image.absolute(), folder, device, level)
 
 
-def the_work(work: Work) -> Work:
+def the_plan(work: TilePlan) -> TilePlan:
     """A node of the graph that holds the work, so that it travels to each worker once."""
     return work
 
 
-def done_reading(summary: BrightnessSummary) -> None:
+def done_reading(summary: IntensitySummary) -> None:
     """Tell that a summary is there, without sending it."""
 
 
-def scanned(work: Work, tiles: Sequence[Any]) -> BrightnessSummary:
+def scanned(work: TilePlan, tiles: Sequence[Any]) -> IntensitySummary:
     """What some tiles tell of the brightness."""
     _, source, _ = _opened(work)
-    summary = BrightnessSummary.of(source, work.model.config.scaling)
+    summary = IntensitySummary.of(source, work.model.config.scaling)
     for tile in tiles:
         summary.add(source.read(tile.item, tile.box), tile.box)
     return summary
 
 
-def merged(summaries: Sequence[BrightnessSummary]) -> BrightnessSummary:
+def merged(summaries: Sequence[IntensitySummary]) -> IntensitySummary:
     """What they tell together."""
     whole = copy.deepcopy(summaries[0])  # what dask gives to a task stays as it is
     for summary in summaries[1:]:
@@ -93,12 +93,12 @@ def merged(summaries: Sequence[BrightnessSummary]) -> BrightnessSummary:
     return whole
 
 
-def learnt(summary: BrightnessSummary, name: str) -> Brightness:
+def learnt(summary: IntensitySummary, name: str) -> IntensityRange:
     """The brightness of the image of that name."""
     return summary.brightness(name)
 
 
-def labelled(work: Work, brightness: Brightness, tile: Any) -> dict[int, int]:
+def labelled(work: TilePlan, brightness: IntensityRange, tile: Any) -> dict[int, int]:
     """Label a tile and write it; the pixels of each label."""
     torch.set_num_threads(1)  # of this thread: sums may depend on how many share them
     network, source, out = _opened(work)
@@ -112,7 +112,7 @@ def labelled(work: Work, brightness: Brightness, tile: Any) -> dict[int, int]:
 
 
 @lru_cache(maxsize=4)
-def _opened(work: Work) -> tuple[FeatureNet, ImageSource, Any]:
+def _opened(work: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
     """The network on its device, the image and the array for its labels; once per process."""
     import zarr
 

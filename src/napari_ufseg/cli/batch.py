@@ -92,7 +92,7 @@ def run_batch_command(arguments: argparse.Namespace) -> int:
         write_batch_report(report, rows)
     if report and not arguments.quiet:
         print(report)
-    words = summary.words
+    words = str(summary)
     if interrupted:
         words = f"stopped by Ctrl-C: {words} (with --existing skip the same command does the rest)"
     elif summary.left:

@@ -18,7 +18,7 @@ from napari_ufseg.engine.images.source import ImageSource, without_singles
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import predict
-from napari_ufseg.engine.training.warm_start import Beginning
+from napari_ufseg.engine.training.warm_start import WarmStart
 from napari_ufseg.io import find_images, read_image
 
 
@@ -65,18 +65,18 @@ def load_inputs(arguments: Namespace, paths: Sequence[Path], spatial_dims: int) 
     return Inputs(images, scribbles, arguments.scribbles)
 
 
-def beginning_of(arguments: Namespace, model: SegmentationModel | None, inputs: Inputs) -> Beginning | None:
+def beginning_of(arguments: Namespace, model: SegmentationModel | None, inputs: Inputs) -> WarmStart | None:
     """What --train_on and --corrected say, with the labels of the model made anew; None without them."""
     if model is None:
         return None
     for image in inputs.images:
         model.require_channels(image.source)
     if not arguments.corrected:
-        return Beginning(model)
+        return WarmStart(model)
     given = _load_scribbles(arguments.corrected, inputs.images, "corrected", "corrected labels")
     predicted = predict(model, [image.source for image in inputs.images], device=arguments.device)
     labels = [made if now is None else now.reshape(made.shape) for made, now in zip(predicted, given, strict=True)]
-    return Beginning(model, find_corrections(predicted, labels, model.class_labels))
+    return WarmStart(model, find_corrections(predicted, labels, model.class_labels))
 
 
 def check_channel_arguments(arguments: Namespace) -> None:

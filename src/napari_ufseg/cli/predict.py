@@ -19,11 +19,11 @@ from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_written
 from napari_ufseg.cli.progress import follow_labelling
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
-from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.model_file import load_model
-from napari_ufseg.engine.prediction.labelling import Job, Progress, label_images, scan
+from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, label_images, learn_intensity
 from napari_ufseg.io import create_label_array
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _predict_here(
 ) -> None:
     """Label an image that is in memory, or into an array that is."""
     with engine_errors("Preparing the image"):
-        job = Job(image.source, scan(image.source, model.config.scaling), array)
+        job = LabellingJob(image.source, learn_intensity(image.source, model.config.scaling), array)
     _warn_if_constant(image, job.brightness)
     with engine_errors("Prediction"):
         follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.quiet)
@@ -79,13 +79,14 @@ def _predict_blockwise(
     arguments: Namespace,
 ) -> None:
     """Label an image file into a Zarr array, with tasks that open both by themselves."""
-    from napari_ufseg.batch.cluster import Work, label_blocks, scan_blocks
+    from napari_ufseg.batch.cluster import label_blocks, learn_blocks
+    from napari_ufseg.batch.tile_tasks import TilePlan
 
-    work = Work.of(model, image.source, image.path, array, arguments.device, image.file.level)
-    found: list[Brightness] = []
+    work = TilePlan.of(model, image.source, image.path, array, arguments.device, image.file.level)
+    found: list[IntensityRange] = []
 
     def scanned() -> Generator[Progress]:
-        found.append((yield from scan_blocks(runner, work, image.source)))
+        found.append((yield from learn_blocks(runner, work, image.source)))
 
     with engine_errors("Preparing the image"):
         follow_labelling(scanned(), f"reading {image.path.name}", quiet=arguments.quiet)
@@ -94,7 +95,7 @@ def _predict_blockwise(
         follow_labelling(label_blocks(runner, work, image.source, found[0]), path.name, quiet=arguments.quiet)
 
 
-def _warn_if_constant(image: InputImage, brightness: Brightness) -> None:
+def _warn_if_constant(image: InputImage, brightness: IntensityRange) -> None:
     if brightness.is_constant:
         warnings.warn(f"{image.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
 

@@ -58,7 +58,7 @@ def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
                 snapshot = next(run)
             except StopIteration as end:
                 segmentation: Segmentation = end.value
-                ends = filter(None, (str(segmentation.stop_reason), segmentation.told_of_count))
+                ends = filter(None, (str(segmentation.stop_reason), segmentation.count_note))
                 bar.set_description_str(f"{words}, end: {', '.join(ends)}")
                 return segmentation
             words = _words(snapshot)

@@ -18,7 +18,7 @@ from napari_ufseg.engine.errors import engine_errors
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.labels.hierarchy import merge_most_similar, relabel
 from napari_ufseg.engine.network.model_file import save_model
-from napari_ufseg.engine.prediction.labelling import Job, mean_responses, scan
+from napari_ufseg.engine.prediction.labelling import LabellingJob, learn_intensity, mean_responses
 from napari_ufseg.engine.training.results import Segmentation, versions
 
 
@@ -61,7 +61,7 @@ def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs
                 "shape": list(image.file.data.shape),
                 "dtype": str(image.file.data.dtype),
                 "axes": image.source.axes,
-                "what": image.source.words,
+                "what": image.source.summary,
             }
             for image in inputs.images
         ],
@@ -105,7 +105,7 @@ def merge_classes(outcome: Outcome, inputs: Inputs, n_classes: int) -> Outcome:
     result = outcome.segmentation
     with engine_errors("Merging classes"):
         jobs = [
-            Job(source, scan(source, result.config.scaling), labels)
+            LabellingJob(source, learn_intensity(source, result.config.scaling), labels)
             for source, labels in zip(inputs.sources, outcome.labels, strict=True)
         ]
         varied = [job for job in jobs if not job.brightness.is_constant]

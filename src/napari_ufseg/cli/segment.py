@@ -37,10 +37,10 @@ def run_segment(arguments: Namespace) -> int:
         return show_segment(arguments, config, inputs, paths)
     if is_visible(arguments.quiet):
         for image in inputs.images:
-            print(f"ufseg: {image.path}: {image.source.words}", file=sys.stderr)
+            print(f"ufseg: {image.path}: {image.source.summary}", file=sys.stderr)
         if config.anisotropy != 1:
             print(f"ufseg: voxels are {config.anisotropy:g} times as deep as wide (anisotropy)", file=sys.stderr)
-        print(f"ufseg: {estimate_run(inputs.sources, config, arguments.device, budget).words}", file=sys.stderr)
+        print(f"ufseg: {estimate_run(inputs.sources, config, arguments.device, budget).summary}", file=sys.stderr)
     with label_arrays(paths.labels, inputs.images, model.classes if model else None) as arrays:
         session = TrainingSession(
             inputs.sources,
@@ -49,7 +49,7 @@ def run_segment(arguments: Namespace) -> int:
             device=arguments.device,
             memory_budget=budget,
             out=arrays,
-            beginning=beginning_of(arguments, model, inputs),
+            warm_start=beginning_of(arguments, model, inputs),
         )
         with stops_on_ctrl_c(session) as ctrl_c:
             start = time.perf_counter()

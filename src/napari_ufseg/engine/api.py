@@ -11,7 +11,7 @@ from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import predict
 from napari_ufseg.engine.training.results import Segmentation, Snapshot
 from napari_ufseg.engine.training.session import TrainingSession
-from napari_ufseg.engine.training.warm_start import Beginning
+from napari_ufseg.engine.training.warm_start import WarmStart
 
 __all__ = ["iter_segment", "predict", "segment", "train_on"]
 
@@ -166,7 +166,7 @@ def train_on(
         device=device,
         memory_budget=memory_budget,
         out=out,
-        beginning=Beginning(model, corrections),
+        warm_start=WarmStart(model, corrections),
     )
     return _ended(session.run(float("inf")))
 

@@ -61,7 +61,7 @@ def layout_of(device_type: str, spatial_dims: int) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def placed(network: Net, device: torch.device) -> Net:
+def place_on(network: Net, device: torch.device) -> Net:
     """The network itself, moved to a device and laid out for it; activations follow the layout of the weights."""
     spatial_dims = next(network.parameters()).ndim - 2
     moved: Net = network.to(device)

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari.background import Applied, Lifeline, WatchedWork, processor
 from napari_ufseg._napari.layers.origin import Origin
-from napari_ufseg._napari.layers.region import Part
+from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg._napari.layers.result_layer import ClassesLayer, selected_together
 from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors
 
@@ -100,13 +100,13 @@ def _apply(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
 
 def _label(plan: ApplyPlan, box: _Mailbox, is_over: Callable[[], bool]) -> None:
     from napari_ufseg.engine.device import release_memory, resolve_device
-    from napari_ufseg.engine.prediction.labelling import Job, scan
+    from napari_ufseg.engine.prediction.labelling import LabellingJob, learn_intensity
 
     device, scaling = resolve_device(plan.device), plan.model.config.scaling
     try:
         box.applied = Applied()
         jobs = [
-            Job(source, scan(source, scaling, is_over), out)
+            LabellingJob(source, learn_intensity(source, scaling, is_over), out)
             for source, out in zip(plan.sources, plan.outs, strict=True)
         ]
         begun = time.monotonic()
@@ -164,7 +164,7 @@ class ModelApplication(QObject):
         self._lifeline = Lifeline[ApplyRun]()
         self._targets: list[ClassesLayer] = []
         self._model: SegmentationModel | None = None
-        self._parts: Sequence[Part] = []
+        self._parts: Sequence[ImageRegion] = []
         self._title = ""
         self._about: dict[str, Any] = {}
         parent.destroyed.connect(self._lifeline.cut)
@@ -179,7 +179,7 @@ class ModelApplication(QObject):
         """The Labels layers of the newest application."""
         return [target.layer for target in self._targets if target.layer is not None]
 
-    def start(self, model: "SegmentationModel", parts: Sequence[Part], device: str, threads: int) -> None:
+    def start(self, model: "SegmentationModel", parts: Sequence[ImageRegion], device: str, threads: int) -> None:
         """Label these parts.
 
         Raises

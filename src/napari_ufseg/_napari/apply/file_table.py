@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 from tqdm import tqdm
 
-from napari_ufseg._napari.parts import named
+from napari_ufseg._napari.parts import name_widget
 
 if TYPE_CHECKING:
     from napari_ufseg.batch.folder import BatchSummary, FileDone, FileProgress
@@ -60,9 +60,9 @@ class FolderFiles(QWidget):
         numbers.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        named(self.progress, "progress", "Progress of the folder", "Files that are done, and the time left.")
-        named(self.status, "status", "State of the folder", "")
-        named(self.table, "table", "Files of the folder", "What became of each image.")
+        name_widget(self.progress, "progress", "Progress of the folder", "Files that are done, and the time left.")
+        name_widget(self.status, "status", "State of the folder", "")
+        name_widget(self.table, "table", "Files of the folder", "What became of each image.")
         column.addWidget(self.progress)
         column.addWidget(self.status)
         column.addWidget(self.table, 1)
@@ -100,12 +100,12 @@ class FolderFiles(QWidget):
         if summary is None:
             self.status.setText(error)
         elif cancelled:
-            self.status.setText(f"Cancelled: {summary.words}. Start again to do the rest.")
+            self.status.setText(f"Cancelled: {summary}. Start again to do the rest.")
         elif summary.reason:
-            self.status.setText(f"Given up, since no more labels can be written: {summary.words}.")
+            self.status.setText(f"Given up, since no more labels can be written: {summary}.")
         else:
             how = " (Overwrite them, under Existing labels, does the skipped anew)" if summary.skipped else ""
-            self.status.setText(f"Done: {summary.words}{how}.")
+            self.status.setText(f"Done: {summary}{how}.")
 
     def _show_share(self, n_done: int, total: int, share: float) -> None:
         self.progress.setRange(0, _STEPS)

@@ -22,7 +22,7 @@ from napari_ufseg._napari.apply.folder_run import FolderRun
 from napari_ufseg._napari.apply.model_panel import ResultsPanel
 from napari_ufseg._napari.background import Lifeline
 from napari_ufseg._napari.method.preferences import user_defaults
-from napari_ufseg._napari.parts import labelled_choice, named
+from napari_ufseg._napari.parts import labelled_choice, name_widget
 from napari_ufseg.engine.errors import UfsegError
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class FolderPanel(QWidget):
         )
         self._recursive = QCheckBox("Also the folders in it")
         self._recursive.setChecked(True)
-        named(
+        name_widget(
             self._recursive, "recursive", "Also the folders in it", "Take the images in the folders of the folder too."
         )
         self._existing = labelled_choice("Existing labels", "ufseg.folder.existing", value="skip", choices=_EXISTING,
@@ -166,7 +166,7 @@ class FolderPanel(QWidget):
                                tip="Of the label files; OME-Zarr holds lower resolutions, too.")  # fmt: skip
         self._axes = QLineEdit()
         self._axes.setPlaceholderText("as the files say")
-        named(self._axes, "axes", "Axes", "What each axis of the files is, one letter for each: T time, Z depth, C channel, "
+        name_widget(self._axes, "axes", "Axes", "What each axis of the files is, one letter for each: T time, Z depth, C channel, "
               "Y row, X column, Q other; for example TZCYX.")  # fmt: skip
         form.addRow("", self._recursive)
         for title, control in (
@@ -176,8 +176,10 @@ class FolderPanel(QWidget):
         ):
             form.addRow(title, control)
         self._start, self._cancel = QPushButton("Label the folder"), QPushButton("Cancel")
-        named(self._start, "start", "Label the folder", "Label every image of the folder with the model.")
-        named(self._cancel, "cancel", "Cancel", "End the run; what is written stays, and a later run does the rest.")
+        name_widget(self._start, "start", "Label the folder", "Label every image of the folder with the model.")
+        name_widget(
+            self._cancel, "cancel", "Cancel", "End the run; what is written stays, and a later run does the rest."
+        )
         row = QHBoxLayout()
         row.addWidget(self._start)
         row.addWidget(self._cancel)
@@ -190,8 +192,8 @@ class FolderPanel(QWidget):
     def _path_row(self, form: QFormLayout, title: str, name: str, tip: str) -> QLineEdit:
         """A line for a folder, with a button that asks for it."""
         line, button = QLineEdit(), QPushButton("Choose...")
-        named(line, name, title, tip)
-        named(button, f"choose_{name}", f"Choose: {title}", tip)
+        name_widget(line, name, title, tip)
+        name_widget(button, f"choose_{name}", f"Choose: {title}", tip)
 
         def choose() -> None:
             chosen = QFileDialog.getExistingDirectory(self, title, line.text())

@@ -16,7 +16,7 @@ from napari_ufseg._napari.dock.layout import lay_out
 from napari_ufseg._napari.dock.preparation import Preparation
 from napari_ufseg._napari.dock.side_jobs import SideJobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
-from napari_ufseg._napari.layers.region import Part, What
+from napari_ufseg._napari.layers.region import Extent, ImageRegion
 from napari_ufseg._napari.layers.result_layer import belongs_to
 from napari_ufseg._napari.method.device_choice import load_heavy_parts
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
@@ -81,7 +81,7 @@ class SegmentationWidget(QWidget):
         if config.anisotropy == 1:  # it was not set
             self._method.measure_anew()
         if config.spatial_dims != self._source.what.spatial_dims:
-            self._source.what = What.VOLUME if config.spatial_dims == 3 else What.PLANES
+            self._source.what = Extent.VOLUME if config.spatial_dims == 3 else Extent.PLANES
 
     @property
     def device(self) -> str:
@@ -104,7 +104,7 @@ class SegmentationWidget(QWidget):
 
     @what.setter
     def what(self, what: str) -> None:
-        self._source.what = What(what)
+        self._source.what = Extent(what)
 
     def tell_axes(self, layer: Image, axes: str) -> None:
         """Say what the axes of an image are, one letter for each, for example ``"TZYX"``."""
@@ -145,7 +145,7 @@ class SegmentationWidget(QWidget):
             for layer, source in zip(layers, sources or (), strict=False):
                 self._source.tell_axes(layer, source.axes)
                 if source.series_shape:
-                    self._source.what = What.PLANES
+                    self._source.what = Extent.PLANES
             parts = self._source.parts(layers)
             marks = scribbles if scribbles is not None else self.scribbles.arrays(parts)
             if list(layers) != self._source.layers:  # the estimate was for others
@@ -274,11 +274,11 @@ class SegmentationWidget(QWidget):
 
     # -- the run -----------------------------------------------------------------------------------
 
-    def _on_wanted(self, parts: Sequence[Part], plan: dict[str, Any]) -> None:
+    def _on_wanted(self, parts: Sequence[ImageRegion], plan: dict[str, Any]) -> None:
         self._run_panel.speak_of([part.layer for part in parts])
         self._start(parts, **plan)
 
-    def _start(self, parts: Sequence[Part], **plan: Any) -> None:
+    def _start(self, parts: Sequence[ImageRegion], **plan: Any) -> None:
         self._run_panel.begin(", ".join(part.title for part in parts))
         every = 1 / self._defaults.pictures_per_second
         try:

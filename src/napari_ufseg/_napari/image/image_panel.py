@@ -10,7 +10,15 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
 
 from napari_ufseg._napari.image.axis_names import name_axis
 from napari_ufseg._napari.layers.levels import level_choices, n_levels, pixels_of
-from napari_ufseg._napari.layers.region import Part, What, anisotropy_of, axes_of, part_of, row_of_axis, words_of
+from napari_ufseg._napari.layers.region import (
+    Extent,
+    ImageRegion,
+    anisotropy_of,
+    axes_of,
+    part_of,
+    row_of_axis,
+    words_of,
+)
 from napari_ufseg._napari.layers.result_layer import belongs_to
 from napari_ufseg._napari.parts import labelled_choice
 from napari_ufseg.engine.errors import ImageError
@@ -52,8 +60,8 @@ class SourcePanel(QWidget):
         self._what = labelled_choice(
             "Segment",
             "ufseg.what",
-            value=What.PLANE.value,
-            choices=tuple(what.value for what in What),
+            value=Extent.PLANE.value,
+            choices=tuple(what.value for what in Extent),
             tip="Current plane: the one that you see. All planes: each is an image of the training, all get the same "
             "classes.\nVolume: 3D convolutions that look along Z, too.",
         )
@@ -73,12 +81,12 @@ class SourcePanel(QWidget):
         self._on_image()
 
     @property
-    def what(self) -> What:
+    def what(self) -> Extent:
         """What is segmented; of flat images their one plane, whatever was chosen for others."""
-        return What.PLANE if self.is_flat else What(self._what.value)
+        return Extent.PLANE if self.is_flat else Extent(self._what.value)
 
     @what.setter
-    def what(self, what: What) -> None:
+    def what(self, what: Extent) -> None:
         self._what.value = what.value
 
     @property
@@ -105,7 +113,7 @@ class SourcePanel(QWidget):
             if image in selection or any(belongs_to(layer, image) for layer in selection)
         ]
 
-    def parts(self, layers: Sequence[Image] | None = None) -> list[Part]:
+    def parts(self, layers: Sequence[Image] | None = None) -> list[ImageRegion]:
         """What of these layers, or of those that are chosen, is segmented now.
 
         Raises
@@ -133,7 +141,7 @@ class SourcePanel(QWidget):
     def anisotropy(self) -> float | None:
         """That of the image, by the scale of its layer; None if no volume is segmented."""
         image = self.image.value
-        if image is None or self.what is not What.VOLUME:
+        if image is None or self.what is not Extent.VOLUME:
             return None
         return anisotropy_of(image, self.axes(image), self.level(image))
 
@@ -157,9 +165,9 @@ class SourcePanel(QWidget):
             control.enabled = enabled
         self.together.setEnabled(enabled)
 
-    def _what_of(self, layer: Image) -> What:
+    def _what_of(self, layer: Image) -> Extent:
         """A flat image has but one plane, whatever is chosen for the others."""
-        return What.PLANE if self._is_flat(layer) and self.what is not What.VOLUME else self.what
+        return Extent.PLANE if self._is_flat(layer) and self.what is not Extent.VOLUME else self.what
 
     def _is_flat(self, layer: Image) -> bool:
         return not set(self.axes(layer)) - set("CYX")
@@ -242,10 +250,10 @@ class SourcePanel(QWidget):
         what, axes = self._what_of(layer), self.axes(layer)
         words = words_of(layer, axes, what, self.level(layer))
         shape = pixels_of(layer, self.level(layer)).shape
-        if UNKNOWN in axes and what is not What.PLANE:
+        if UNKNOWN in axes and what is not Extent.PLANE:
             axis = axes.index(UNKNOWN)
             words += f". Choose above what {row_of_axis(axis, shape[axis])} is."
-        elif what is What.PLANE and set(axes) - set("CYX"):
+        elif what is Extent.PLANE and set(axes) - set("CYX"):
             n_series = sum(letter not in "CYX" and n > 1 for letter, n in zip(axes, shape, strict=False))
             words = f"{'One of' if n_series == 1 else 'One plane of'} {words}"
         return words

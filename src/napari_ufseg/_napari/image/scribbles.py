@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, class_colormap
-from napari_ufseg._napari.layers.region import Part
+from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg.engine.errors import ImageError
 
 _NONE = "none"
@@ -106,7 +106,7 @@ class ScribbleChoice(QWidget):
         of, there = layer.metadata.get(_IMAGE), {str(item.unique_id) for item in self._viewer.layers}
         return of in there and of not in wanted
 
-    def add_layer(self, part: Part) -> Labels:
+    def add_layer(self, part: ImageRegion) -> Labels:
         """An empty layer over an image, chosen and ready to be painted on."""
         layer: Labels = self._viewer.add_labels(
             np.zeros(part.labels_shape, np.uint8),
@@ -120,7 +120,7 @@ class ScribbleChoice(QWidget):
         self.layer = layer
         return layer
 
-    def arrays(self, parts: Sequence[Part]) -> list[npt.NDArray[Any] | None] | None:
+    def arrays(self, parts: Sequence[ImageRegion]) -> list[npt.NDArray[Any] | None] | None:
         """The scribbles of each image, None for those that they do not lie on; None if no layer is chosen.
 
         Raises
@@ -143,13 +143,13 @@ class ScribbleChoice(QWidget):
             )
         return found
 
-    def over(self, layers: Sequence[Labels], parts: Sequence[Part] | None) -> list[npt.NDArray[Any]] | None:
+    def over(self, layers: Sequence[Labels], parts: Sequence[ImageRegion] | None) -> list[npt.NDArray[Any]] | None:
         """The scribbles over each of some Labels layers, of its shape; None if there are none.
 
         Parameters
         ----------
         layers : sequence of Labels
-        parts : sequence of Part, optional
+        parts : sequence of ImageRegion, optional
             What the layers show, if that is known; without it the shape decides.
 
         Raises
@@ -198,7 +198,7 @@ def is_scribbles(layer: Labels) -> bool:
     return _IMAGE in layer.metadata
 
 
-def _fitting(data: npt.NDArray[Any], part: Part) -> npt.NDArray[Any] | None:
+def _fitting(data: npt.NDArray[Any], part: ImageRegion) -> npt.NDArray[Any] | None:
     """Scribbles of a part of an image: of its own shape, or the plane of a stack of them."""
     shape = part.source.labels_shape
     if data.shape == part.labels_shape or _without_singles(data.shape) == _without_singles(shape):

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ufseg._napari.layers.region import Part
+from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg.engine.config import InputOptions, NetworkOptions, SegmentationConfig
 from napari_ufseg.engine.labels.edits import Packed
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.images.source import ImageSource
     from napari_ufseg.engine.network.model import SegmentationModel
-    from napari_ufseg.engine.training.timeline import Moment, Moments
-    from napari_ufseg.engine.training.warm_start import Beginning
+    from napari_ufseg.engine.training.timeline import Keyframe, Timeline
+    from napari_ufseg.engine.training.warm_start import WarmStart
 
 
 @dataclass(eq=False)
@@ -23,7 +23,7 @@ class Origin:
 
     Parameters
     ----------
-    parts : sequence of Part
+    parts : sequence of ImageRegion
         The images.
     model : SegmentationModel
         What has made them.
@@ -33,7 +33,7 @@ class Origin:
         Pixels that had been corrected before.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[ImageRegion]
     model: "SegmentationModel"
     made: Sequence[Packed | None]
     own: Sequence[Any] | None = None
@@ -48,23 +48,23 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Kept:
+class RestoredKeyframe:
     """A moment of a run, whose labels are to be those of the layers.
 
     Parameters
     ----------
-    moments : Moments
-    moment : Moment
+    moments : Timeline
+    moment : Keyframe
         One of them.
     """
 
-    moments: "Moments"
-    moment: "Moment"
+    moments: "Timeline"
+    moment: "Keyframe"
     labels_only = True
 
-    def beginning(self, _: Any) -> "Beginning":
+    def warm_start(self, _: Any) -> "WarmStart":
         """What the session begins with."""
-        return self.moments.beginning(self.moment)
+        return self.moments.warm_start(self.moment)
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class TrainOn:
     parents: Mapping[int, int] = field(default_factory=dict)
     labels_only = False
 
-    def beginning(self, device: Any) -> "Beginning":
+    def warm_start(self, device: Any) -> "WarmStart":
         """What the session begins with; takes a while."""
         from napari_ufseg.engine.labels.corrections import find_corrections
-        from napari_ufseg.engine.training.warm_start import Beginning
+        from napari_ufseg.engine.training.warm_start import WarmStart
 
         made = [
             _predicted(self.origin.model, part.source, device)
@@ -98,7 +98,7 @@ class TrainOn:
         ]
         labels = self.origin.model.class_labels
         found = find_corrections(made, self.label_images, labels, earlier=self.origin.own, parents=self.parents)
-        return Beginning(self.origin.model, found)
+        return WarmStart(self.origin.model, found)
 
 
 def without_image(number: int, n_images: int) -> Callable[[Origin | None], Origin | None]:
@@ -125,13 +125,13 @@ def _predicted(model: "SegmentationModel", source: "ImageSource", device: Any) -
     import shutil
 
     from napari_ufseg.engine.images.tiling import label_chunks
-    from napari_ufseg.engine.prediction.labelling import Job, label_images, scan
+    from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
     from napari_ufseg.io import create_label_array
 
     folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
     out = create_label_array(folder / "labels.zarr", source.labels_shape, chunks)
-    for _ in label_images(model, [Job(source, scan(source, model.config.scaling), out)], device):
+    for _ in label_images(model, [LabellingJob(source, learn_intensity(source, model.config.scaling), out)], device):
         pass
     return out

@@ -22,7 +22,7 @@ _LETTERS = {
 }  # fmt: skip
 
 
-class What(StrEnum):
+class Extent(StrEnum):
     """What of a layer is segmented."""
 
     PLANE = "Current plane"
@@ -32,11 +32,11 @@ class What(StrEnum):
     @property
     def spatial_dims(self) -> int:
         """Dimensions of the network."""
-        return 3 if self is What.VOLUME else 2
+        return 3 if self is Extent.VOLUME else 2
 
 
 @dataclass(frozen=True)
-class Part:
+class ImageRegion:
     """The part of an Image layer that is segmented, and the Labels layer that goes with it.
 
     Parameters
@@ -162,7 +162,7 @@ def row_of_axis(axis: int, size: int) -> str:
     return f"Axis {axis} ({size})"
 
 
-def words_of(layer: Image, axes: str, what: What, level: int = 0) -> str:
+def words_of(layer: Image, axes: str, what: Extent, level: int = 0) -> str:
     """A level of the layer in words, for example ``48 time points of 130 x 130, 1 channel``."""
     shape = list(pixels_of(layer, level).shape)
     if layer.rgb:
@@ -170,7 +170,7 @@ def words_of(layer: Image, axes: str, what: What, level: int = 0) -> str:
     return describe(shape, axes, what.spatial_dims)
 
 
-def part_of(layer: Image, axes: str, what: What, point: Sequence[float], level: int = 0) -> Part:
+def part_of(layer: Image, axes: str, what: Extent, point: Sequence[float], level: int = 0) -> ImageRegion:
     """What of a layer is to be segmented.
 
     Parameters
@@ -179,7 +179,7 @@ def part_of(layer: Image, axes: str, what: What, point: Sequence[float], level: 
         In memory or lazy.
     axes : str
         A letter for each axis of its data; ``?`` is allowed for the current plane.
-    what : What
+    what : Extent
         One plane, every plane, or volumes.
     point : sequence of float
         ``viewer.dims.point``; says which plane is the current one.
@@ -197,7 +197,7 @@ def part_of(layer: Image, axes: str, what: What, point: Sequence[float], level: 
     name = f"The layer {str(layer.name)!r}"
     index: tuple[int, ...] = ()
     letters = axes
-    if what is What.PLANE:
+    if what is Extent.PLANE:
         position = np.clip(_position(layer, point, level), 0, np.array(data.shape[: layer.ndim]) - 1)
         series = [i for i, letter in enumerate(axes) if letter not in "CYX"]
         index = tuple(int(position[i]) for i in series)
@@ -213,10 +213,12 @@ def part_of(layer: Image, axes: str, what: What, point: Sequence[float], level: 
     source = open_source(data, axes=letters, spatial_dims=what.spatial_dims, name=name)
     kept, stretched = _label_axes(axes, layer.ndim)
     singles = tuple(
-        place for place, axis in enumerate(kept) if axis == stretched or (what is What.PLANE and axes[axis] not in "YX")
+        place
+        for place, axis in enumerate(kept)
+        if axis == stretched or (what is Extent.PLANE and axes[axis] not in "YX")
     )
     start = data_index(axes, layer.ndim, index)
-    return Part(layer, source, index, singles, _geometry(layer, kept, stretched, start, level), level)
+    return ImageRegion(layer, source, index, singles, _geometry(layer, kept, stretched, start, level), level)
 
 
 def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:

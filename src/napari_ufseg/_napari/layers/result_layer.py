@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari.layers import Image, Labels
 
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN, class_colormap
-from napari_ufseg._napari.layers.region import Part
+from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg.engine.labels.edits import Packed
 
 _IMAGE = "image"  # in the metadata; names may change, this does not
@@ -35,7 +35,7 @@ class ClassesLayer:
     ----------
     viewer : napari.Viewer
         Where the layer lives.
-    part : Part
+    part : ImageRegion
         What is segmented.
     run : str
         A name that all layers of the run share, and no others.
@@ -44,7 +44,7 @@ class ClassesLayer:
 
     Attributes
     ----------
-    part : Part
+    part : ImageRegion
     before : array-like or None
         What a layer held that was taken over.
     reference : Labels or None
@@ -55,7 +55,7 @@ class ClassesLayer:
         Where the labels are kept, if they are not in memory.
     """
 
-    def __init__(self, viewer: Any, part: Part, run: str, into: Labels | None = None) -> None:
+    def __init__(self, viewer: Any, part: ImageRegion, run: str, into: Labels | None = None) -> None:
         self._viewer = viewer
         self.part = part
         self._run = run
@@ -140,7 +140,7 @@ class ClassesLayer:
         else:
             layer.refresh(extent=False, **what)
 
-    def _new_data(self, part: Part) -> Any:
+    def _new_data(self, part: ImageRegion) -> Any:
         if not (part.is_lazy and part.source.series_shape) and prod(part.labels_shape) <= _IN_MEMORY:
             return np.zeros(part.labels_shape, np.uint16)
         from napari_ufseg.engine.images.tiling import label_chunks
@@ -205,7 +205,7 @@ def selected_together(viewer: Any, layers: Sequence[ClassesLayer]) -> Iterator[N
             selection.add(layer.layer)
 
 
-def _axes_of_labels(part: Part) -> str:
+def _axes_of_labels(part: ImageRegion) -> str:
     """A letter for each axis of the Labels layer."""
     letters = list(part.source.labels_axes)
     for axis in part.singles:

@@ -96,7 +96,7 @@ class EstimateLine(QLabel):
         self._look.start()
 
     def _show(self) -> None:
-        words = self._probe.words
+        words = self._probe.summary
         if words is None:
             return
         self._look.stop()
@@ -114,7 +114,7 @@ class _Probe:
         self._over = threading.Event()
 
     @property
-    def words(self) -> str | None:
+    def summary(self) -> str | None:
         """The answer; empty if a run has the processor, None if it is not there yet."""
         return self._answer[0] if self._answer else None
 
@@ -143,6 +143,6 @@ def _estimate(question: Question, is_over: Callable[[], bool]) -> str:
             with engine_errors("The estimate"):
                 from napari_ufseg.engine.training.estimate import estimate_run
 
-                return estimate_run(question.sources, question.config, question.device, stopped=is_over).words
+                return estimate_run(question.sources, question.config, question.device, stopped=is_over).summary
         except UfsegError as error:
             return str(error)

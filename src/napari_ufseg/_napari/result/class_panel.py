@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QPush
 
 from napari_ufseg._napari.parts import Folding
 from napari_ufseg._napari.result.class_table import AreaChart, ClassRows, ClassView
-from napari_ufseg._napari.result.result import ClassSet
+from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import BACKGROUND, as_hex
 
@@ -20,7 +20,7 @@ _MOST_SPECK = 1_000_000
 
 
 class ClassPanel(Folding):
-    """Shows one `ClassSet` at a time.
+    """Shows one `Result` at a time.
 
     A click on a class selects its label and shows it alone; Esc shows all again.
 
@@ -39,7 +39,7 @@ class ClassPanel(Folding):
     def __init__(self) -> None:
         super().__init__("Classes")
         self.setObjectName("ufseg.class_panel")
-        self.set: ClassSet | None = None  # what is shown
+        self.set: Result | None = None  # what is shown
         self.is_live = False
         content = QWidget()
         self._build(QVBoxLayout(content))
@@ -48,7 +48,7 @@ class ClassPanel(Folding):
         self._connect()
         self._show()
 
-    def look_at(self, classes: ClassSet | None) -> None:
+    def look_at(self, classes: Result | None) -> None:
         """Show another set."""
         if classes is self.set:
             return
@@ -147,7 +147,7 @@ class ClassPanel(Folding):
         ):
             self.view.keys.append((QKeySequence(keys), action))
 
-    def _disconnect(self, classes: ClassSet) -> None:
+    def _disconnect(self, classes: Result) -> None:
         classes.changed.disconnect(self._show)
         classes.history.changed.disconnect(self._enable)
         classes.work.progressed.disconnect(self._on_progress)
@@ -239,7 +239,7 @@ class ClassPanel(Folding):
         ):
             button.setEnabled(can_edit and step is not None)
             button.setToolTip(
-                f"{verb}: {step.words}\n{history.words}" if step and history else f"Nothing to {verb.lower()}."
+                f"{verb}: {step.title}\n{history.summary}" if step and history else f"Nothing to {verb.lower()}."
             )
 
     def _on_renamed(self, label: int, name: str) -> None:

@@ -14,7 +14,7 @@ from napari_ufseg._napari.apply.apply_model import ApplyPlan, ApplyRun
 from napari_ufseg._napari.background import Lifeline
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
 from napari_ufseg._napari.layers.origin import Origin
-from napari_ufseg._napari.layers.region import Part
+from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg.engine.errors import counted
 
 _MOST = 2**26  # pixels whose margins are kept in memory
@@ -66,8 +66,8 @@ class ConfidencePanel(QWidget):
         self._lifeline = Lifeline[ApplyRun]()
         self._origin: Origin | None = None
         self._outs: list[Any] = []
-        self._parts: list[Part] = []
-        self._found: list[tuple[Image, Part, int, Any]] = []
+        self._parts: list[ImageRegion] = []
+        self._found: list[tuple[Image, ImageRegion, int, Any]] = []
         self._next = 0
         parent.destroyed.connect(self._lifeline.cut)
         row = QHBoxLayout(self)
@@ -181,7 +181,7 @@ class ConfidencePanel(QWidget):
             self._viewer.layers.selection.active = active
         return sorted(regions, key=lambda entry: -entry[3].doubt)
 
-    def _layer_for(self, part: Part, out: Any) -> Image:
+    def _layer_for(self, part: ImageRegion, out: Any) -> Image:
         """The layer of an image, an old one if there is one."""
         about = {_KIND: str(part.layer.unique_id), "plane": list(part.index), "level": part.level}
         for layer in self._viewer.layers:
@@ -199,7 +199,7 @@ class ConfidencePanel(QWidget):
         )
         return new
 
-    def _move(self, layer: Image, part: Part, item: int, region: Any) -> None:
+    def _move(self, layer: Image, part: ImageRegion, item: int, region: Any) -> None:
         """Show a region in the middle of the canvas."""
         pixel = [0.0] * layer.ndim
         spatial = dict(zip(sorted(part.source.spatial, key="ZYX".index), region.centre, strict=True))

@@ -13,12 +13,12 @@ from qtpy.QtWidgets import QWidget
 from napari_ufseg._napari.apply.apply_model import ModelApplication
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN
-from napari_ufseg._napari.layers.origin import Kept, Origin, TrainOn, in_network_of
+from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, TrainOn, in_network_of
 from napari_ufseg._napari.layers.result_layer import ClassesLayer
 from napari_ufseg._napari.result.class_panel import ClassPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
 from napari_ufseg._napari.result.history import NewData
-from napari_ufseg._napari.result.result import ClassSet
+from napari_ufseg._napari.result.result import Result
 from napari_ufseg._napari.result.time_panel import TimePanel
 from napari_ufseg._napari.run.class_numbers import table_of
 from napari_ufseg._napari.run.live_run import LiveRun
@@ -31,11 +31,11 @@ from napari_ufseg.engine.labels.edits import boxes_of, count_labels
 if TYPE_CHECKING:
     from napari_ufseg.engine.network.model import SegmentationModel
     from napari_ufseg.engine.training.results import Snapshot
-    from napari_ufseg.engine.training.timeline import Moment
+    from napari_ufseg.engine.training.timeline import Keyframe
 
 
 class ClassDesk(QObject):
-    """Keeps one `ClassSet` for the layers of every run, and shows one of them in the panel.
+    """Keeps one `Result` for the layers of every run, and shows one of them in the panel.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ class ClassDesk(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._panel = panel
-        self._sets: list[ClassSet] = []
+        self._sets: list[Result] = []
         self._goes_on = False
         viewer.layers.selection.events.active.connect(self._follow_active_layer)
         viewer.layers.events.removed.connect(self._on_removed)
         parent.destroyed.connect(partial(_close, self._sets))
         self._follow_active_layer()
 
-    def set_of(self, layer: Any) -> ClassSet | None:
+    def set_of(self, layer: Any) -> Result | None:
         """The classes that a layer shows; None if this plugin has not made it."""
         if not is_ours(layer):
             return None
@@ -167,7 +167,7 @@ class ClassDesk(QObject):
 
     # -- which set --------------------------------------------------------------------------------
 
-    def _set_of_all(self, layers: Sequence[Labels]) -> ClassSet:
+    def _set_of_all(self, layers: Sequence[Labels]) -> Result:
         """The set of exactly these layers."""
         for classes in self._sets:
             if classes.layers == list(layers):
@@ -176,12 +176,12 @@ class ClassDesk(QObject):
             self._drop(classes)
         return self._new_set(layers)
 
-    def _new_set(self, layers: Sequence[Labels]) -> ClassSet:
-        classes = ClassSet(layers, self)
+    def _new_set(self, layers: Sequence[Labels]) -> Result:
+        classes = Result(layers, self)
         self._sets.append(classes)
         return classes
 
-    def _drop(self, classes: ClassSet) -> None:
+    def _drop(self, classes: Result) -> None:
         if self._panel.set is classes:
             self._panel.look_at(None)
             self.changed.emit()
@@ -211,7 +211,7 @@ class ClassDesk(QObject):
                     self.changed.emit()
 
 
-def _close(sets: list[ClassSet], *_: object) -> None:
+def _close(sets: list[Result], *_: object) -> None:
     """Called at the end of the dock, when Qt no longer calls methods of its parts."""
     for classes in sets:
         classes.close()
@@ -249,7 +249,7 @@ class CorrectionLoop(QObject):
 
     Signals
     -------
-    start_wanted(list of Part, dict)
+    start_wanted(list of ImageRegion, dict)
         A run on these images with these arguments of `LiveRun.start`.
     can_go_on(bool)
         Whether a training can go on from what is shown.
@@ -321,11 +321,11 @@ class CorrectionLoop(QObject):
         self.can_go_on.emit(self._desk.can_train_on)
         self.confidence.look_at(self._desk.origin)
 
-    def _on_keep(self, moment: "Moment") -> None:
+    def _on_keep(self, moment: "Keyframe") -> None:
         moments, wanted = self.time.moments, self._desk.train_on()
         if wanted is not None and moments is not None:
             layers, train_on = wanted
-            plan = {"config": moments.config, "into": layers, "train_on": Kept(moments, moment)}
+            plan = {"config": moments.config, "into": layers, "train_on": RestoredKeyframe(moments, moment)}
             self.start_wanted.emit(train_on.origin.parts, plan)
 
     def _on_state(self, state: RunState) -> None:

@@ -37,7 +37,7 @@ class Step(Protocol):
 
     Attributes
     ----------
-    words : str
+    title : str
         What was done, as "merge of 2 classes".
     states : (State, State) or None
         What held before and after; None if it is the same.
@@ -45,7 +45,7 @@ class Step(Protocol):
         Whether `undo` and `redo` touch nothing but arrays, so that another thread may do them.
     """
 
-    words: str
+    title: str
     states: tuple[State, State] | None
     is_slow: bool
 
@@ -97,7 +97,7 @@ class History(QObject):
         return self._undone[-1] if self._undone else None
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """How much is remembered, for the user."""
         n = len(self._done)
         steps = "1 step" if n == 1 else f"{n} steps"
@@ -168,7 +168,7 @@ class Stroke:
     n_bytes = 0
 
     def __init__(self, layer: Labels) -> None:
-        self.words = "brush stroke"
+        self.title = "brush stroke"
         self.states: tuple[State, State] | None = None
         self.is_slow = False
         self._layer = weakref.ref(layer)
@@ -201,7 +201,7 @@ class ClassStep:
     """
 
     def __init__(self, words: str, changes: Sequence[tuple[Labels, Change]], states: tuple[State, State]) -> None:
-        self.words = words
+        self.title = words
         self.states: tuple[State, State] | None = states
         self.is_slow = True
         self._changes = [(weakref.ref(layer), change) for layer, change in changes if not change.is_empty]
@@ -240,7 +240,7 @@ class NewData:
     """
 
     def __init__(self, words: str, before: Sequence[tuple[Labels, Any]], states: tuple[State, State]) -> None:
-        self.words = words
+        self.title = words
         self.states: tuple[State, State] | None = states
         self.is_slow = False
         self._others = [(weakref.ref(layer), kept(data)) for layer, data in before]

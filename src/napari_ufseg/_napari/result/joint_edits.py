@@ -14,7 +14,7 @@ from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import BACKGROUND
 from napari_ufseg.engine.labels.corrections import Derived
 from napari_ufseg.engine.labels.edits import Edit, Splitting, boxes_of
-from napari_ufseg.engine.labels.matching import classes_of_scribbles, count_scribbles, painted_over, require_room
+from napari_ufseg.engine.labels.matching import apply_scribbles, classes_of_scribbles, count_scribbles, require_room
 
 
 class RegionSplit:
@@ -84,7 +84,7 @@ class ScribbleMerge:
         return label_of
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What has come of it, for the user."""
         wanted = counted(len({mark for _, mark in self.votes}), "class")
         left = self._labels - {label for label, _ in self.votes} - {BACKGROUND}
@@ -93,7 +93,7 @@ class ScribbleMerge:
 
     def edit_of(self, layer: Labels) -> tuple[Edit, Any]:
         """How a layer is edited, and what else the edit is given."""
-        return partial(painted_over, label_of=self.label_of), self._of[id(layer)]
+        return partial(apply_scribbles, label_of=self.label_of), self._of[id(layer)]
 
     def noted(self, origin: Origin | None) -> Origin | None:
         """How the labels came about, with the scribbles among the pixels that are the user's own."""

@@ -47,13 +47,13 @@ class EditWork(WatchedWork):
         self.ended.emit(self._error)
 
     def _go_through(self, work: Callable[[], Iterator[float]], is_over: Callable[[], bool]) -> None:
-        self._error = exhausted(work, self._note, is_over)
+        self._error = run_to_end(work, self._note, is_over)
 
     def _note(self, share: float) -> None:
         self._share = share
 
 
-def exhausted(
+def run_to_end(
     work: Callable[[], Iterator[float]],
     note: Callable[[float], None] = lambda share: None,
     is_over: Callable[[], bool] = lambda: False,
@@ -132,7 +132,7 @@ class LayerWork(QObject):
             Whether large layers need a thread for it.
         """
         if not (is_slow and self.is_large):
-            self._after(exhausted(work), done)
+            self._after(run_to_end(work), done)
             return
         for layer in self._layers:
             layer.mode = "pan_zoom"  # nobody paints in between
@@ -191,7 +191,7 @@ class LayerWork(QObject):
             self._counting.abandon()
             self._counting = None
         if not self.is_large:
-            exhausted(work)
+            run_to_end(work)
             self.counted.emit(dict(sorted(found.items())))
             return
 

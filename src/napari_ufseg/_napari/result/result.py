@@ -24,7 +24,7 @@ _KEYS = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.K
 _MILLISECONDS = 150  # after the last stroke, until areas are counted anew
 
 
-class ClassSet(QObject):
+class Result(QObject):
     """The classes that some Labels layers share, since one run has made them.
 
     Every change is one step of `history`, together with the brush strokes in
@@ -153,7 +153,7 @@ class ClassSet(QObject):
             return State(self.table.merged(merge.label_of), merge.noted(self.origin))
 
         def tell(is_new: bool) -> None:
-            self.told.emit(merge.words if is_new else "The classes are as the scribbles say already.")
+            self.told.emit(merge.summary if is_new else "The classes are as the scribbles say already.")
 
         self._edit("merge by scribbles", merge.edit_of, state=state, then=tell)
 
@@ -196,7 +196,7 @@ class ClassSet(QObject):
         step = self.history.last
         if step is not None and not self.is_locked:
             self.work.do(
-                f"Undoing: {step.words}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow
+                f"Undoing: {step.title}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow
             )
 
     def redo(self) -> None:
@@ -204,7 +204,7 @@ class ClassSet(QObject):
         step = self.history.next
         if step is not None and not self.is_locked:
             self.work.do(
-                f"Redoing: {step.words}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow
+                f"Redoing: {step.title}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow
             )
 
     def leave(self, layer: Labels) -> None:

@@ -12,8 +12,8 @@ from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.edits import Packed
 
 if TYPE_CHECKING:
-    from napari_ufseg._napari.layers.region import Part
-    from napari_ufseg.engine.training.timeline import Moment, Moments
+    from napari_ufseg._napari.layers.region import ImageRegion
+    from napari_ufseg.engine.training.timeline import Keyframe, Timeline
 
 _NONE = "Time machine: after a run, the slider goes back to what it has shown"
 _NOW = "now"
@@ -28,7 +28,7 @@ class TimePanel(QWidget):
         The layers are about to show an earlier moment, or what they hold is back.
     moved()
         Another moment is shown.
-    keep_clicked(Moment)
+    keep_clicked(Keyframe)
         The user wants labels and weights of that moment.
     """
 
@@ -38,12 +38,12 @@ class TimePanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._moments: Moments | None = None
-        self._targets: list[tuple[Labels, Part]] = []
+        self._moments: Timeline | None = None
+        self._targets: list[tuple[Labels, ImageRegion]] = []
         self._now: dict[tuple[int, Any], Packed] = {}
-        self.words = QLabel(_NONE)
-        self.words.setObjectName("ufseg.moment")
-        self.words.setWordWrap(True)
+        self.about = QLabel(_NONE)
+        self.about.setObjectName("ufseg.moment")
+        self.about.setWordWrap(True)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setObjectName("ufseg.time")
         self.slider.setAccessibleName("Moments of the run")
@@ -55,7 +55,7 @@ class TimePanel(QWidget):
         self.keep.clicked.connect(self._on_keep)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.words)
+        column.addWidget(self.about)
         row = QHBoxLayout()
         row.addWidget(self.slider, 1)
         row.addWidget(self.keep)
@@ -63,17 +63,17 @@ class TimePanel(QWidget):
         self.show_moments(None, [])
 
     @property
-    def moments(self) -> "Moments | None":
+    def moments(self) -> "Timeline | None":
         """Those that can be shown."""
         return self._moments
 
     @property
-    def moment(self) -> "Moment | None":
+    def moment(self) -> "Keyframe | None":
         """The one that is shown; None for now."""
         items = self._moments.items if self._moments is not None else []
         return items[self.slider.value()] if self.slider.value() < len(items) else None
 
-    def show_moments(self, moments: "Moments | None", targets: "Sequence[tuple[Labels, Part]]") -> None:
+    def show_moments(self, moments: "Timeline | None", targets: "Sequence[tuple[Labels, ImageRegion]]") -> None:
         """Offer the moments of a run that has ended, in these layers."""
         self.leave()
         self._moments, self._targets = moments, list(targets)
@@ -141,9 +141,9 @@ class TimePanel(QWidget):
         moment = self.moment
         self.keep.setEnabled(moment is not None)
         if self._moments is None or not self._moments.items:
-            self.words.setText(_NONE)
+            self.about.setText(_NONE)
         elif moment is None:
             n, megabytes = len(self._moments.items), self._moments.n_bytes / 2**20
-            self.words.setText(f"Time machine: {_NOW} ({counted(n, 'moment')}, {megabytes:.1f} MB)")
+            self.about.setText(f"Time machine: {_NOW} ({counted(n, 'moment')}, {megabytes:.1f} MB)")
         else:
-            self.words.setText(f"Time machine: epoch {moment.epoch}, {counted(moment.n_classes, 'class')}")
+            self.about.setText(f"Time machine: epoch {moment.epoch}, {counted(moment.n_classes, 'class')}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST = 2**24  # pixels; the classes of more keep their own numbers
 
 
-def called_as_before(layers: Sequence[ClassesLayer], segmentation: "Segmentation") -> "Segmentation":
+def keep_class_numbers(layers: Sequence[ClassesLayer], segmentation: "Segmentation") -> "Segmentation":
     """The result with other labels, in the layers too, if there was an earlier one for the same planes.
 
     Parameters

@@ -10,14 +10,14 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari.background import Lifeline
 from napari_ufseg._napari.layers.origin import Origin
-from napari_ufseg._napari.layers.region import Part
+from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg._napari.layers.result_layer import ClassesLayer, selected_together
-from napari_ufseg._napari.run.class_numbers import called_as_before
+from napari_ufseg._napari.run.class_numbers import keep_class_numbers
 from napari_ufseg._napari.run.training_thread import RunPlan, RunState, TrainingRun
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.training.results import Segmentation, Snapshot
-    from napari_ufseg.engine.training.timeline import Moments
+    from napari_ufseg.engine.training.timeline import Timeline
 
 
 class LiveRun(QObject):
@@ -57,7 +57,7 @@ class LiveRun(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._lifeline = Lifeline[TrainingRun]()
-        self._parts: Sequence[Part] = []
+        self._parts: Sequence[ImageRegion] = []
         self._layers: list[ClassesLayer] = []
         self._preset = ""
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -77,7 +77,7 @@ class LiveRun(QObject):
         return self._lifeline.run.device if self._lifeline.run else ""
 
     @property
-    def moments(self) -> "Moments | None":
+    def moments(self) -> "Timeline | None":
         """What the newest run has shown on its way."""
         return self._lifeline.run.moments if self._lifeline.run is not None else None
 
@@ -87,13 +87,13 @@ class LiveRun(QObject):
         return self._layers
 
     def start(
-        self, parts: Sequence[Part], preset: str, into: Sequence[Labels | None] | None = None, **plan: Any
+        self, parts: Sequence[ImageRegion], preset: str, into: Sequence[Labels | None] | None = None, **plan: Any
     ) -> None:
         """Train on these parts together.
 
         Parameters
         ----------
-        parts : sequence of Part
+        parts : sequence of ImageRegion
         preset : str
             For the record.
         into : sequence of napari.layers.Labels, optional
@@ -170,7 +170,7 @@ class LiveRun(QObject):
         with selected_together(self._viewer, self._layers):
             for layer in self._layers:
                 layer.show()
-        segmentation = called_as_before(self._layers, segmentation)
+        segmentation = keep_class_numbers(self._layers, segmentation)
         own = self._lifeline.run.own if self._lifeline.run is not None else None
         self._release(
             Origin(self._parts, segmentation.model, [layer.packed for layer in self._layers], own),

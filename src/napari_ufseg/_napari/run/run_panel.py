@@ -190,7 +190,7 @@ class RunPanel(QWidget):
         ended = _ENDED[segmentation.stop_reason]
         if segmentation.stop_reason == "min_classes" and config.min_classes == 1:
             ended = "only one class is left"  # as when all is background, or after Continue, which has no target
-        why = ", ".join(filter(None, (ended, segmentation.told_of_count)))
+        why = ", ".join(filter(None, (ended, segmentation.count_note)))
         # classes that begin as clusters seldom merge; there the target only guards
         missed = config.start == "random" and 1 < config.min_classes < n_classes
         if missed and segmentation.stop_reason in ("epochs", "settled"):

@@ -16,10 +16,10 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError, UfsegWarning, counted, engine_errors
 
 if TYPE_CHECKING:
-    from napari_ufseg._napari.layers.origin import Kept, TrainOn
+    from napari_ufseg._napari.layers.origin import RestoredKeyframe, TrainOn
     from napari_ufseg.engine.training.results import Segmentation
     from napari_ufseg.engine.training.session import TrainingSession
-    from napari_ufseg.engine.training.timeline import Moments
+    from napari_ufseg.engine.training.timeline import Timeline
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class RunPlan:
         Most CPU threads that torch may use, so that the window stays fluid.
     every : float
         Seconds between pictures, at least.
-    train_on : TrainOn or Kept, optional
+    train_on : TrainOn or RestoredKeyframe, optional
         Labels whose training goes on, or a moment of an earlier run that is only labelled.
     """
 
@@ -55,7 +55,7 @@ class RunPlan:
     device: str = "auto"
     threads: int = 1
     every: float = 0.125
-    train_on: "TrainOn | Kept | None" = None
+    train_on: "TrainOn | RestoredKeyframe | None" = None
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Mailbox:
     stop: threading.Event = field(default_factory=threading.Event)
     abandon: threading.Event = field(default_factory=threading.Event)
     handed_over: threading.Event = field(default_factory=threading.Event)
-    moments: "Moments | None" = None  # of the session, from its first picture on
+    moments: "Timeline | None" = None  # of the session, from its first picture on
     views: dict[int, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
 
 
@@ -115,17 +115,17 @@ def _train_session(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome
 
 def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None, Outcome]:
     from napari_ufseg.engine.training.session import TrainingSession
-    from napari_ufseg.engine.training.timeline import Moments
+    from napari_ufseg.engine.training.timeline import Timeline
 
-    beginning = None if plan.train_on is None else plan.train_on.beginning(device)
-    corrections = None if beginning is None else beginning.corrections
+    warm_start = None if plan.train_on is None else plan.train_on.warm_start(device)
+    corrections = None if warm_start is None else warm_start.corrections
     session = TrainingSession(
         list(plan.sources),
         plan.config,
         scribbles=None if plan.scribbles is None else list(plan.scribbles),
         device=plan.device,
         out=None if plan.outs is None else list(plan.outs),
-        beginning=beginning,
+        warm_start=warm_start,
     )
     box.session = session
     for number, view in list(box.views.items()):
@@ -134,7 +134,7 @@ def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None,
         session.stop()
     is_labelling = plan.train_on is not None and plan.train_on.labels_only
     pictures = session.label(plan.every) if is_labelling else session.run(plan.every)
-    moments = None if is_labelling else Moments(session)
+    moments = None if is_labelling else Timeline(session)
     while not box.abandon.is_set():
         box.woken.clear()
         try:
@@ -231,7 +231,7 @@ class TrainingRun(QObject):
         self._worker.warned.connect(self._on_warning)
 
     @property
-    def moments(self) -> "Moments | None":
+    def moments(self) -> "Timeline | None":
         """What was seen on the way; None before the first picture."""
         return self._box.moments
 

@@ -41,7 +41,7 @@ class Buffers:
 
 
 @dataclass(frozen=True)
-class Moments:
+class ChannelMoments:
     """Number, mean and sum of squared deviations of each channel, in double precision."""
 
     n: int
@@ -49,32 +49,32 @@ class Moments:
     squares: Tensor
 
     @classmethod
-    def of(cls, values: Tensor) -> "Moments":
+    def of(cls, values: Tensor) -> "ChannelMoments":
         """Those of an (n, F) tensor."""
         mean = values.sum(0) / len(values)
         centred = values - mean
         return cls(len(values), mean.double(), centred.square_().sum(0).double())
 
-    def __add__(self, other: "Moments") -> "Moments":
+    def __add__(self, other: "ChannelMoments") -> "ChannelMoments":
         """Those of both together (Chan, Golub and LeVeque 1983, https://doi.org/10.1080/00031305.1983.10483115)."""
         n, apart = self.n + other.n, other.mean - self.mean
         mean = self.mean + apart * (other.n / n)
         squares = self.squares + other.squares + apart.square() * (self.n * other.n / n)
-        return Moments(n, mean, squares)
+        return ChannelMoments(n, mean, squares)
 
 
-class Normalised:
+class FusedBatchNorm:
     """A BatchNorm whose moments are known: its affine map, and the way back.
 
     Parameters
     ----------
     norm : BatchNorm2d
         Its running statistics are brought up to date, as in training.
-    moments : Moments
+    moments : ChannelMoments
         Of all pixels of the batch.
     """
 
-    def __init__(self, norm: torch.nn.BatchNorm2d, moments: Moments) -> None:
+    def __init__(self, norm: torch.nn.BatchNorm2d, moments: ChannelMoments) -> None:
         self._n, self._mean = moments.n, moments.mean
         variance = moments.squares / moments.n
         self._inverse = (variance + norm.eps).rsqrt()
@@ -117,7 +117,7 @@ class Normalised:
         return gain.to(kind), sum_gradient.to(kind), (steep.to(kind), slope.to(kind), constant.to(kind))
 
 
-def framed(values: Tensor, rows: Rows, norm: Normalised | None, *, replicate: bool = False) -> Tensor:
+def framed(values: Tensor, rows: Rows, norm: FusedBatchNorm | None, *, replicate: bool = False) -> Tensor:
     """(rows + 2, X + 2, F): rows of (B, Y, X, F), normalised, with their neighbours.
 
     Beyond the image there is 0, or with `replicate` the nearest pixel of the image.

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.cpu_step.layers import CACHED, Normalised
-from napari_ufseg.engine.cpu_step.strips import Rows, side_by_side, strips_of
-from napari_ufseg.engine.network.losses import Meaning, largest_and_smallest
+from napari_ufseg.engine.cpu_step.layers import CACHED, FusedBatchNorm
+from napari_ufseg.engine.cpu_step.strips import Rows, map_lanes, strips_of
+from napari_ufseg.engine.network.losses import ClassTargets, largest_and_smallest
 
 
 @dataclass
@@ -47,13 +47,13 @@ class StripLoss:
         Weights of the terms.
     raw : (B, Y, X, K) tensor
         The response before BatchNorm.
-    norm : Normalised
+    norm : FusedBatchNorm
         The BatchNorm.
     labels : (B, Y, X) int64 tensor
         Is filled with the class of every pixel.
     scribbles : (B, Y, X) integer tensor, optional
         0 for none, s for class s - 1.
-    meaning : Meaning, optional
+    meaning : ClassTargets, optional
         As for `total_loss`.
     """
 
@@ -61,13 +61,13 @@ class StripLoss:
         self,
         config: SegmentationConfig,
         raw: Tensor,
-        norm: Normalised,
+        norm: FusedBatchNorm,
         labels: Tensor,
         scribbles: Tensor | None,
-        meaning: Meaning | None = None,
+        class_targets: ClassTargets | None = None,
     ) -> None:
         self._config, self._raw, self._norm, self._labels, self._scribbles = config, raw, norm, labels, scribbles
-        self._meaning = meaning
+        self._class_targets = class_targets
         n_images, n_rows, width, self._k = raw.shape
         self._n_pixels = n_images * n_rows * width
         self._n_down = n_images * (n_rows - 1) * width * self._k
@@ -80,7 +80,7 @@ class StripLoss:
         c = self._config
         pull: Tensor | None = None
         if c.M or c.m:
-            side_by_side(self._label_lane, lanes)
+            map_lanes(self._label_lane, lanes)
             pull, areas = self._pull_on_areas()
         else:
             areas = {}
@@ -96,7 +96,7 @@ class StripLoss:
                 total[1] += (flat * self._raw[rows.slices].view(-1, self._k)).sum(0)
             return sums, total[0], total[1]
 
-        parts = side_by_side(work, lanes)
+        parts = map_lanes(work, lanes)
         terms = self._terms([part[0] for part in parts], areas)
         first, second = (torch.stack(some).sum(0) for some in ([p[1] for p in parts], [p[2] for p in parts]))
         return LossGradient(terms, first, second)
@@ -107,7 +107,7 @@ class StripLoss:
 
     def _pull_on_areas(self) -> tuple[Tensor, dict[str, float]]:
         """The weight on each class's soft area, (K,), and the area terms; all labels must be known."""
-        groups = torch.arange(self._k) if self._meaning is None else self._meaning.groups
+        groups = torch.arange(self._k) if self._class_targets is None else self._class_targets.groups
         shares = torch.bincount(groups[self._labels.flatten()]).double() / self._n_pixels
         largest, smallest = largest_and_smallest(shares)
         pull = torch.zeros(self._k, dtype=self._raw.dtype)
@@ -171,17 +171,17 @@ class StripLoss:
 
     def _target(self, rows: Rows) -> Tensor:
         """The class, or with a meaning the group, that the pixels without a scribble are drawn to."""
-        if self._meaning is None:
+        if self._class_targets is None:
             return self._labels[rows.slices]
-        if self._meaning.targets is None:
-            return self._meaning.groups[self._labels[rows.slices]]
-        return self._meaning.targets[rows.slices]
+        if self._class_targets.targets is None:
+            return self._class_targets.groups[self._labels[rows.slices]]
+        return self._class_targets.targets[rows.slices]
 
     def _wanted(self, response: Tensor, log_sum: Tensor, target: Tensor) -> tuple[Tensor | None, Tensor]:
         """Where the target draws the probability, (n, K), None for the target alone; and the cross-entropy, (n, 1)."""
-        if self._meaning is None:
+        if self._class_targets is None:
             return None, log_sum - response.gather(1, target)
-        own = response.masked_fill(self._meaning.groups != target, -torch.inf)  # the classes of its group
+        own = response.masked_fill(self._class_targets.groups != target, -torch.inf)  # the classes of its group
         return torch.softmax(own, 1), log_sum - own.logsumexp(1, keepdim=True)
 
     def _neighbours(

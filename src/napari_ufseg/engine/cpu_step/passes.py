@@ -10,8 +10,8 @@ from napari_ufseg.engine.cpu_step.layers import (
     CACHED,
     LARGE,
     Buffers,
-    Moments,
-    Normalised,
+    ChannelMoments,
+    FusedBatchNorm,
     convolved,
     framed,
     in_zeros,
@@ -20,7 +20,7 @@ from napari_ufseg.engine.cpu_step.layers import (
     pixelwise,
     pixelwise_gradients,
 )
-from napari_ufseg.engine.cpu_step.strips import Rows, side_by_side, strips_of
+from napari_ufseg.engine.cpu_step.strips import Rows, map_lanes, strips_of
 from napari_ufseg.engine.network.feature_net import FeatureNet, kernel_of
 
 
@@ -31,7 +31,7 @@ class Layer:
     conv: nn.Conv2d
     weight: Tensor  # as it is used: a symmetric kernel is symmetrised
     values: Tensor  # (B, Y, X, F), before the BatchNorm
-    normalised: Normalised
+    normalised: FusedBatchNorm
 
 
 def forward(network: FeatureNet, pixels: Tensor, lanes: list[list[Rows]], buffers: Buffers) -> list[Layer]:
@@ -54,29 +54,29 @@ def forward(network: FeatureNet, pixels: Tensor, lanes: list[list[Rows]], buffer
         values = buffers.get(f"layer {depth}", (*pixels.shape[:3], conv.out_channels), pixels)
         work = _rectified if depth < len(stages) - 1 else _classified
         weight = kernel_of(conv).detach()
-        parts = side_by_side(work(pixels, layers[-1] if layers else None, conv, weight, values), lanes)
-        layers.append(Layer(conv, weight, values, Normalised(norm, sum(parts[1:], parts[0]))))
+        parts = map_lanes(work(pixels, layers[-1] if layers else None, conv, weight, values), lanes)
+        layers.append(Layer(conv, weight, values, FusedBatchNorm(norm, sum(parts[1:], parts[0]))))
     return layers
 
 
 def _rectified(
     pixels: Tensor, before: Layer | None, conv: nn.Conv2d, weight: Tensor, out: Tensor
-) -> Callable[[list[Rows]], Moments]:
+) -> Callable[[list[Rows]], ChannelMoments]:
     """Work on a lane: a 3x3 convolution and ReLU, and the moments of the result."""
     width, n_out = out.shape[2:]
     values, norm = (pixels, None) if before is None else (before.values, before.normalised)
     kernel = weight.contiguous(memory_format=torch.channels_last)
     bias, replicate = _bias_of(conv), replicates(conv)
 
-    def work(lane: list[Rows]) -> Moments:
-        found: list[Moments] = []
+    def work(lane: list[Rows]) -> ChannelMoments:
+        found: list[ChannelMoments] = []
         for rows in strips_of(lane, width * max(n_out, values.shape[3]), LARGE):
             result = convolved(framed(values, rows, norm, replicate=replicate), kernel, bias)
             for part in strips_of([rows], width * n_out, CACHED):
                 target = out[part.slices]
                 inside = slice(part.start - rows.start, part.stop - rows.start)
                 torch.clamp_min(result[inside], 0, out=target)
-                found.append(Moments.of(target.view(-1, n_out)))
+                found.append(ChannelMoments.of(target.view(-1, n_out)))
         return sum(found[1:], found[0])
 
     return work
@@ -84,7 +84,7 @@ def _rectified(
 
 def _classified(
     pixels: Tensor, before: Layer | None, conv: nn.Conv2d, weight: Tensor, out: Tensor
-) -> Callable[[list[Rows]], Moments]:
+) -> Callable[[list[Rows]], ChannelMoments]:
     """Work on a lane: the 1x1 convolution; the BatchNorm before it is part of its weights."""
     assert before is not None
     width, n_out = out.shape[2:]
@@ -94,14 +94,14 @@ def _classified(
     kernel = scaled.contiguous(memory_format=torch.channels_last)
     direct = of_pixels.t().contiguous()
 
-    def work(lane: list[Rows]) -> Moments:
-        found: list[Moments] = []
+    def work(lane: list[Rows]) -> ChannelMoments:
+        found: list[ChannelMoments] = []
         for rows in strips_of(lane, width * max(n_out, n_in), CACHED):
             target = out[rows.slices].view(-1, n_out)
             pixelwise(before.values[rows.slices].view(-1, n_in), kernel, offset, target)
             if len(direct):
                 target.addmm_(pixels[rows.slices].view(-1, len(direct)), direct)
-            found.append(Moments.of(target))
+            found.append(ChannelMoments.of(target))
         return sum(found[1:], found[0])
 
     return work
@@ -188,7 +188,7 @@ class BackwardPass:
                 _add_sums(sums, target, inputs)
             return direct.double(), weight.double(), bias.double(), sums
 
-        direct, weight, bias, sums = _added(side_by_side(work, self._lanes))
+        direct, weight, bias, sums = _added(map_lanes(work, self._lanes))
         norm = before.normalised
         weight = weight * norm.scale.double() + bias[:, None] * norm.shift.double()
         both, kind = torch.cat([direct, weight], 1), flat.dtype
@@ -211,7 +211,7 @@ class BackwardPass:
                 inner[rows.image, rows.start + 2 : rows.stop + 2, 1:-1] = raw
             return bias
 
-        bias = torch.stack(side_by_side(work, self._lanes)).sum(0)
+        bias = torch.stack(map_lanes(work, self._lanes)).sum(0)
         return inner, bias.to(gradient.dtype)
 
     def _of_kernel(self, layer: Layer, before: Layer | None, inner: Tensor) -> Tensor:
@@ -228,7 +228,7 @@ class BackwardPass:
                 total += kernel_gradient(frame, inner[rows.image, rows.start + 2 : rows.stop + 2, 1:-1], kernel)
             return total
 
-        total = torch.stack(side_by_side(work, self._lanes)).sum(0)
+        total = torch.stack(map_lanes(work, self._lanes)).sum(0)
         return total.to(values.dtype).contiguous()
 
     def _through_kernel(self, layer: Layer, before: Layer, inner: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -249,7 +249,7 @@ class BackwardPass:
                     _add_sums(sums, target.view(-1, n_in), before.values[part.slices].view(-1, n_in))
             return sums
 
-        sums = torch.stack(side_by_side(work, self._lanes)).sum(0)
+        sums = torch.stack(map_lanes(work, self._lanes)).sum(0)
         return result, (sums[0], sums[1])
 
 

@@ -12,7 +12,7 @@ from napari_ufseg.engine.cpu_step.loss import StripLoss
 from napari_ufseg.engine.cpu_step.passes import BackwardPass, forward
 from napari_ufseg.engine.cpu_step.strips import lanes_of
 from napari_ufseg.engine.network.feature_net import FeatureNet
-from napari_ufseg.engine.network.losses import Meaning, TotalLoss, term_weights
+from napari_ufseg.engine.network.losses import ClassTargets, TotalLoss, term_weights
 
 
 class FastStep:
@@ -36,17 +36,19 @@ class FastStep:
         weight = next(network.parameters())
         return weight.device.type == "cpu" and weight.ndim == 4
 
-    def loss(self, images: Tensor, scribbles: Tensor | None = None, meaning: Meaning | None = None) -> TotalLoss:
+    def loss(
+        self, images: Tensor, scribbles: Tensor | None = None, class_targets: ClassTargets | None = None
+    ) -> TotalLoss:
         """As `total_loss` of the network's response; ``total.backward()`` gives the gradients of the parameters.
 
         Parameters
         ----------
         images : (B, C, Y, X) float tensor
         scribbles : (B, Y, X) integer tensor, optional
-        meaning : Meaning, optional
+        meaning : ClassTargets, optional
         """
         parameters = list(self._network.parameters())
-        total, labels, terms = _Step.apply(self, images, scribbles, meaning, *parameters)  # type: ignore[no-untyped-call]
+        total, labels, terms = _Step.apply(self, images, scribbles, class_targets, *parameters)  # type: ignore[no-untyped-call]
         return TotalLoss(total, {name: images.new_tensor(value) for name, value in terms.items()}, labels)
 
     def release_memory(self) -> None:
@@ -54,7 +56,7 @@ class FastStep:
         self._buffers.clear()
 
     def computed(
-        self, images: Tensor, scribbles: Tensor | None, meaning: Meaning | None
+        self, images: Tensor, scribbles: Tensor | None, class_targets: ClassTargets | None
     ) -> tuple[Tensor, Tensor, dict[str, float], list[Tensor]]:
         """Total, labels, terms and the gradients in the order of the network's parameters."""
         n_images, _, n_rows, _ = images.shape
@@ -65,7 +67,7 @@ class FastStep:
         labels = torch.empty(pixels.shape[:3], dtype=torch.int64)
         room = max(prod(in_zeros(layer.values.shape)) for layer in layers[:-1])
         gradient = self._buffers.get("outer gradient", last.values.shape, pixels, room=room)
-        loss = StripLoss(self._config, last.values, last.normalised, labels, scribbles, meaning)
+        loss = StripLoss(self._config, last.values, last.normalised, labels, scribbles, class_targets)
         told = loss.gradient(lanes, gradient)
         back = BackwardPass(pixels, layers, lanes, self._buffers)
         gradients = back.gradients(gradient, (told.sum_gradient, told.sum_product))
@@ -79,9 +81,14 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, step: FastStep, images: Tensor, scribbles: Tensor | None, meaning: Meaning | None, *parameters: Tensor
+        ctx: Any,
+        step: FastStep,
+        images: Tensor,
+        scribbles: Tensor | None,
+        class_targets: ClassTargets | None,
+        *parameters: Tensor,
     ) -> Any:
-        total, labels, terms, gradients = step.computed(images, scribbles, meaning)
+        total, labels, terms, gradients = step.computed(images, scribbles, class_targets)
         ctx.gradients = gradients
         ctx.mark_non_differentiable(labels)
         return total, labels, terms

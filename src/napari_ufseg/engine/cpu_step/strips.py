@@ -60,7 +60,7 @@ def strips_of(lane: Sequence[Rows], values_per_row: int, most_values: int) -> It
             yield Rows(rows.image, rows.start + n * i // parts, rows.start + n * (i + 1) // parts)
 
 
-def side_by_side(work: Callable[[list[Rows]], _Out], lanes: Sequence[list[Rows]]) -> list[_Out]:
+def map_lanes(work: Callable[[list[Rows]], _Out], lanes: Sequence[list[Rows]]) -> list[_Out]:
     """What `work` makes of every lane, in their order; as many threads share it as torch has, without gradients."""
     n_threads = torch.get_num_threads()
 

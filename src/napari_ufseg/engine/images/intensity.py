@@ -17,7 +17,7 @@ _SAMPLED_VALUES = 2**24
 
 
 @dataclass(frozen=True)
-class Brightness:
+class IntensityRange:
     """The values that become 0 and 1.
 
     Parameters
@@ -52,12 +52,12 @@ class Brightness:
         return np.ascontiguousarray(np.clip((values - low) / (high - low), 0, 1), dtype=np.float32)
 
 
-def learn_brightness(
+def learn_range(
     source: ImageSource,
     scaling: str,
     pieces: Iterable[tuple[int, Box]],
     visit: Callable[[int, Box, npt.NDArray[Any]], None] = lambda item, box, values: None,
-) -> Brightness:
+) -> IntensityRange:
     """Read an image once, piece by piece, and find the values that become 0 and 1.
 
     Parameters
@@ -78,7 +78,7 @@ def learn_brightness(
     ImageError
         If it cannot be read, or holds NaN or infinite values.
     """
-    summary = BrightnessSummary.of(source, scaling)
+    summary = IntensitySummary.of(source, scaling)
     for item, box in pieces:
         values = source.read(item, box)
         summary.add(values, box)
@@ -86,7 +86,7 @@ def learn_brightness(
     return summary.brightness(source.name)
 
 
-class BrightnessSummary:
+class IntensitySummary:
     """What the brightness of an image is learnt from, for some of its pieces; those of all pieces can be merged.
 
     The brightness is the same in whatever order the pieces come and are merged.
@@ -106,7 +106,7 @@ class BrightnessSummary:
 
     @classmethod
     def of(cls, source: ImageSource, scaling: str) -> Self:
-        """The summary of no piece yet of an image; `scaling` is as for `learn_brightness`."""
+        """The summary of no piece yet of an image; `scaling` is as for `learn_range`."""
         total = source.n_pixels * source.n_channels
         ranking = _ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None
         return cls(ranking, _Noise(total))
@@ -128,7 +128,7 @@ class BrightnessSummary:
         if self._ranking is not None:
             self._ranking.merge(other._ranking)
 
-    def brightness(self, name: str) -> Brightness:
+    def brightness(self, name: str) -> IntensityRange:
         """What becomes 0 and 1; ImageError with the name of the image if values are NaN or infinite."""
         if self._strange:
             are, them = ("is", "it") if self._strange == 1 else ("are", "them")
@@ -139,8 +139,8 @@ class BrightnessSummary:
         if self._ranking is not None:
             inner = self._ranking.percentiles(PERCENTILES)
             if inner[0] < inner[1]:
-                return Brightness(*inner, self._noise.deviation())
-        return Brightness(self._low, self._high, self._noise.deviation())
+                return IntensityRange(*inner, self._noise.deviation())
+        return IntensityRange(self._low, self._high, self._noise.deviation())
 
 
 def _ranking(dtype: np.dtype[Any], total: int) -> "_Counts | _Sample | None":

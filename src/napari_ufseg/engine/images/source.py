@@ -109,7 +109,7 @@ class ImageSource:
         return Box.of_shape(self.item_shape)
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What it is, for people."""
         return describe(self.data.shape, self.axes, self.spatial_dims)
 

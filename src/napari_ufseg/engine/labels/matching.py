@@ -148,7 +148,7 @@ def merge_by_scribbles(label_image: npt.ArrayLike, scribbles: npt.ArrayLike) -> 
     votes = count_scribbles(labels, require_labels(marks, "scribbles"))
     label_of = classes_of_scribbles(votes, np.unique(labels).tolist())
     require_room(label_of, votes, labels.dtype)
-    return painted_over(labels, marks, label_of)
+    return apply_scribbles(labels, marks, label_of)
 
 
 def count_scribbles(labels: Any, scribbles: Any) -> Counter[tuple[int, int]]:
@@ -200,7 +200,7 @@ def require_room(label_of: Mapping[int, int], votes: Mapping[tuple[int, int], in
         raise ImageError(f"Label {most} does not fit into labels of type {dtype}, which end at {largest}.")
 
 
-def painted_over(labels: Labels, scribbles: Labels, label_of: Mapping[int, int]) -> Labels:
+def apply_scribbles(labels: Labels, scribbles: Labels, label_of: Mapping[int, int]) -> Labels:
     """A copy with labels renamed, and the scribbles on top."""
     merged: Labels = np.where(scribbles > 0, scribbles, relabel(labels, label_of)).astype(labels.dtype)
     return merged

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from torch import Tensor
 
 from napari_ufseg.engine.config import NOISE_WINDOW, SegmentationConfig
-from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.tiling import Box
 
 _FLAT = 0.1  # a standard deviation of the surroundings below which contrast counts as noise; brightness is 0 to 1
@@ -40,7 +40,7 @@ def input_channels(
     seen: Box,
     box: Box,
     shape: Sequence[int],
-    brightness: Brightness,
+    brightness: IntensityRange,
     config: SegmentationConfig,
 ) -> Tensor:
     """The input of the network for a box.
@@ -66,7 +66,7 @@ def input_channels(
         The part that is wanted.
     shape : sequence of int
         Of the item.
-    brightness : Brightness
+    brightness : IntensityRange
         Of the whole image.
     config : SegmentationConfig
 

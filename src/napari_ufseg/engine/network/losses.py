@@ -25,7 +25,7 @@ def classes_of(response: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ClassTargets:
     """What a user has made of the classes and pixels, when a training goes on from corrections.
 
     Parameters
@@ -162,20 +162,23 @@ class TotalLoss:
 
 
 def total_loss(
-    response: Tensor, config: SegmentationConfig, scribbles: Tensor | None = None, meaning: Meaning | None = None
+    response: Tensor,
+    config: SegmentationConfig,
+    scribbles: Tensor | None = None,
+    class_targets: ClassTargets | None = None,
 ) -> TotalLoss:
     """``mu similarity + nu continuity + M max_area + m min_area + scribble_weight scribble``.
 
     Terms of weight 0 are not computed. In volumes the difference between
     planes counts per pixel size: nu_z is divided by the anisotropy. With a
-    `meaning` all terms but continuity look at groups of classes, scribbles are
+    `class_targets` all terms but continuity look at groups of classes, scribbles are
     groups (s for group s - 1), and the labels of similarity are its targets.
     """
     labels, c = classes_of(response), config
     own, target, each = labels, labels, response
-    if meaning is not None:
-        own, response = meaning.groups[labels], grouped_response(response, meaning.groups)
-        target = own if meaning.targets is None else meaning.targets
+    if class_targets is not None:
+        own, response = class_targets.groups[labels], grouped_response(response, class_targets.groups)
+        target = own if class_targets.targets is None else class_targets.targets
     values: dict[str, Tensor] = {}
     if c.mu:
         values["similarity"] = similarity_loss(response, scribbles, labels=target)

@@ -12,12 +12,12 @@ from scipy import ndimage
 from skimage import measure
 from torch import Tensor
 
-from napari_ufseg.engine.device import placed, resolve_device
+from napari_ufseg.engine.device import place_on, resolve_device
 from napari_ufseg.engine.errors import engine_errors
 from napari_ufseg.engine.images.source import as_list, open_sources
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.engine.prediction.labelling import Job, box_responses, scan
-from napari_ufseg.engine.prediction.tile_pool import Task, side_by_side, tasks_of, workers
+from napari_ufseg.engine.prediction.labelling import LabellingJob, box_responses, learn_intensity
+from napari_ufseg.engine.prediction.tile_pool import Tile, map_tiles, tiles_of, workers
 
 Margins = npt.NDArray[np.float32]
 
@@ -55,7 +55,11 @@ def margin_of(response: Tensor, class_labels: Sequence[int]) -> Tensor:
 
 
 def margin_images(
-    model: SegmentationModel, jobs: Sequence[Job], device: torch.device, *, stopped: Callable[[], bool] = lambda: False
+    model: SegmentationModel,
+    jobs: Sequence[LabellingJob],
+    device: torch.device,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[float, None, None]:
     """Write the margin of every pixel into ``job.out`` (float32), tile by tile, each the same bit for bit as of the whole.
 
@@ -64,11 +68,11 @@ def margin_images(
     float
         Share of the pixels that are done.
     """
-    network = placed(copy.deepcopy(model.network), device).eval()
-    tasks = tasks_of([job.source for job in jobs])
+    network = place_on(copy.deepcopy(model.network), device).eval()
+    tasks = tiles_of([job.source for job in jobs])
     total, done = sum(task.box.size for task in tasks), 0
 
-    def margins(task: Task) -> int:
+    def margins(task: Tile) -> int:
         job = jobs[task.number]
         out = np.ones(task.box.shape, np.float32)
         if not job.brightness.is_constant:
@@ -78,7 +82,7 @@ def margin_images(
         job.source.write(job.out, task.item, task.box, out)
         return out.size
 
-    for size in side_by_side(margins, tasks, workers(device), stopped):
+    for size in map_tiles(margins, tasks, workers(device), stopped):
         done += size
         yield done / total
 
@@ -134,7 +138,10 @@ def confidence(
             np.zeros(source.labels_shape, np.float32) if its is None else its
             for source, its in zip(sources, given, strict=True)
         ]
-        jobs = [Job(source, scan(source, model.config.scaling), its) for source, its in zip(sources, outs, strict=True)]
+        jobs = [
+            LabellingJob(source, learn_intensity(source, model.config.scaling), its)
+            for source, its in zip(sources, outs, strict=True)
+        ]
     with engine_errors("Measuring the confidence"):
         for _ in margin_images(model, jobs, place):
             pass

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.device import placed, resolve_device
+from napari_ufseg.engine.device import place_on, resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors, go_on
-from napari_ufseg.engine.images.intensity import Brightness, learn_brightness
+from napari_ufseg.engine.images.intensity import IntensityRange, learn_range
 from napari_ufseg.engine.images.source import ImageSource, as_list, open_sources
 from napari_ufseg.engine.images.tiling import Box, block_edges, iter_tiles
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.input_channels import input_channels, seen_box
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.engine.prediction.tile_pool import Task, View, distance, side_by_side, tasks_of, workers
+from napari_ufseg.engine.prediction.tile_pool import Tile, View, distance, map_tiles, tiles_of, workers
 
 LabelImage = npt.NDArray[np.uint16]
 
@@ -31,7 +31,7 @@ def label_box(
     config: SegmentationConfig,
     class_labels: Sequence[int],
     source: ImageSource,
-    brightness: Brightness,
+    brightness: IntensityRange,
     item: int,
     box: Box,
 ) -> LabelImage:
@@ -48,7 +48,7 @@ def label_box(
         As in `SegmentationModel`.
     source : ImageSource
         Where the pixels come from.
-    brightness : Brightness
+    brightness : IntensityRange
         Of the whole image.
     item, box : int and Box
         What to label.
@@ -68,7 +68,12 @@ def label_box(
 
 
 def box_responses(
-    network: FeatureNet, config: SegmentationConfig, source: ImageSource, brightness: Brightness, item: int, box: Box
+    network: FeatureNet,
+    config: SegmentationConfig,
+    source: ImageSource,
+    brightness: IntensityRange,
+    item: int,
+    box: Box,
 ) -> Iterator[tuple[Box, Tensor]]:
     """The response (K, *cell) of the network, cell by cell of the fixed grid, cut to the box."""
     shape = source.item_shape
@@ -95,14 +100,14 @@ def to_label_image(classes: Tensor, class_labels: Sequence[int]) -> LabelImage:
 
 
 @dataclass(frozen=True)
-class Job:
+class LabellingJob:
     """An image to label and the array that takes its labels.
 
     Parameters
     ----------
     source : ImageSource
         The image.
-    brightness : Brightness
+    brightness : IntensityRange
         Of the whole of it.
     out : array-like of uint16
         Of ``source.labels_shape``; if it is stored in chunks, they must lie in
@@ -112,7 +117,7 @@ class Job:
     """
 
     source: ImageSource
-    brightness: Brightness
+    brightness: IntensityRange
     out: Any
     kept: Callable[[LabelImage, int, Box], LabelImage] | None = None
 
@@ -139,7 +144,7 @@ class Progress:
         return {int(label): int(self.areas[label]) for label in np.flatnonzero(self.areas)}
 
 
-def scan(source: ImageSource, scaling: str, stopped: Callable[[], bool] = lambda: False) -> Brightness:
+def learn_intensity(source: ImageSource, scaling: str, stopped: Callable[[], bool] = lambda: False) -> IntensityRange:
     """Learn the brightness of an image, reading every pixel of it once.
 
     Raises
@@ -149,16 +154,16 @@ def scan(source: ImageSource, scaling: str, stopped: Callable[[], bool] = lambda
     """
 
     def pieces() -> Iterator[tuple[int, Box]]:
-        for task in tasks_of([source]):
+        for task in tiles_of([source]):
             go_on(stopped)
             yield task.item, task.box
 
-    return learn_brightness(source, scaling, pieces())
+    return learn_range(source, scaling, pieces())
 
 
 def label_images(
     model: SegmentationModel,
-    jobs: Sequence[Job],
+    jobs: Sequence[LabellingJob],
     device: torch.device,
     *,
     first: View | None = None,
@@ -169,7 +174,7 @@ def label_images(
     Parameters
     ----------
     model : SegmentationModel
-    jobs : sequence of Job
+    jobs : sequence of LabellingJob
     device : torch.device
         On the CPU as many tiles are computed side by side as torch has threads.
     first : View, optional
@@ -187,16 +192,16 @@ def label_images(
     Progress
         Where it ended; after a stop `pixels` is less than `total`.
     """
-    tasks = tasks_of([job.source for job in jobs])
+    tasks = tiles_of([job.source for job in jobs])
     if first is not None:
         tasks.sort(key=lambda task: distance(task, first))
     total = sum(task.box.size for task in tasks)
     areas = np.zeros(2**16, np.int64)
-    network = placed(copy.deepcopy(model.network), device).eval()
+    network = place_on(copy.deepcopy(model.network), device).eval()
     writing = threading.Lock()
-    done: set[Task] = set()
+    done: set[Tile] = set()
 
-    def label(task: Task) -> LabelImage:
+    def label(task: Tile) -> LabelImage:
         job = jobs[task.number]
         labels = label_box(network, model.config, model.class_labels, job.source, job.brightness, task.item, task.box)
         if job.kept is not None:
@@ -207,7 +212,7 @@ def label_images(
         return labels
 
     progress = Progress(0, total, areas)
-    for labels in side_by_side(label, tasks, workers(device), stopped):
+    for labels in map_tiles(label, tasks, workers(device), stopped):
         areas += np.bincount(labels.ravel(), minlength=2**16)
         progress = Progress(progress.pixels + labels.size, total, areas)
         yield progress
@@ -264,7 +269,10 @@ def predict(
         for source in sources:
             model.require_channels(source)
         outs = outputs_for(sources, ([out] if single else out) if out is not None else None)
-        jobs = [Job(source, scan(source, model.config.scaling), its) for source, its in zip(sources, outs, strict=True)]
+        jobs = [
+            LabellingJob(source, learn_intensity(source, model.config.scaling), its)
+            for source, its in zip(sources, outs, strict=True)
+        ]
     for job in jobs:
         if job.brightness.is_constant:
             warnings.warn(f"{job.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
@@ -292,12 +300,12 @@ def outputs_for(sources: Sequence[ImageSource], given: Sequence[Any] | None = No
     return list(given)
 
 
-def mean_responses(model: SegmentationModel, jobs: Sequence[Job], device: torch.device) -> dict[int, Tensor]:
+def mean_responses(model: SegmentationModel, jobs: Sequence[LabellingJob], device: torch.device) -> dict[int, Tensor]:
     """For every label that is present, the mean response vector (K,) over its pixels in all images."""
-    network = placed(copy.deepcopy(model.network), device).eval()
+    network = place_on(copy.deepcopy(model.network), device).eval()
     k = model.config.n_classes
     sums, counts = torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, dtype=torch.float64)
-    for task in tasks_of([job.source for job in jobs]):
+    for task in tiles_of([job.source for job in jobs]):
         job = jobs[task.number]
         if job.brightness.is_constant:
             continue

@@ -25,7 +25,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Task:
+class Tile:
     """A tile of an item of one of several images."""
 
     number: int
@@ -33,16 +33,16 @@ class Task:
     box: Box
 
 
-def tasks_of(sources: Sequence[ImageSource]) -> list[Task]:
+def tiles_of(sources: Sequence[ImageSource]) -> list[Tile]:
     """Every tile of every item of every image."""
     return [
-        Task(number, item, box)
+        Tile(number, item, box)
         for number, item in items_of(sources)
         for box in iter_tiles(sources[number].whole, tile_edges(sources[number].item_shape, sources[number].chunks))
     ]
 
 
-def distance(task: Task, view: View) -> tuple[bool, int, float]:
+def distance(task: Tile, view: View) -> tuple[bool, int, float]:
     """How far a tile is from a view: first by image, then by item, then by place."""
     middle = [(a + b) / 2 for a, b in zip(task.box.start, task.box.stop, strict=True)]
     away = sum((m - c) ** 2 for m, c in zip(middle, view.centre, strict=False))
@@ -65,8 +65,8 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def side_by_side(
-    work: Callable[[Task], Made], tasks: Sequence[Task], n_workers: int, stopped: Callable[[], bool]
+def map_tiles(
+    work: Callable[[Tile], Made], tasks: Sequence[Tile], n_workers: int, stopped: Callable[[], bool]
 ) -> Iterator[Made]:
     """The results in the order in which they are ready; at most `n_workers` are under way."""
 

@@ -13,7 +13,7 @@ import torch
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import MemoryShortageError, engine_errors, go_on
-from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box, block_edges
 from napari_ufseg.engine.prediction.labelling import label_box
@@ -55,7 +55,7 @@ class Estimate:
     fits: bool = True
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """All of it in one or two sentences."""
         if not self.fits:
             return self.advice
@@ -160,7 +160,7 @@ def _step(
     noise = np.random.default_rng(0).random((config.n_inputs(n_channels), *(edge,) * config.spatial_dims), np.float32)
     images = [torch.from_numpy(noise)]
     box = Box.of_shape(noise.shape[1:])
-    chosen = TrainingSet(images, None, [Place(0, 0, box)], [Brightness(0.0, 1.0)], is_whole=True)
+    chosen = TrainingSet(images, None, [Place(0, 0, box)], [IntensityRange(0.0, 1.0)], is_whole=True)
     with _memory_watched() as grown:
         trainer = Trainer(chosen, config, n_channels, device)
         go_on(stopped)
@@ -177,12 +177,12 @@ def _label_seconds(config: SegmentationConfig, n_channels: int, device: torch.de
     box = Box.of_shape(tuple(min(edge, 128) for edge in block_edges(config.spatial_dims)))
     noise = np.random.default_rng(0).random((n_channels, *box.shape), np.float32)
     source = ImageSource(noise, "C" + "ZYX"[-config.spatial_dims :], config.spatial_dims)
-    one = TrainingSet([torch.zeros(1)], None, [Place(0, 0, box)], [Brightness(0.0, 0.0)], is_whole=True)
+    one = TrainingSet([torch.zeros(1)], None, [Place(0, 0, box)], [IntensityRange(0.0, 0.0)], is_whole=True)
     network = Trainer(one, config, n_channels, device).network.eval()
     names = range(1, config.n_classes + 1)
     for _ in range(2):  # the first one also prepares the machine
         start = time.perf_counter()
-        label_box(network, config, names, source, Brightness(0.0, 1.0, 0.05), 0, box)
+        label_box(network, config, names, source, IntensityRange(0.0, 1.0, 0.05), 0, box)
     return (time.perf_counter() - start) / box.size
 
 

@@ -119,7 +119,7 @@ class Segmentation:
     kept_epoch: int | None = None
 
     @property
-    def told_of_count(self) -> str:
+    def count_note(self) -> str:
         """What a user should know of a count that fell past the target, as a part of a sentence; empty if it did not."""
         if not self.history or self.stop_reason is not StopReason.MIN_CLASSES:
             return ""

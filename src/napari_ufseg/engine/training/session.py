@@ -16,12 +16,12 @@ from napari_ufseg.engine.images.source import as_list, check_scribbles, open_sou
 from napari_ufseg.engine.network.cluster_start import require_skip
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.losses import require_a_term
-from napari_ufseg.engine.prediction.labelling import Job, Progress, label_images, outputs_for
+from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, label_images, outputs_for
 from napari_ufseg.engine.training.results import EpochRecord, Segmentation, Snapshot, StopReason
 from napari_ufseg.engine.training.snapshots import DRAWING, Pace, Pictures, Preview
 from napari_ufseg.engine.training.trainer import Trainer
 from napari_ufseg.engine.training.training_set import build_training_set
-from napari_ufseg.engine.training.warm_start import Beginning
+from napari_ufseg.engine.training.warm_start import WarmStart
 
 
 class TrainingSession:
@@ -49,7 +49,7 @@ class TrainingSession:
         Bytes that the process may take; see `build_training_set`.
     out : array-like of uint16, or list of them, optional
         Takes the labels at the end, for example a zarr array.
-    beginning : Beginning, optional
+    beginning : WarmStart, optional
         A model to train on from, with a user's corrections of its labels, which
         take the place of scribbles; its config is the default.
 
@@ -82,14 +82,14 @@ class TrainingSession:
         device: str = "auto",
         memory_budget: int | None = None,
         out: Any = None,
-        beginning: Beginning | None = None,
+        warm_start: WarmStart | None = None,
     ) -> None:
         if config is not None and not isinstance(config, SegmentationConfig):
             raise ConfigError(
                 f"config is {config!r}: give a SegmentationConfig, such as SegmentationConfig.preset('fast')."
             )
-        self.corrections = None if beginning is None else beginning.corrections
-        fitted = None if beginning is None else beginning.fitted(config)
+        self.corrections = None if warm_start is None else warm_start.corrections
+        fitted = None if warm_start is None else warm_start.fitted(config)
         self.config = c = fitted or config or SegmentationConfig.preset()
         images, self._single = as_list(image)
         self.device = resolve_device(device)
@@ -111,7 +111,7 @@ class TrainingSession:
         self._stop_asked = threading.Event()
         self._epochs_wanted = c.epochs
         with engine_errors("Preparing the run"):
-            self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device, beginning)
+            self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device, warm_start)
         self._preview = Preview(self.sources, self._brightness, self.trainer.class_labels)
         self._pace = Pace(self.trainer, sum(source.n_pixels for source in self.sources))
         shown = self.sources, self._preview, self.trainer, self._pace, self.corrections
@@ -261,7 +261,7 @@ class TrainingSession:
             outs = self._given_outs or outputs_for(self.sources)
             kept = None if self.corrections is None else self.corrections.kept_of_box
             jobs = [
-                Job(source, brightness, out, None if kept is None else partial(kept, i, source))
+                LabellingJob(source, brightness, out, None if kept is None else partial(kept, i, source))
                 for i, (source, brightness, out) in enumerate(zip(self.sources, self._brightness, outs, strict=True))
             ]
         segmentation = Segmentation(

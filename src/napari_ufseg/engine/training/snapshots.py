@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import engine_errors
-from napari_ufseg.engine.images.intensity import Brightness
+from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.labels.corrections import Corrections
@@ -32,14 +32,14 @@ class Preview:
     ----------
     sources : sequence of ImageSource
         At first the middle item of each is in view.
-    brightness : sequence of Brightness
+    brightness : sequence of IntensityRange
         Of each.
     class_labels : sequence of int
         The label of every class.
     """
 
     def __init__(
-        self, sources: Sequence[ImageSource], brightness: Sequence[Brightness], class_labels: Sequence[int]
+        self, sources: Sequence[ImageSource], brightness: Sequence[IntensityRange], class_labels: Sequence[int]
     ) -> None:
         self._sources = sources
         self._class_labels = class_labels

@@ -14,7 +14,7 @@ from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import to_label_image
 from napari_ufseg.engine.training.results import Snapshot
-from napari_ufseg.engine.training.warm_start import Beginning
+from napari_ufseg.engine.training.warm_start import WarmStart
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.training.session import TrainingSession
@@ -24,7 +24,7 @@ _ALL = 2**24  # pixels; of more only those in view are kept
 
 
 @dataclass(frozen=True)
-class Moment:
+class Keyframe:
     """One epoch of a run.
 
     Parameters
@@ -50,7 +50,7 @@ class Moment:
         return tensors + sum(packed.n_bytes for _, _, packed in self.labels)
 
 
-class Moments:
+class Timeline:
     """The moments of one run; where there would be too many, those closest to each other on a logarithmic scale go.
 
     Parameters
@@ -64,7 +64,7 @@ class Moments:
     ----------
     config : SegmentationConfig
         Of the run.
-    items : list of Moment
+    items : list of Keyframe
         From the first to the last.
     """
 
@@ -75,7 +75,7 @@ class Moments:
         self._n_channels = session.sources[0].n_channels
         self._class_labels = session.trainer.class_labels
         self._corrections: Corrections | None = session.corrections
-        self.items: list[Moment] = []
+        self.items: list[Keyframe] = []
 
     @property
     def n_bytes(self) -> int:
@@ -88,7 +88,7 @@ class Moments:
             return
         weights = {name: tensor.cpu() for name, tensor in self._session.trainer.shown_weights.items()}
         labels = tuple(_labels_of(self._session, snapshot))
-        self.items.append(Moment(snapshot.epoch, snapshot.n_classes, labels, weights))
+        self.items.append(Keyframe(snapshot.epoch, snapshot.n_classes, labels, weights))
         while len(self.items) > 2 and (len(self.items) > self._most or self.n_bytes > self._most_bytes):
             del self.items[_least_missed([moment.epoch for moment in self.items])]
 
@@ -96,12 +96,12 @@ class Moments:
         """Let the session go."""
         self._session = None
 
-    def beginning(self, moment: Moment) -> Beginning:
+    def warm_start(self, moment: Keyframe) -> WarmStart:
         """What a session needs to go on from that moment, or to label with its network."""
         network = FeatureNet.of_config(self.config, self._n_channels)
         network.load_state_dict(moment.weights)
         model = SegmentationModel(network.eval(), self.config, self._n_channels, self._class_labels)
-        return Beginning(model, self._corrections)
+        return WarmStart(model, self._corrections)
 
 
 def _least_missed(epochs: Sequence[int]) -> int:

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step.step import FastStep
-from napari_ufseg.engine.device import placed
+from napari_ufseg.engine.device import place_on
 from napari_ufseg.engine.errors import TrainingError, engine_errors
 from napari_ufseg.engine.network.cluster_start import start_from_clusters
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
-from napari_ufseg.engine.network.losses import Meaning, TotalLoss, total_loss
+from napari_ufseg.engine.network.losses import ClassTargets, TotalLoss, total_loss
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.training.results import EpochRecord, StopReason
 from napari_ufseg.engine.training.training_set import TrainingSet
-from napari_ufseg.engine.training.warm_start import Beginning
+from napari_ufseg.engine.training.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Trainer:
         Channels of the images.
     device : torch.device
         Where to compute.
-    beginning : Beginning, optional
+    beginning : WarmStart, optional
         Weights of an earlier training; default: those of a fresh network.
 
     Attributes
@@ -84,7 +84,7 @@ class Trainer:
         config: SegmentationConfig,
         n_channels: int,
         device: torch.device,
-        beginning: Beginning | None = None,
+        warm_start: WarmStart | None = None,
     ) -> None:
         self.config = config
         self.device = device
@@ -96,19 +96,19 @@ class Trainer:
         self._n_channels = n_channels
         self._trained = chosen.trained
         self._targets = None if chosen.targets is None else [item.to(device) for item in chosen.targets]
-        if beginning is None:
+        if warm_start is None:
             self.class_labels = tuple(range(1, config.n_classes + 1))
             network = FeatureNet.of_config(config, n_channels)
             if config.start == "clusters" and self._trained:
                 marks = None if chosen.scribbles is None else [chosen.scribbles[i] for i in self._trained]
                 start_from_clusters(network, [chosen.images[i] for i in self._trained], config, marks)
         else:
-            self.class_labels = beginning.class_labels
-            network = beginning.network(chosen, config, n_channels)
+            self.class_labels = warm_start.class_labels
+            network = warm_start.network(chosen, config, n_channels)
         groups = np.unique(self.class_labels, return_inverse=True)[1]
         self._groups = torch.from_numpy(groups.astype(np.int64)).to(device)
-        self.network = placed(network, device)
-        self._loss_config = config if beginning is None else beginning.weighted(config)
+        self.network = place_on(network, device)
+        self._loss_config = config if warm_start is None else warm_start.weighted(config)
         self._fast = FastStep(self.network, self._loss_config) if FastStep.is_for(self.network) else None
         self._optimiser = torch.optim.SGD(self.network.parameters(), lr=config.learning_rate, momentum=config.momentum)
         self._shown_weights = copy.deepcopy(self.network.state_dict())
@@ -173,7 +173,7 @@ class Trainer:
         before = copy.deepcopy(self.network.state_dict())
         images = torch.stack([self.images[i] for i in batch])
         scribbles = None if self.scribbles is None else torch.stack([self.scribbles[i] for i in batch])
-        loss = self._loss(images, scribbles, self._meaning(batch))
+        loss = self._loss(images, scribbles, self._class_targets(batch))
         losses = {name: float(value) for name, value in {"total": loss.total.detach(), **loss.terms}.items()}
         if not np.isfinite(losses["total"]):
             raise TrainingError(
@@ -189,17 +189,17 @@ class Trainer:
             self.labels[i] = loss.labels[position].to(torch.int16)
         return losses
 
-    def _meaning(self, batch: list[int]) -> Meaning | None:
+    def _class_targets(self, batch: list[int]) -> ClassTargets | None:
         """What classes and pixels are meant to be, unless every class is one of its own and every pixel free."""
         if self._targets is not None:
-            return Meaning(self._groups, torch.stack([self._targets[i] for i in batch]))
-        return Meaning(self._groups) if len(set(self.class_labels)) < len(self.class_labels) else None
+            return ClassTargets(self._groups, torch.stack([self._targets[i] for i in batch]))
+        return ClassTargets(self._groups) if len(set(self.class_labels)) < len(self.class_labels) else None
 
-    def _loss(self, images: Tensor, scribbles: Tensor | None, meaning: Meaning | None) -> TotalLoss:
+    def _loss(self, images: Tensor, scribbles: Tensor | None, class_targets: ClassTargets | None) -> TotalLoss:
         """By strips where that is possible, else by torch's own layers; the numbers are the same."""
         if self._fast is not None:
-            return self._fast.loss(images, scribbles, meaning)
-        return total_loss(self.network(images), self._loss_config, scribbles, meaning)
+            return self._fast.loss(images, scribbles, class_targets)
+        return total_loss(self.network(images), self._loss_config, scribbles, class_targets)
 
     def learning_rate(self) -> float:
         """The size of the steps of the present epoch.
@@ -276,5 +276,5 @@ class Trainer:
         network.load_state_dict(self._shown_weights)
         if self._trained:
             recompute_batchnorm(network, [self.images[i] for i in self._trained])
-        network = placed(network, torch.device("cpu"))
+        network = place_on(network, torch.device("cpu"))
         return SegmentationModel(network.eval(), self.config, self._n_channels, self.class_labels)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.images.intensity import Brightness, learn_brightness
+from napari_ufseg.engine.images.intensity import IntensityRange, learn_range
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box, iter_tiles, tile_edges
 from napari_ufseg.engine.labels.corrections import Corrections
@@ -40,7 +40,7 @@ class TrainingSet:
         0 for none; None if there is no scribble at all. With corrections they are groups, counted from 1.
     places : list of Place
         Where each comes from.
-    brightness : list of Brightness
+    brightness : list of IntensityRange
         One per source.
     is_whole : bool
         Whether every pixel of every source is there; else they are random tiles.
@@ -51,7 +51,7 @@ class TrainingSet:
     images: list[Tensor]
     scribbles: list[Tensor] | None
     places: list[Place]
-    brightness: list[Brightness]
+    brightness: list[IntensityRange]
     is_whole: bool
     targets: list[Tensor] | None = None
 
@@ -84,7 +84,7 @@ class _Pick:
             inside = values[(slice(None), *part.within(box).slices)]
             self._pieces[place][(slice(None), *part.within(seen).slices)] = inside
 
-    def take(self, place: Place, brightness: Brightness) -> Tensor:
+    def take(self, place: Place, brightness: IntensityRange) -> Tensor:
         """The input channels of a place; its pixels are not kept any longer."""
         values, seen = self._pieces.pop(place), self._seen[place]
         return input_channels(values, seen, place.box, self._shape, brightness, self._config)
@@ -131,7 +131,7 @@ def build_training_set(
     random = np.random.default_rng([config.seed, 1])
     images: list[Tensor] = []
     places: list[Place] = []
-    brightness: list[Brightness] = []
+    brightness: list[IntensityRange] = []
     for number, source in enumerate(sources):
         if tile is None:
             pieces = [(item, source.whole) for item in range(source.n_items)]
@@ -141,7 +141,7 @@ def build_training_set(
             n_pixels = plan.epoch_pixels * source.n_pixels // n_all
             drawn = list(_draw(source, number, tile, n_pixels, scribbles and scribbles[number], random))
             pick = _Pick(drawn, source.item_shape, config)
-        learnt = learn_brightness(source, config.scaling, pieces, pick.visit)
+        learnt = learn_range(source, config.scaling, pieces, pick.visit)
         brightness.append(learnt)
         for place in pick.places:
             images.append(pick.take(place, learnt))

@@ -12,7 +12,7 @@ from napari_ufseg.engine.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
-class Beginning:
+class WarmStart:
     """A model to train on from.
 
     Parameters
