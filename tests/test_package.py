@@ -81,7 +81,7 @@ def test_the_engine_works_where_napari_and_qt_are_missing(tmp_path):
 
         import pytest
         tests = ROOT + "/tests/engine"
-        chosen = [tests + "/" + name for name in ("test_session.py", "test_labels.py")]
+        chosen = [tests + "/" + name for name in ("training/test_session.py", "labels/test_hierarchy.py")]
         options = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "--rootdir", ROOT, "--confcutdir", tests]
         code = pytest.main([*chosen, *options, "-k", "interleaved or another_thread or merged"])
         assert code == 0
