@@ -96,12 +96,16 @@ def test_only_the_devices_of_this_machine_are_offered(dock):
     dock.qtbot.waitUntil(lambda: devices_there == there and devices(dock) == expected, timeout=WAIT)
 
 
+def machine_with(monkeypatch, *names):
+    """Let the machine have these devices, which nobody has asked for yet."""
+    monkeypatch.setattr("napari_ufseg.engine.device.available_devices", lambda: list(names))
+    monkeypatch.setattr("napari_ufseg._napari.method.device_choice.devices_there", [])
+
+
 def test_a_gpu_is_offered_once_it_is_known_and_the_choice_stays(make_napari_viewer_proxy, qtbot, monkeypatch):
-    known = []
-    monkeypatch.setattr("napari_ufseg._napari.method.device_choice.devices_there", known)
+    machine_with(monkeypatch, "cuda", "cpu")
     dock = Dock(make_napari_viewer_proxy(), qtbot)
     assert devices(dock) == ["auto", "cpu"]
-    known += ["cuda", "cpu"]
     qtbot.waitUntil(lambda: devices(dock) == ["auto", "cpu", "cuda"], timeout=WAIT)
     assert dock.widget.device == "cpu"
 
@@ -110,11 +114,9 @@ def test_a_gpu_is_offered_once_it_is_known_and_the_choice_stays(make_napari_view
 def test_a_device_that_a_script_names_is_asked_for_whatever_is_there(
     make_napari_viewer_proxy, qtbot, monkeypatch, name
 ):
-    known = []
-    monkeypatch.setattr("napari_ufseg._napari.method.device_choice.devices_there", known)
+    machine_with(monkeypatch, "mps", "cpu")
     dock = Dock(make_napari_viewer_proxy(), qtbot)
     dock.widget.device = name
-    known += ["mps", "cpu"]
     qtbot.waitUntil(lambda: sorted(devices(dock)) == sorted(["auto", "cpu", "mps", name]), timeout=WAIT)
     assert dock.widget.device == dock.part("device").currentText() == name
 
