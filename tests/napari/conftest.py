@@ -1,7 +1,6 @@
 """A real viewer with the dock."""
 
 import gc
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +10,11 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from driver import WAIT, Dock
+from driver import WAIT, Dock, threads_alive
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QThreadPool
+from qtpy.compat import isalive
 
-from napari_ufseg._napari.method.estimate_line import THREAD
+from napari_ufseg._napari.background import Job
 from napari_ufseg.samples import nuclei
 
 LARGEST_TEXTURE = 4096
@@ -53,13 +52,25 @@ def picture() -> np.ndarray:
 
 @pytest.fixture
 def dock(make_napari_viewer_proxy: Any, qtbot: Any, picture: np.ndarray) -> Iterator[Dock]:
-    """The dock beside one image, and no thread left at the end."""
+    """The dock beside one image."""
     viewer = make_napari_viewer_proxy()
     viewer.add_image(picture, name="cells")
     yield Dock(viewer, qtbot)
-    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
     viewer.close()
-    qtbot.waitUntil(lambda: all(thread.name != THREAD for thread in threading.enumerate()), timeout=WAIT)
+
+
+def jobs_alive() -> list[Job]:
+    """The jobs that Qt has not deleted: each deletes itself at its end."""
+    return [item for item in gc.get_objects() if isinstance(item, Job) and isalive(item)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on(qtbot: Any) -> Iterator[None]:
+    """After each test no thread of ours is alive, and no job (a training is one)."""
+    yield
+    qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not jobs_alive(), timeout=WAIT)
 
 
 @pytest.fixture

@@ -1,15 +1,22 @@
 """The dock in a viewer, driven as a user does."""
 
+import threading
 from typing import Any
 
 from qtpy.QtWidgets import QWidget
 
 from napari_ufseg import SegmentationConfig
+from napari_ufseg._napari.background import THREADS
 
 SMALL = {"n_features": 6, "n_classes": 8, "n_convolutions": 1, "settle_fraction": 0.0, "min_classes": 1}
 QUICK = SegmentationConfig.preset("fast", **SMALL, epochs=4)
 ENDLESS = SegmentationConfig.preset("fast", **SMALL, epochs=100_000, learning_rate=1e-5)
 WAIT = 60_000  # milliseconds until a signal that never comes fails a test
+
+
+def threads_alive() -> list[threading.Thread]:
+    """The threads of jobs that have not ended."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
 
 
 class Dock:

@@ -3,8 +3,7 @@
 import dask.array as da
 import numpy as np
 import pytest
-from driver import WAIT
-from qtpy.QtCore import QThreadPool
+from driver import WAIT, threads_alive
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def lazy(dock, picture, monkeypatch):
 
 def settled(dock, action):
     """Do it, and wait until labels and areas are those of afterwards."""
-    work = dock.widget.classes.set.work
+    work = dock.widget.classes.set.editor
     with dock.qtbot.waitSignal(work.ended, timeout=WAIT), dock.qtbot.waitSignal(work.counted, timeout=WAIT):
         action()
 
@@ -53,13 +52,13 @@ def test_stopped_in_the_middle_all_is_as_it_was(lazy, monkeypatch):
     real = label_edits.relabel
 
     def stops(*arguments):
-        panel.set.work.stop()
+        panel.set.editor.stop()
         return real(*arguments)
 
     monkeypatch.setattr(label_edits, "relabel", stops)
     failures = []
     panel.failed.connect(failures.append)
-    with lazy.qtbot.waitSignal(panel.set.work.ended, timeout=WAIT):
+    with lazy.qtbot.waitSignal(panel.set.editor.ended, timeout=WAIT):
         lazy.click("merge")
     assert failures == ["Stopped; the labels are as they were."]
     np.testing.assert_array_equal(layer.data[...], first)
@@ -73,7 +72,7 @@ def test_strokes_are_undone_and_continue_learns_from_them(lazy):
     layer.selected_label, layer.brush_size = 30, 4
     layer.paint((1, 20, 20), 30)
     assert (layer.data[1] == 30).any()
-    with lazy.qtbot.waitSignal(lazy.widget.classes.set.work.ended, timeout=WAIT):
+    with lazy.qtbot.waitSignal(lazy.widget.classes.set.editor.ended, timeout=WAIT):
         lazy.click("undo")
     np.testing.assert_array_equal(layer.data[...], first)
     layer.paint((1, 20, 20), 30)
@@ -83,13 +82,13 @@ def test_strokes_are_undone_and_continue_learns_from_them(lazy):
         lazy.click("continue")
     assert lazy.viewer.layers["lazy classes"] == layer
     assert (np.array(layer.data[...])[painted] == 30).all()
-    with lazy.qtbot.waitSignal(lazy.widget.classes.set.work.ended, timeout=WAIT):
+    with lazy.qtbot.waitSignal(lazy.widget.classes.set.editor.ended, timeout=WAIT):
         lazy.click("undo")
     np.testing.assert_array_equal(layer.data[...], corrected)
-    lazy.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+    lazy.qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
 
 
 def test_the_dock_can_be_closed_while_labels_are_counted(lazy):
     lazy.widget.classes.set.recount()
     lazy.viewer.window.remove_dock_widget(lazy.dock)
-    lazy.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+    lazy.qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)

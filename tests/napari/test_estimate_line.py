@@ -9,10 +9,9 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-from driver import QUICK, WAIT, Dock
+from driver import QUICK, WAIT, Dock, threads_alive
 from qtpy.QtWidgets import QLabel
 
-from napari_ufseg._napari.method.estimate_line import THREAD
 from napari_ufseg.engine.training import estimate
 from napari_ufseg.engine.training.estimate import Estimate
 
@@ -124,9 +123,9 @@ def test_closing_during_an_estimate_neither_waits_for_it_nor_complains(dock: Doc
         dock.viewer.close()
     else:
         dock.viewer.window.remove_dock_widget(dock.dock)
-    assert any(thread.name == THREAD for thread in threading.enumerate())
+    assert len(threads_alive()) == 1
     held.let_go()
-    dock.qtbot.waitUntil(lambda: all(thread.name != THREAD for thread in threading.enumerate()), timeout=WAIT)
+    dock.qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
     assert held.stopped
     dock.qtbot.wait(200)  # what the thread might have had to say arrives; an exception would fail the test
 
@@ -138,6 +137,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 from napari_ufseg import SegmentationConfig
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.training import estimate
 from napari_ufseg.engine.images.source import open_source
 
@@ -155,7 +155,7 @@ estimate.estimate_run = beginning
 timer = QTimer()
 timer.timeout.connect(lambda: begun.is_set() and app.quit())
 timer.start(1)
-line = EstimateLine(lambda: Question([source], SegmentationConfig.preset("paper"), "cpu", 1), window)
+line = EstimateLine(lambda: Question([source], SegmentationConfig.preset("paper"), "cpu"), Settings(lambda: "cpu"), window)
 line.refresh()
 app.exec()
 print(line.text())

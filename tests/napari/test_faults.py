@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from driver import QUICK, WAIT
+from driver import QUICK, WAIT, threads_alive
 from napari.layers import Labels
-from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_ufseg.engine.training.session import TrainingSession
 
 
 def no_worker_is_left():
-    return QThreadPool.globalInstance().activeThreadCount() == 0
+    return not threads_alive()
 
 
 def delete_image(dock):
@@ -112,8 +111,7 @@ def test_closing_leaves_no_thread_and_keeps_the_labels(dock, event, paused):
     if paused:
         dock.click("pause")  # not waited for: closing may come before the run has parked
     event(dock)
-    # closing has waited for the run to let go; its thread may still have to go back to the pool
-    assert QThreadPool.globalInstance().waitForDone(WAIT)
+    assert no_worker_is_left()
     assert layer.data.any()
     assert layer.editable or event is close_window
 

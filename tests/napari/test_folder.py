@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from driver import WAIT, Dock
-from qtpy.QtCore import QThreadPool
+from driver import WAIT, Dock, threads_alive
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QTableWidget
 
 from napari_ufseg import SegmentationConfig, predict
@@ -222,10 +221,10 @@ def test_closing_in_mid_run_leaves_nothing_half_done(long_run: Panel, tmp_path: 
         dock.viewer.close()
     else:
         dock.viewer.window.remove_dock_widget(dock.dock)
-        assert QThreadPool.globalInstance().waitForDone(WAIT)  # its thread may still be on its way back to the pool
+        assert not threads_alive()
         assert not long_run.widget.is_running
         assert "the dock was closed" in long_run.status
-    dock.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+    dock.qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
     dock.qtbot.wait(200)  # what the thread had to say arrives; an exception would fail the test
     assert written(tmp_path) == ["a_labels.tif"]
 

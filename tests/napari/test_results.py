@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import tifffile
-from driver import WAIT
+from driver import WAIT, threads_alive
 from napari.layers import Labels
-from qtpy.QtCore import QThreadPool
 
 from napari_ufseg import load_model, predict
 from napari_ufseg.io import read_image
@@ -136,7 +135,7 @@ def test_closing_while_a_model_is_applied_is_harmless(dock, how):
         dock.viewer.close()
     else:
         dock.viewer.window.remove_dock_widget(dock.dock)
-    dock.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=WAIT)
+    dock.qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
     dock.qtbot.wait(50)  # what the worker had to say arrives; an exception would fail the test
 
 

@@ -5,8 +5,10 @@ kind without a word, so a run that met one would never be seen to end.
 """
 
 import errno
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class UfsegError(Exception):
@@ -47,6 +49,36 @@ class StoppedError(UfsegError):
 
 class UfsegWarning(UserWarning):
     """Something worth knowing that does not stop the work."""
+
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+def warn(message: str, stacklevel: int = 1) -> None:
+    """Tell the user something that is worth knowing: whoever listens in this thread, or else as a UfsegWarning.
+
+    Parameters
+    ----------
+    message : str
+        One sentence.
+    stacklevel : int
+        1 for the line that calls this function, 2 for that which calls the caller, and so on.
+    """
+    listener = _listener.get()
+    if listener is not None:
+        listener(message)
+    else:
+        warnings.warn(message, UfsegWarning, stacklevel=stacklevel + 1)
+
+
+@contextmanager
+def hear_warnings(listener: Callable[[str], None]) -> Iterator[None]:
+    """Within the block `warn` calls the listener, in this thread alone, which `warnings.catch_warnings` cannot do."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def counted(n: int, noun: str) -> str:

@@ -1,11 +1,11 @@
 """A folder of images labelled with the model of the dock: what is chosen for it."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -18,15 +18,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ufseg._napari.apply.file_table import FolderFiles
-from napari_ufseg._napari.apply.folder_run import FolderRun
+from napari_ufseg._napari.apply.folder_run import label_folder
 from napari_ufseg._napari.apply.model_panel import ResultsPanel
-from napari_ufseg._napari.background import Lifeline
-from napari_ufseg._napari.method.preferences import user_defaults
+from napari_ufseg._napari.background import Job, Jobs, JobState
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import labelled_choice, name_widget
 from napari_ufseg.engine.errors import UfsegError
 
 if TYPE_CHECKING:
-    from napari_ufseg.batch.folder import BatchPlan, BatchSummary
+    from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone, FileProgress
     from napari_ufseg.engine.network.model import SegmentationModel
 
 _EXISTING = [("Keep them, skip the image", "skip"), ("Overwrite them", "overwrite")]
@@ -40,15 +40,12 @@ class FolderPanel(QWidget):
     ----------
     results : ResultsPanel
         Has the model.
+    jobs : Jobs
+    settings : Settings
     parent : QWidget
-        The widget of the dock; when it is taken out of the window the run is cancelled.
-    under_way : callable
-        Says what else is being computed, in one sentence; empty if nothing is.
 
     Attributes
     ----------
-    device : str
-        Where to compute, as in `napari_ufseg.segment`.
     folder, output : QLineEdit
         Where the images are, and where the labels go.
 
@@ -63,35 +60,30 @@ class FolderPanel(QWidget):
     finished = Signal(object)
     failed = Signal(str)
 
-    def __init__(self, results: ResultsPanel, parent: QWidget, under_way: Callable[[], str]) -> None:
+    def __init__(self, results: ResultsPanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
-        self.device = "auto"
-        self._results = results
-        self._under_way = under_way
-        self._lifeline = Lifeline[FolderRun]()
+        self._results, self._jobs, self._settings = results, jobs, settings
+        self._job: Job | None = None
         self._proposed = ""
-        self._cancelled = False
         self._build()
         self.folder.textChanged.connect(self._propose_output)
         self.output.textChanged.connect(self._enable)
         self._start.clicked.connect(self.start)
         self._cancel.clicked.connect(self.cancel)
         results.model_changed.connect(self._enable)
-        parent.installEventFilter(self)
-        self.destroyed.connect(self._lifeline.cut)
         self._enable()
 
     @property
     def is_running(self) -> bool:
         """Whether a folder is being labelled."""
-        return self._lifeline.run is not None
+        return self._job is not None
 
     def start(self, *_: object) -> None:
         """Label what is chosen, as the button does."""
         model = self._results.model_as_shown
         if model is None:
             return
-        if busy := self._under_way():
+        if busy := self._jobs.busy:
             show_info(busy)
             return
         try:
@@ -99,14 +91,22 @@ class FolderPanel(QWidget):
         except UfsegError as error:
             self._refuse(str(error))
             return
-        run = self._lifeline.run = FolderRun(plan, user_defaults().thread_limit, self)
-        run.progressed.connect(self._files.show_progress)
-        run.file_done.connect(self._files.show_done)
-        run.ended.connect(self._on_ended)
-        self._cancelled = False
+        job = self._job = Job(
+            partial(label_folder, plan),
+            self,
+            what="Labelling the folder",
+            threads=self._settings.threads,
+            keeps_all=True,
+            title="A folder is being labelled",
+            button="Cancel in the tab Folder",
+        )
+        job.progressed.connect(self._show)
+        job.ended.connect(self._on_ended)
+        job.failed.connect(self._on_failed)
+        job.state_changed.connect(self._on_state)
         self._files.begin(plan.folder)
         self._enable()
-        run.start()
+        self._jobs.start(job)
 
     def _plan(self, model: "SegmentationModel") -> "BatchPlan":
         """What is chosen; a UfsegError if it can't be meant."""
@@ -120,32 +120,15 @@ class FolderPanel(QWidget):
             existing=self._existing.value,
             format=self._format.value,
             axes=self._axes.text().strip() or None,
-            device=self.device,
+            device=self._settings.device,
         )
 
     def cancel(self, *_: object) -> None:
         """Drop the image under way and keep the labels that are written; does not wait."""
-        if self._lifeline.run is not None:
-            self._cancelled = True
-            self._lifeline.run.abandon()
+        if self._job is not None:
+            self._job.stop()
             self._cancel.setEnabled(False)
             self._files.status.setText("Cancelling: the image under way is dropped")
-
-    def shut_down(self) -> None:
-        """Cancel and wait until the thread has let go, as when the dock is closed."""
-        run = self._lifeline.run
-        if run is not None:
-            self._lifeline.cut()
-            run.deleteLater()
-            self._enable()
-            self._files.end(None, "The run was cancelled because the dock was closed.", cancelled=True)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Notice that the dock was closed: its widget loses its parent, and is never told in another way."""
-        is_moved = event is not None and event.type() == QEvent.Type.ParentChange
-        if is_moved and watched is not None and watched.parent() is None:
-            self.shut_down()
-        return bool(super().eventFilter(watched, event))
 
     # -- assembly ----------------------------------------------------------------------------------
 
@@ -229,17 +212,34 @@ class FolderPanel(QWidget):
 
     # -- the run -----------------------------------------------------------------------------------
 
-    def _on_ended(self, summary: "BatchSummary | None", error: str) -> None:
-        run, self._lifeline.run = self._lifeline.run, None
-        if run is None:  # the dock was closed
-            return
-        run.deleteLater()
-        self._enable()
-        self._files.end(summary, error, cancelled=self._cancelled and bool(summary and summary.left))
-        if summary is None:
-            self._refuse(error)
+    def _show(self, event: "FileProgress | FileDone") -> None:
+        from napari_ufseg.batch.folder import FileDone
+
+        if isinstance(event, FileDone):
+            self._files.show_done(event)
         else:
-            self.finished.emit(summary)
+            self._files.show_progress(event)
+
+    def _on_ended(self, summary: "BatchSummary | None") -> None:
+        self._job = None
+        self._enable()
+        if summary is None:  # before its turn had come
+            self._files.end(None, "Cancelled before the first image.", cancelled=True)
+            return
+        self._files.end(summary, "", cancelled=bool(summary.left and not summary.reason))
+        self.finished.emit(summary)
+
+    def _on_failed(self, error: str) -> None:
+        self._job = None
+        self._enable()
+        self._files.end(None, error, cancelled=False)
+        self._refuse(error)
+
+    def _on_state(self, state: JobState) -> None:
+        if state is JobState.CLOSED:
+            self._job = None
+            self._enable()
+            self._files.end(None, "The run was cancelled because the dock was closed.", cancelled=True)
 
     def _refuse(self, message: str) -> None:
         self._files.status.setText(message)

@@ -10,10 +10,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushButton, QWidget
 
 from napari_ufseg._napari.apply.apply_model import ModelApplication
+from napari_ufseg._napari.background import Jobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
 from napari_ufseg._napari.image.scribbles import is_scribbles
 from napari_ufseg._napari.layers.saving import file_stem, paths_for, write_layer, write_layers
-from napari_ufseg._napari.method.preferences import user_defaults
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
 
 if TYPE_CHECKING:
@@ -33,15 +34,13 @@ class ResultsPanel(QWidget):
     viewer : napari.Viewer
     source : SourcePanel
         Says what the model is applied to.
-    under_way : callable
-        Says what else is being computed, in one sentence; empty if nothing is.
+    jobs : Jobs
+    settings : Settings
 
     Attributes
     ----------
     application : ModelApplication
         Of the model to images.
-    device : str
-        Where the model is applied, as in `napari_ufseg.predict`.
     labels_layers : list of napari.layers.Labels
         The newest result; *Save labels* prefers Labels layers that are selected.
     model : SegmentationModel or None
@@ -60,16 +59,13 @@ class ResultsPanel(QWidget):
     model_changed = Signal()
     refused = Signal(str)
 
-    def __init__(self, viewer: Any, source: SourcePanel, parent: QWidget, under_way: Callable[[], str]) -> None:
+    def __init__(self, viewer: Any, source: SourcePanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._source = source
-        self._under_way = under_way
-        self.device = "auto"
-        self.application = ModelApplication(viewer, self)
-        self.application.began.connect(self._enable)
+        self._jobs = jobs
+        self.application = ModelApplication(viewer, jobs, settings, self)
         self.application.ended.connect(self._on_applied)
-        self.application.failed.connect(self._enable)
         self.labels_layers: list[Labels] = []
         self._model: SegmentationModel | None = None
         self.as_shown: Callable[[SegmentationModel | None], SegmentationModel | None] = lambda model: model
@@ -159,7 +155,7 @@ class ResultsPanel(QWidget):
         model = self.model_as_shown
         if model is None:
             return
-        if busy := self._under_way():
+        if busy := self._jobs.busy:
             show_info(busy)
             return
         try:
@@ -168,7 +164,8 @@ class ResultsPanel(QWidget):
                 raise ImageError("The model was trained on volumes and the chosen image is flat: choose a stack.")
             if dims != model.config.spatial_dims:
                 raise ImageError(f"The model was trained with {model.config.spatial_dims} dimensions: {_SWITCH[dims]}.")
-            self.application.start(model, self._source.parts(), self.device, user_defaults().thread_limit)
+            self.application.start(model, self._source.parts())
+            self._enable()
         except UfsegError as error:
             self.refused.emit(str(error))
             show_warning(str(error))

@@ -7,8 +7,10 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_ufseg._napari.background import Jobs
 from napari_ufseg._napari.image.image_panel import SourcePanel
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.method.variations_panel import VariationsPanel
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
@@ -21,10 +23,10 @@ class Preparation(QObject):
     ----------
     viewer : napari.Viewer
     source : SourcePanel
-    settings : callable
-        Gives (config, device, threads) as the dock says.
-    under_way : callable
-        Says what is being computed, in one sentence; empty if nothing is.
+    config : callable
+        Gives the config, as the dock says.
+    jobs : Jobs
+    settings : Settings
     parent : QWidget
 
     Attributes
@@ -44,16 +46,17 @@ class Preparation(QObject):
         self,
         viewer: Any,
         source: SourcePanel,
-        settings: Callable[[], tuple[SegmentationConfig, str, int]],
-        under_way: Callable[[], str],
+        config: Callable[[], SegmentationConfig],
+        jobs: Jobs,
+        settings: Settings,
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._source = viewer, source
-        self._settings, self._under_way = settings, under_way
+        self._config, self._jobs = config, jobs
         self.scribbles = ScribbleChoice(viewer, parent)
         self.scribbles.new_clicked.connect(self._on_new_scribbles)
-        self.variations = VariationsPanel(self._to_vary, under_way, parent)
+        self.variations = VariationsPanel(self._to_vary, jobs, settings, parent)
         self.variations.chosen.connect(self._on_chosen)
         source.changed.connect(self._on_source)
 
@@ -67,10 +70,10 @@ class Preparation(QObject):
             show_warning(str(error))
             return None
         item, _ = part.view(tuple(self._viewer.dims.point), tuple(self._viewer.scene.camera.center))
-        return part.layer, part.source, item, *self._settings()
+        return part.layer, part.source, item, self._config()
 
     def _on_chosen(self, config: SegmentationConfig) -> None:
-        if not self._under_way():
+        if not self._jobs.busy:
             self.chosen.emit(config)
 
     def _on_source(self) -> None:

@@ -11,21 +11,19 @@ from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari.apply.folder_panel import FolderPanel
 from napari_ufseg._napari.apply.model_panel import ResultsPanel
-from napari_ufseg._napari.background import Busy
+from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.dock.layout import lay_out
 from napari_ufseg._napari.dock.preparation import Preparation
-from napari_ufseg._napari.dock.side_jobs import SideJobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
 from napari_ufseg._napari.layers.region import Extent, ImageRegion
 from napari_ufseg._napari.layers.result_layer import belongs_to
 from napari_ufseg._napari.method.device_choice import load_heavy_parts
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
 from napari_ufseg._napari.method.method_panel import MethodPanel
-from napari_ufseg._napari.method.preferences import user_defaults
+from napari_ufseg._napari.method.preferences import Settings, user_defaults
 from napari_ufseg._napari.result.controller import CorrectionLoop
 from napari_ufseg._napari.run.live_run import LiveRun
 from napari_ufseg._napari.run.run_panel import RunPanel
-from napari_ufseg._napari.run.training_thread import RunState
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.images.source import ImageSource
@@ -57,9 +55,9 @@ class SegmentationWidget(QWidget):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._defaults = user_defaults()
-        self._run = LiveRun(napari_viewer, self)
-        self._busy = Busy()
+        self._jobs = Jobs(self)
+        self._settings = Settings(lambda: self.device)
+        self._run = LiveRun(napari_viewer, self._jobs, self._settings, self)
         self._build()
         self._connect()
         self.reset_choices()
@@ -136,7 +134,7 @@ class SegmentationWidget(QWidget):
         scribbles : sequence of integer arrays, optional
             0 for none, s trains the class that is shown as label s. Default: the layer that is chosen in the dock.
         """
-        if busy := self._busy():
+        if busy := self._jobs.busy:
             show_info(busy)
             return
         self._loop.time.leave()
@@ -157,7 +155,7 @@ class SegmentationWidget(QWidget):
 
     def train_on(self) -> None:
         """Let the training of the classes that are shown go on from what the user has made of them."""
-        if busy := self._busy():
+        if busy := self._jobs.busy:
             show_info(busy)
             return
         self._loop.train_on(self.config)
@@ -168,8 +166,10 @@ class SegmentationWidget(QWidget):
 
     def stop(self) -> None:
         """End the run, or the application of a model, and keep the labels that are there."""
-        self._jobs.stop()
-        self._run.stop()
+        if self._run.is_running:
+            self._run.stop()
+        elif self._jobs.stop():
+            self._run_panel.stop_applying()
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
@@ -180,29 +180,22 @@ class SegmentationWidget(QWidget):
     # -- assembly ----------------------------------------------------------------------------------
 
     def _build(self) -> None:
+        defaults, jobs, settings = user_defaults(), self._jobs, self._settings
         self._source = SourcePanel(self._viewer, self)
-        self._method = MethodPanel(self._defaults.preset, self._defaults.device, self)
+        self._method = MethodPanel(defaults.preset, defaults.device, self)
         self._run_panel = RunPanel(self)
-        self._estimate = EstimateLine(self._question, self)
-        self.results = ResultsPanel(self._viewer, self._source, self, self._busy)
-        self.folder = FolderPanel(self.results, self, self._busy)
-        self._busy.add(lambda: self.is_running, "A run is under way", "Stop (F7)")
-        self._busy.add(lambda: self.folder.is_running, "A folder is being labelled", "Cancel in the tab Folder")
-        self._loop = CorrectionLoop(self._viewer, self._run, self._busy, self)
-        confidence = self._loop.confidence
-        confidence.threads = self._defaults.thread_limit
-        before = self._before = Preparation(self._viewer, self._source, self._settings, self._busy, self)
-        self._jobs = SideJobs(self._run_panel, self._estimate, lambda: self._source.layers, self._busy, self)
-        self._jobs.add_application(self.results.application)
-        self._jobs.add_confidence(confidence)
-        self._jobs.add_variations(before.variations)
+        self._estimate = EstimateLine(self._question, settings, self)
+        self.results = ResultsPanel(self._viewer, self._source, jobs, settings, self)
+        self.folder = FolderPanel(self.results, jobs, settings, self)
+        self._loop = CorrectionLoop(self._viewer, self._run, jobs, settings, self)
+        self._before = Preparation(self._viewer, self._source, lambda: self.config, jobs, settings, self)
         self._loop.follow(self.results.application)
         self.classes = self._loop.panel
         self.results.as_shown = self._loop.as_shown
-        self.scribbles = self._loop.scribbles = before.scribbles
+        self.scribbles = self._loop.scribbles = self._before.scribbles
         run, method = self._run_panel, self._method
-        shown = [run.curves, self._loop.time, self.classes, confidence, self.results]
-        parts = [self._source, self.scribbles, method, self._estimate, before.variations, method.advanced, *shown]
+        shown = [run.curves, self._loop.time, self.classes, self._loop.confidence, self.results]
+        parts = [self._source, self.scribbles, method, self._estimate, self._before.variations, method.advanced, *shown]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
 
     def _connect(self) -> None:
@@ -223,6 +216,10 @@ class SegmentationWidget(QWidget):
         run.failed.connect(self._report_failure)
         run.warned.connect(show_warning)
         run.closed.connect(self._run_panel.drop)
+        run.ended_early.connect(self._run_panel.fail)
+        self._jobs.began.connect(self._on_job_began)
+        self._jobs.ended.connect(self._on_job_ended)
+        self._loop.confidence.told.connect(self._run_panel.status.setText)
         self._before.chosen.connect(self._on_variation)
         self.results.refused.connect(self._run_panel.fail)
         self._method.advanced.toggled.connect(self._column.fit_width)
@@ -242,7 +239,6 @@ class SegmentationWidget(QWidget):
     # -- options -----------------------------------------------------------------------------------
 
     def _on_method(self) -> None:
-        self.folder.device = self.results.device = self._loop.confidence.device = self.device
         self._estimate.refresh()
 
     def _on_source(self) -> None:
@@ -263,10 +259,7 @@ class SegmentationWidget(QWidget):
         if not self._source.layers:
             return None
         sources = [part.source for part in self._source.parts()]
-        return Question(sources, *self._settings())
-
-    def _settings(self) -> tuple[SegmentationConfig, str, int]:
-        return self.config, self.device, self._defaults.thread_limit
+        return Question(sources, self.config, self.device)
 
     def _on_variation(self, config: SegmentationConfig) -> None:
         self._method.config = config
@@ -280,26 +273,40 @@ class SegmentationWidget(QWidget):
 
     def _start(self, parts: Sequence[ImageRegion], **plan: Any) -> None:
         self._run_panel.begin(", ".join(part.title for part in parts))
-        every = 1 / self._defaults.pictures_per_second
         try:
-            self._run.start(
-                parts, self._method.preset, device=self.device, threads=self._defaults.thread_limit, every=every, **plan
-            )
+            self._run.start(parts, self._method.preset, **plan)
         except UfsegError as error:
             self._report_failure(str(error))
 
-    def _on_state(self, state: RunState) -> None:
+    def _on_state(self, state: JobState) -> None:
         self._run_panel.follow(state)
         for panel in (self._method, self._source):
             panel.set_enabled(state.is_final)
         self._before.variations.allow(state.is_final)
         self._estimate.hold(not state.is_final)
 
-    def _on_finished(self, segmentation: "Segmentation") -> None:
+    def _on_finished(self, segmentation: "Segmentation", device: str) -> None:
         self.results.model = segmentation.model
         self.results.labels_layers = [layer.layer for layer in self._run.layers if layer.layer is not None]
-        self._run_panel.end(segmentation, len(segmentation.areas), self._run.device)
+        self._run_panel.end(segmentation, len(segmentation.areas), device)
         self.run_finished.emit(segmentation)
+
+    # -- other jobs --------------------------------------------------------------------------------
+
+    def _on_job_began(self, job: Job) -> None:
+        if not job.about:
+            return
+        self._run_panel.speak_of(self._source.layers)
+        self._run_panel.begin_applying(job.about, job.gives)
+        if job.gives:
+            job.progressed.connect(self._run_panel.show_applied)
+        self._estimate.refresh()  # its figure is for Segment
+        self._estimate.hold(True)
+
+    def _on_job_ended(self, job: Job) -> None:
+        if job.about:
+            self._run_panel.end_applying(job.conclusion)
+            self._estimate.hold(False)
 
     def _report_failure(self, message: str) -> None:
         self._run_panel.fail(message)

@@ -1,6 +1,7 @@
 """The user's defaults from napari's Preferences (the manifest's `configurations`)."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from napari.settings import get_plugin_settings
@@ -40,3 +41,31 @@ def user_defaults() -> UserDefaults:
     except (KeyError, AttributeError):
         return UserDefaults()
     return UserDefaults(run.preset, run.device, run.pictures_per_second, run.threads)
+
+
+class Settings:
+    """Where and how to compute, as the dock and the Preferences say when it is asked: when a job starts.
+
+    Parameters
+    ----------
+    device : callable
+        Gives the device that is chosen in the dock.
+    """
+
+    def __init__(self, device: Callable[[], str]) -> None:
+        self._device = device
+
+    @property
+    def device(self) -> str:
+        """The device that is asked for, as in `napari_ufseg.segment`."""
+        return self._device()
+
+    @property
+    def threads(self) -> int:
+        """Most CPU threads that a job may use."""
+        return user_defaults().thread_limit
+
+    @property
+    def every(self) -> float:
+        """Seconds between two pictures of a run, at least."""
+        return 1 / user_defaults().pictures_per_second

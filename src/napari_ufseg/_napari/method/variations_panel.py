@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QObject, QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_ufseg._napari.background import Lifeline, WatchedWork, processor
+from napari_ufseg._napari.background import Job, Jobs, JobState, JobThread
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import UfsegError, counted, engine_errors
+from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import N_COLOURS, class_colours
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class VariationsPanel(QWidget):
     Parameters
     ----------
     wanted : callable
-        Gives (layer, source, item, config, device, threads) of what is to be varied, or None if there is no image.
-    under_way : callable
-        Says what is being computed, in one sentence; empty if nothing is.
+        Gives (layer, source, item, config) of what is to be varied, or None if there is no image.
+    jobs : Jobs
+    settings : Settings
 
     Attributes
     ----------
@@ -40,21 +41,16 @@ class VariationsPanel(QWidget):
 
     Signals
     -------
-    began(), ended(str)
-        With what came of it, in one sentence.
     chosen(SegmentationConfig)
         The user wants a run with these settings.
     """
 
-    began = Signal()
-    ended = Signal(str)
     chosen = Signal(object)
 
-    def __init__(self, wanted: Callable[[], Any], under_way: Callable[[], str], parent: QWidget) -> None:
+    def __init__(self, wanted: Callable[[], Any], jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
-        self._wanted, self._under_way = wanted, under_way
-        self._lifeline = Lifeline[VariationsRun]()
-        parent.destroyed.connect(self._lifeline.cut)
+        self._wanted, self._jobs, self._settings = wanted, jobs, settings
+        self._job: Job | None = None
         self.button = QPushButton("Try 6")
         self.button.setObjectName("ufseg.try")
         self.button.setToolTip(
@@ -72,37 +68,33 @@ class VariationsPanel(QWidget):
     @property
     def is_running(self) -> bool:
         """Whether variations are being made."""
-        return self._lifeline.run is not None
+        return self._job is not None
 
     def start(self) -> None:
         """Make six variations of what the dock says."""
-        if busy := self._under_way():
+        if busy := self._jobs.busy:
             show_info(busy)
             return
         wanted = self._wanted()
         if wanted is None:
             return
         self.clear()
-        self.of, *plan = wanted
-        run = VariationsRun(self, *plan)
-        self._lifeline.run = run
-        run.made.connect(self._add)
-        run.ended.connect(self._on_ended)
+        self.of, source, item, config = wanted
+        job = self._job = Job(
+            partial(make_variations, source, item, config, self._settings.device),
+            self,
+            what="Trying variations",
+            threads=self._settings.threads,
+            keeps_all=True,
+            title="Variations are being tried",
+            about="Trying six variations at low resolution",
+            gives="",
+        )
+        job.progressed.connect(self._add)
+        job.failed.connect(show_error)
+        job.state_changed.connect(lambda state: self._on_state(job, state))
         self.button.setEnabled(False)
-        self.began.emit()
-        run.start()
-
-    def stop(self) -> None:
-        """End it after the present one; those that are there stay."""
-        if self._lifeline.run is not None:
-            self._lifeline.run.abandon()
-
-    def close_run(self) -> None:
-        """Drop it, and wait until the thread has let go."""
-        run = self._lifeline.run
-        if run is not None:
-            self._lifeline.cut()
-            run.deleteLater()
+        self._jobs.start(job)
 
     def clear(self) -> None:
         """Take the thumbnails away."""
@@ -131,61 +123,24 @@ class VariationsPanel(QWidget):
         self._grid.addWidget(button, *divmod(len(self.thumbnails), _COLUMNS))
         self.thumbnails.append(button)
 
-    def _on_ended(self, error: str) -> None:
-        run, self._lifeline.run = self._lifeline.run, None
-        if run is not None:
-            run.deleteLater()
+    def _on_state(self, job: Job, state: JobState) -> None:
+        if not state.is_final:
+            return
+        self._job = None
         self.allow(True)
-        if error:
-            show_error(error)
-        made = counted(len(self.thumbnails), "variation")
-        self.ended.emit(error or f"{made} to choose from: a click runs that one at full size.")
+        if state is JobState.ENDED:
+            made = counted(len(self.thumbnails), "variation")
+            job.conclusion = f"{made} to choose from: a click runs that one at full size."
 
 
-class VariationsRun(WatchedWork):
-    """Makes variations in a thread.
+def make_variations(source: "ImageSource", item: int, config: SegmentationConfig, device: str, hand: JobThread) -> None:
+    """Tell variations one by one, in the thread of a job."""
+    from napari_ufseg.engine.training.variations import iter_variations
 
-    Signals
-    -------
-    made(Variation)
-    ended(str)
-        A sentence if something went wrong.
-    """
-
-    made = Signal(object)
-    ended = Signal(str)
-
-    def __init__(
-        self, parent: QObject, source: "ImageSource", item: int, config: SegmentationConfig, device: str, threads: int
-    ) -> None:
-        self._box: list[Variation] = []
-        self._error = ""
-        self._plan = source, item, config, device
-        self._threads = threads
-        super().__init__(self._make, parent)
-
-    def tell(self) -> bool:
-        """Signal those that are ready."""
-        while self._box:
-            self.made.emit(self._box.pop(0))
-        return True
-
-    def conclude(self) -> None:
-        """Signal the end."""
-        self.ended.emit(self._error)
-
-    def _make(self, is_over: Callable[[], bool]) -> None:
-        try:
-            with engine_errors("Trying variations"), processor(self._threads, is_over) as is_free:
-                if is_free:
-                    from napari_ufseg.engine.training.variations import iter_variations
-
-                    for variation in iter_variations(*self._plan):
-                        self._box.append(variation)
-                        if is_over():
-                            return
-        except UfsegError as error:
-            self._error = str(error)
+    for variation in iter_variations(source, item, config, device):
+        hand.tell(variation)
+        if hand.is_stopped():
+            return
 
 
 def _pixmap(labels: "np.ndarray[Any, Any]") -> QPixmap:

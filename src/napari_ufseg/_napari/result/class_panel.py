@@ -59,8 +59,8 @@ class ClassPanel(Folding):
         if classes is not None:
             classes.changed.connect(self._show)
             classes.history.changed.connect(self._enable)
-            classes.work.progressed.connect(self._on_progress)
-            classes.work.failed.connect(self.failed)
+            classes.editor.progressed.connect(self._on_progress)
+            classes.editor.failed.connect(self.failed)
             classes.told.connect(self.told)
         self._show()
 
@@ -150,8 +150,8 @@ class ClassPanel(Folding):
     def _disconnect(self, classes: Result) -> None:
         classes.changed.disconnect(self._show)
         classes.history.changed.disconnect(self._enable)
-        classes.work.progressed.disconnect(self._on_progress)
-        classes.work.failed.disconnect(self.failed)
+        classes.editor.progressed.disconnect(self._on_progress)
+        classes.editor.failed.disconnect(self.failed)
         classes.told.disconnect(self.told)
 
     # -- what a user can do -----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A layer that shows how sure the network is, and a way to where it is least so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_ufseg._napari.apply.apply_model import ApplyPlan, ApplyRun
-from napari_ufseg._napari.background import Lifeline
+from napari_ufseg._napari.apply.apply_model import ApplyPlan, label_regions
+from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import ImageRegion
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.errors import counted
 
 _MOST = 2**26  # pixels whose margins are kept in memory
@@ -28,48 +30,33 @@ class ConfidencePanel(QWidget):
     Parameters
     ----------
     viewer : napari.Viewer
-    under_way : callable
-        Says what is being computed, in one sentence; empty if nothing is.
+    jobs : Jobs
+    settings : Settings
 
     Attributes
     ----------
-    device : str
-        Where it is computed.
-    threads : int
-        Most CPU threads.
     as_shown : callable
         Gives a model with what the user has made of its classes.
 
     Signals
     -------
-    began(str)
-        What is measured.
-    progressed(Applied)
-        How far it has come.
     ended(str)
         What came of it, in one sentence.
     told(str)
         Where the view has gone, in one sentence.
     """
 
-    began = Signal(str)
-    progressed = Signal(object)
     ended = Signal(str)
     told = Signal(str)
 
-    def __init__(self, viewer: Any, under_way: Callable[[], str], parent: QWidget) -> None:
+    def __init__(self, viewer: Any, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._under_way = under_way
-        self.device, self.threads = "auto", 1
+        self._viewer, self._jobs, self._settings = viewer, jobs, settings
         self.as_shown: Callable[[Any], Any] = lambda model: model
-        self._lifeline = Lifeline[ApplyRun]()
+        self._job: Job | None = None
         self._origin: Origin | None = None
-        self._outs: list[Any] = []
-        self._parts: list[ImageRegion] = []
         self._found: list[tuple[Image, ImageRegion, int, Any]] = []
         self._next = 0
-        parent.destroyed.connect(self._lifeline.cut)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         self.show_it = QPushButton("Show confidence")
@@ -88,7 +75,7 @@ class ConfidencePanel(QWidget):
     @property
     def is_running(self) -> bool:
         """Whether it is being measured."""
-        return self._lifeline.run is not None
+        return self._job is not None
 
     def look_at(self, origin: Origin | None) -> None:
         """Be about other labels."""
@@ -102,38 +89,32 @@ class ConfidencePanel(QWidget):
         """Measure the margins of what is looked at, and show them as Image layers."""
         if self._origin is None:
             return
-        if busy := self._under_way():
+        if busy := self._jobs.busy:
             show_info(busy)
             return
-        self._parts = list(self._origin.parts)
-        shapes = [part.labels_shape for part in self._parts]
+        origin, model = self._origin, self.as_shown(self._origin.model)
+        shapes = [part.labels_shape for part in origin.parts]
         if sum(int(np.prod(shape)) for shape in shapes) > _MOST:
             show_warning("The image is too large to show its confidence: choose a plane of it, or a lower resolution.")
             return
-        self._outs = [np.zeros(shape, np.float32) for shape in shapes]
-        targets = [part.target(out) for part, out in zip(self._parts, self._outs, strict=True)]
-        sources = [part.source for part in self._parts]
-        model = self.as_shown(self._origin.model)
-        plan = ApplyPlan(model, sources, targets, self.device, self.threads, margins=True)
-        run = ApplyRun(plan, self)
-        self._lifeline.run = run
-        run.progressed.connect(self.progressed)
-        run.ended.connect(self._on_ended)
+        outs = [np.zeros(shape, np.float32) for shape in shapes]
+        targets = [part.target(out) for part, out in zip(origin.parts, outs, strict=True)]
+        plan = ApplyPlan(model, [part.source for part in origin.parts], targets, self._settings.device, margins=True)
+        names = ", ".join(part.title for part in origin.parts)
+        job = self._job = Job(
+            partial(label_regions, plan),
+            self,
+            what="Measuring the confidence",
+            threads=self._settings.threads,
+            title="Confidence is being measured",
+            about=f"Measuring the confidence of {names}",
+            gives="confidence",
+        )
+        job.ended.connect(lambda share: self._on_ended(job, share, origin, outs))
+        job.failed.connect(show_error)
+        job.state_changed.connect(lambda state: self._on_state(job, state))
         self.look_at(self._origin)
-        self.began.emit(", ".join(part.title for part in self._parts))
-        run.start()
-
-    def stop(self) -> None:
-        """End it; nothing is shown then."""
-        if self._lifeline.run is not None:
-            self._lifeline.run.abandon()
-
-    def close_run(self) -> None:
-        """Drop it, if it is under way, and wait until the thread has let go."""
-        run = self._lifeline.run
-        if run is not None:
-            self._lifeline.cut()
-            run.deleteLater()
+        self._jobs.start(job)
 
     def go_to_next(self) -> None:
         """Move the view to the next region of doubt."""
@@ -146,32 +127,31 @@ class ConfidencePanel(QWidget):
         where = f"{counted(region.n_pixels, 'pixel')} of {part.title}"
         self.told.emit(f"Region {rank} of {len(here)} in doubt: {where} (F9 for the next).")
 
-    def _on_ended(self, share: float, error: str) -> None:
-        run, self._lifeline.run = self._lifeline.run, None
-        if run is None:  # closed in the meantime
+    def _on_ended(self, job: Job, share: float | None, origin: Origin, outs: Sequence[Any]) -> None:
+        if share != 1:
+            job.conclusion = "Stopped; no confidence is shown."
             return
-        run.deleteLater()
-        if error:
-            show_error(error)
-            self.ended.emit(error)
-        elif share < 1:
-            self.ended.emit("Stopped; no confidence is shown.")
-        else:
-            self._found = list(self._shown())
-            self._next = 0
-            words = counted(len(self._found), "region")
-            self.ended.emit(f"Done: confidence is shown, with {words} in doubt (F9 goes there).")
-        self.look_at(self._origin)
+        found = list(self._shown(origin, outs))
+        if origin is self._origin:  # else others are looked at by now
+            self._found, self._next = found, 0
+        words = counted(len(found), "region")
+        job.conclusion = f"Done: confidence is shown, with {words} in doubt (F9 goes there)."
 
-    def _shown(self) -> Any:
+    def _on_state(self, job: Job, state: JobState) -> None:
+        if state.is_final:
+            self._job = None
+            self.look_at(self._origin)
+            self.ended.emit(job.conclusion)
+
+    def _shown(self, origin: Origin, outs: Sequence[Any]) -> Any:
         """Put the margins into layers; gives the regions of doubt of all of them, the worst first."""
         from napari_ufseg.engine.prediction.confidence import uncertain_regions
 
         regions = []
         active = self._viewer.layers.selection.active
-        for number, (part, out) in enumerate(zip(self._parts, self._outs, strict=True)):
+        for number, (part, out) in enumerate(zip(origin.parts, outs, strict=True)):
             layer = self._layer_for(part, out)
-            own = self._origin.own[number] if self._origin is not None and self._origin.own is not None else None
+            own = origin.own[number] if origin.own is not None else None
             for item in range(part.source.n_items):
                 index = part.source.label_index(item, part.source.whole)
                 margin = part.source.unturned(part.target(out)[index])

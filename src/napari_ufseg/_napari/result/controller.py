@@ -1,7 +1,7 @@
 """Which result is worked on, and what its panels ask for: edits, another moment, a training that goes on."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari.apply.apply_model import ModelApplication
+from napari_ufseg._napari.background import Jobs, JobState
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN
 from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, TrainOn, in_network_of
 from napari_ufseg._napari.layers.result_layer import ClassesLayer
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.result.class_panel import ClassPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
 from napari_ufseg._napari.result.history import NewData
@@ -22,7 +24,6 @@ from napari_ufseg._napari.result.result import Result
 from napari_ufseg._napari.result.time_panel import TimePanel
 from napari_ufseg._napari.run.class_numbers import table_of
 from napari_ufseg._napari.run.live_run import LiveRun
-from napari_ufseg._napari.run.training_thread import RunState
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.labels.class_table import ClassTable
@@ -235,8 +236,8 @@ class CorrectionLoop(QObject):
     ----------
     viewer : napari.Viewer
     run : LiveRun
-    under_way : callable
-        Says what is being computed, in one sentence; empty if nothing is.
+    jobs : Jobs
+    settings : Settings
     parent : QWidget
 
     Attributes
@@ -258,12 +259,12 @@ class CorrectionLoop(QObject):
     start_wanted = Signal(object, object)
     can_go_on = Signal(bool)
 
-    def __init__(self, viewer: Any, run: LiveRun, under_way: Callable[[], str], parent: QWidget) -> None:
+    def __init__(self, viewer: Any, run: LiveRun, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._run = run
         self.panel = ClassPanel()
         self.time = TimePanel()
-        self.confidence = ConfidencePanel(viewer, under_way, parent)
+        self.confidence = ConfidencePanel(viewer, jobs, settings, parent)
         self.confidence.as_shown = self.as_shown
         self.scribbles: ScribbleChoice | None = None
         self._desk = ClassDesk(viewer, self.panel, parent)
@@ -328,11 +329,11 @@ class CorrectionLoop(QObject):
             plan = {"config": moments.config, "into": layers, "train_on": RestoredKeyframe(moments, moment)}
             self.start_wanted.emit(train_on.origin.parts, plan)
 
-    def _on_state(self, state: RunState) -> None:
+    def _on_state(self, state: JobState) -> None:
         self.time.allow(state.is_final)
 
     def _on_released(self, origin: Origin | None) -> None:
         self._desk.take_over(self._run.layers, "run", origin, table_of(self._run.layers))
-        if self._run.moments is not None:
+        if self._run.timeline is not None:
             targets = [(layer.layer, layer.part) for layer in self._run.layers if layer.layer is not None]
-            self.time.show_moments(self._run.moments, targets)
+            self.time.show_moments(self._run.timeline, targets)

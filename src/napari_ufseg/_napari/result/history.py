@@ -1,7 +1,7 @@
 """Undo and redo of what is done to classes: panel actions, brush strokes and whole runs in one line."""
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,10 +53,10 @@ class Step(Protocol):
     def n_bytes(self) -> int:
         """What it takes in memory."""
 
-    def undo(self) -> Iterator[float]:
+    def undo(self) -> Generator[float]:
         """Take it back; yields the share that is done."""
 
-    def redo(self) -> Iterator[float]:
+    def redo(self) -> Generator[float]:
         """Do it again."""
 
 
@@ -173,14 +173,14 @@ class Stroke:
         self.is_slow = False
         self._layer = weakref.ref(layer)
 
-    def undo(self) -> Iterator[float]:
+    def undo(self) -> Generator[float]:
         """Let napari take it back."""
         layer = self._layer()
         if layer is not None:
             layer.undo()
         yield 1.0
 
-    def redo(self) -> Iterator[float]:
+    def redo(self) -> Generator[float]:
         """Let napari do it again."""
         layer = self._layer()
         if layer is not None:
@@ -216,12 +216,19 @@ class ClassStep:
         """What it takes in memory."""
         return sum(change.n_bytes for _, change in self._changes)
 
-    def undo(self) -> Iterator[float]:
-        """Put the old labels back."""
-        for ref, change in self._changes:
-            layer = ref()
-            if layer is not None:
-                yield from change.swap(layer.data)
+    def undo(self) -> Generator[float]:
+        """Put the old labels back; all of them or, if it is closed half-way, none."""
+        done: list[tuple[Change, Any]] = []
+        try:
+            for ref, change in self._changes:
+                layer = ref()
+                if layer is not None:
+                    yield from change.swap(layer.data)
+                    done.append((change, layer.data))
+        except BaseException:
+            for change, data in done:
+                change.swap_at_once(data)
+            raise
 
     redo = undo
 
@@ -250,7 +257,7 @@ class NewData:
         """What it takes in memory."""
         return sum(other.n_bytes for _, other in self._others if isinstance(other, Packed))
 
-    def undo(self) -> Iterator[float]:
+    def undo(self) -> Generator[float]:
         """Put the old arrays back."""
         for i, (ref, other) in enumerate(self._others):
             layer = ref()

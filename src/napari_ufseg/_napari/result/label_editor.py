@@ -1,79 +1,25 @@
 """Edits of the arrays of Labels layers: at once if they are small, or else in a thread, with progress and a way to stop."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import partial
 from math import prod
 from typing import Any
 
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari.background import WatchedWork
+from napari_ufseg._napari.background import Job, JobState, JobThread
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 from napari_ufseg.engine.labels.edits import Change, Edit, boxes_of, count_labels
 
-
-class EditWork(WatchedWork):
-    """Goes through an iterator of shares that are done.
-
-    Parameters
-    ----------
-    work : callable
-        Gives the iterator; it must touch nothing but arrays.
-
-    Signals
-    -------
-    progressed(float)
-        The share that is done.
-    ended(str)
-        Empty if all was done, or else why not, in one sentence.
-    """
-
-    progressed = Signal(float)
-    ended = Signal(str)
-
-    def __init__(self, work: Callable[[], Iterator[float]], parent: QObject) -> None:
-        self._share = 0.0
-        self._error = ""
-        super().__init__(lambda is_over: self._go_through(work, is_over), parent)
-
-    def tell(self) -> bool:
-        """Signal how far it is."""
-        self.progressed.emit(self._share)
-        return True
-
-    def conclude(self) -> None:
-        """Signal the end."""
-        self.ended.emit(self._error)
-
-    def _go_through(self, work: Callable[[], Iterator[float]], is_over: Callable[[], bool]) -> None:
-        self._error = run_to_end(work, self._note, is_over)
-
-    def _note(self, share: float) -> None:
-        self._share = share
-
-
-def run_to_end(
-    work: Callable[[], Iterator[float]],
-    note: Callable[[float], None] = lambda share: None,
-    is_over: Callable[[], bool] = lambda: False,
-) -> str:
-    """Do all of it; gives one sentence on what went wrong, or nothing."""
-    try:
-        with engine_errors("Changing the labels"):
-            for share in work():
-                note(share)
-                if is_over():
-                    return "Stopped; the labels are as they were."
-    except UfsegError as error:
-        return str(error)
-    return ""
-
-
+_WHAT = "Changing the labels"
+_STOPPED = "Stopped; the labels are as they were."
 _AT_ONCE = 2**24  # pixels; more of them are worked on in a thread
 
 
-class LayerWork(QObject):
+class LabelEditor(QObject):
     """One thing at a time is done to these layers.
 
     Parameters
@@ -102,13 +48,13 @@ class LayerWork(QObject):
     def __init__(self, layers: Sequence[Labels], parent: QObject) -> None:
         super().__init__(parent)
         self._layers = layers
-        self._work: EditWork | None = None
-        self._counting: EditWork | None = None
+        self._job: Job | None = None
+        self._counting: Job | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether something is being done."""
-        return self._work is not None
+        return self._job is not None
 
     @property
     def is_large(self) -> bool:
@@ -116,7 +62,7 @@ class LayerWork(QObject):
         return sum(int(prod(layer.data.shape)) for layer in self._layers) > _AT_ONCE
 
     def do(
-        self, words: str, work: Callable[[], Iterator[float]], done: Callable[[], None], *, is_slow: bool = True
+        self, words: str, work: Callable[[], Generator[float]], done: Callable[[], None], *, is_slow: bool = True
     ) -> None:
         """Do it, at once or in a thread; then draw.
 
@@ -132,14 +78,15 @@ class LayerWork(QObject):
             Whether large layers need a thread for it.
         """
         if not (is_slow and self.is_large):
-            self._after(run_to_end(work), done)
+            self._after(_change_at_once(work), done)
             return
         for layer in self._layers:
             layer.mode = "pan_zoom"  # nobody paints in between
-        running = self._work = EditWork(work, self)
-        running.progressed.connect(lambda share: self.progressed.emit(words, share))
-        running.ended.connect(lambda error: self._after(error, done))
-        running.start()
+        job = self._job = Job(partial(run_to_end, work), self, what=_WHAT)
+        job.progressed.connect(lambda share: self.progressed.emit(words, share))
+        job.ended.connect(lambda is_done: self._after("" if is_done else _STOPPED, done))
+        job.failed.connect(lambda error: self._after(error, done))
+        job.start()
 
     def edit(
         self,
@@ -164,7 +111,7 @@ class LayerWork(QObject):
         """
         changes = [(layer, Change()) for layer in self._layers]
 
-        def work() -> Iterator[float]:
+        def work() -> Generator[float]:
             try:
                 for layer, change in changes:
                     boxes = boxes_of(layer.data, int(layer.n_edit_dimensions), whole_items=whole_items)
@@ -172,7 +119,7 @@ class LayerWork(QObject):
                     yield from change.make(layer.data, boxes, edit, *others)
             except BaseException:  # also when it is dropped half-way
                 for layer, change in changes:
-                    list(change.swap(layer.data))
+                    change.swap_at_once(layer.data)
                 raise
 
         self.do(f"Working: {words}", work, lambda: done(changes))
@@ -181,43 +128,47 @@ class LayerWork(QObject):
         """Count the pixels of every label."""
         found: Counter[int] = Counter()
 
-        def work() -> Iterator[float]:
+        def work() -> Generator[float]:
             for layer in self._layers:
                 for areas in count_labels(layer.data, boxes_of(layer.data, int(layer.n_edit_dimensions))):
                     found.update(areas)
                     yield 0.0
 
         if self._counting is not None:
-            self._counting.abandon()
+            self._counting.drop()
             self._counting = None
         if not self.is_large:
-            run_to_end(work)
+            _change_at_once(work)
             self.counted.emit(dict(sorted(found.items())))
             return
 
-        def done(error: str) -> None:
-            if not error and self._counting is counting:
-                self._counting = None
-                self.counted.emit(dict(sorted(found.items())))
+        def done(_: object) -> None:
+            self._counting = None
+            self.counted.emit(dict(sorted(found.items())))
 
-        counting = self._counting = EditWork(work, self)
-        counting.ended.connect(done)
-        counting.start()
+        job = self._counting = Job(partial(run_to_end, work), self, what=_WHAT)
+        job.ended.connect(done)
+        job.state_changed.connect(self._on_counting)
+        job.start()
 
     def stop(self) -> None:
         """End what is being done; the labels become what they were."""
-        if self._work is not None:
-            self._work.abandon()
+        if self._job is not None:
+            self._job.stop()
 
     def close(self) -> None:
-        """Wait until no thread touches the labels any more."""
-        for work in (self._work, self._counting):
-            if work is not None:
-                work.abandon()
-                work.wait()
+        """Give up what is being done, and wait until no thread touches the labels any more; they become what they were."""
+        for job in (self._job, self._counting):
+            if job is not None:
+                job.close()
+        self._job = self._counting = None
+
+    def _on_counting(self, state: JobState) -> None:
+        if state is JobState.FAILED:
+            self._counting = None
 
     def _after(self, error: str, done: Callable[[], None]) -> None:
-        self._work = None
+        self._job = None
         if error:
             self.failed.emit(error)
         else:
@@ -226,3 +177,24 @@ class LayerWork(QObject):
             layer.refresh()
         self.progressed.emit("", 1.0)
         self.ended.emit()
+
+
+def run_to_end(work: Callable[[], Generator[float]], hand: JobThread) -> bool:
+    """Go through shares that are done, in the thread of a job; False after a stop, when the iterator was closed."""
+    with closing(work()) as shares:
+        for share in shares:
+            hand.tell(share)
+            if hand.is_stopped():
+                return False
+    return True
+
+
+def _change_at_once(work: Callable[[], Generator[float]]) -> str:
+    """Do all of it; gives one sentence on what went wrong, or nothing."""
+    try:
+        with engine_errors(_WHAT):
+            for _ in work():
+                pass
+    except UfsegError as error:
+        return str(error)
+    return ""

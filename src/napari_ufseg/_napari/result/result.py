@@ -12,7 +12,7 @@ from napari_ufseg._napari.layers.class_metadata import read_table, write_table
 from napari_ufseg._napari.layers.origin import Origin, TrainOn, without_image
 from napari_ufseg._napari.result.history import ClassStep, History, State, Step, Stroke
 from napari_ufseg._napari.result.joint_edits import RegionSplit, ScribbleMerge
-from napari_ufseg._napari.result.label_editor import LayerWork
+from napari_ufseg._napari.result.label_editor import LabelEditor
 from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
 from napari_ufseg.engine.labels.edits import Change, Edit, absorbing, boxes_of, renaming
@@ -45,7 +45,7 @@ class Result(QObject):
     areas : dict of int to int
         Pixels of every label, over all layers, as they were counted last.
     history : History
-    work : LayerWork
+    editor : LabelEditor
         What is being done to the labels.
 
     Signals
@@ -66,9 +66,9 @@ class Result(QObject):
         self.areas: dict[int, int] = {}
         self.origin: Origin | None = None
         self.history = History(self)
-        self.work = LayerWork(self.layers, self)
-        self.work.counted.connect(self._on_counted)
-        self.work.ended.connect(self.recount)
+        self.editor = LabelEditor(self.layers, self)
+        self.editor.counted.connect(self._on_counted)
+        self.editor.ended.connect(self.recount)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_MILLISECONDS)
@@ -82,7 +82,7 @@ class Result(QObject):
     @property
     def is_busy(self) -> bool:
         """Whether labels are being changed."""
-        return self.work.is_busy
+        return self.editor.is_busy
 
     @property
     def is_locked(self) -> bool:
@@ -195,7 +195,7 @@ class Result(QObject):
         """Take the last step back, whatever it was."""
         step = self.history.last
         if step is not None and not self.is_locked:
-            self.work.do(
+            self.editor.do(
                 f"Undoing: {step.title}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow
             )
 
@@ -203,7 +203,7 @@ class Result(QObject):
         """Do the step again that was taken back last."""
         step = self.history.next
         if step is not None and not self.is_locked:
-            self.work.do(
+            self.editor.do(
                 f"Redoing: {step.title}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow
             )
 
@@ -225,7 +225,7 @@ class Result(QObject):
 
     def close(self) -> None:
         """Wait until no thread touches the labels any more."""
-        self.work.close()
+        self.editor.close()
 
     # -- how it is done ---------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class Result(QObject):
 
     def recount(self) -> None:
         """Count the pixels of every class."""
-        self.work.count()
+        self.editor.count()
 
     def _on_counted(self, areas: dict[int, int]) -> None:
         self.areas = areas
@@ -271,7 +271,7 @@ class Result(QObject):
                 self.history.record(step)
             then(not step.is_empty)
 
-        self.work.edit(words, edit_of, done, whole_items=whole_items)
+        self.editor.edit(words, edit_of, done, whole_items=whole_items)
 
     def _moved(self, step: Step, *, back: bool) -> None:
         if step.states is not None:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari.background import Lifeline
+from napari_ufseg._napari.background import Jobs, JobState
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg._napari.layers.result_layer import ClassesLayer, selected_together
+from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.run.class_numbers import keep_class_numbers
-from napari_ufseg._napari.run.training_thread import RunPlan, RunState, TrainingRun
+from napari_ufseg._napari.run.training_thread import RunPlan, Trained, TrainingRun
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.training.results import Segmentation, Snapshot
+    from napari_ufseg.engine.config import SegmentationConfig
+    from napari_ufseg.engine.training.results import Snapshot
     from napari_ufseg.engine.training.timeline import Timeline
 
 
@@ -30,11 +32,11 @@ class LiveRun(QObject):
 
     Signals
     -------
-    state_changed(RunState)
+    state_changed(JobState)
     updated(Snapshot)
         Its picture is in the layers.
-    finished(Segmentation)
-        The layers are the user's.
+    finished(Segmentation, str)
+        The layers are the user's; with the device that was in use, in words.
     failed(str)
         One sentence for the user.
     warned(str)
@@ -43,43 +45,45 @@ class LiveRun(QObject):
         The layers are the user's, however the run has ended; with how their labels came about.
     closed(str)
         The run was dropped; says why, as the end of a sentence.
+    ended_early(str)
+        The run was stopped before it had a picture; says so.
     """
 
     state_changed = Signal(object)
     updated = Signal(object)
-    finished = Signal(object)
+    finished = Signal(object, str)
     failed = Signal(str)
     warned = Signal(str)
     released = Signal(object)
     closed = Signal(str)
+    ended_early = Signal(str)
 
-    def __init__(self, viewer: Any, parent: QObject) -> None:
+    def __init__(self, viewer: Any, jobs: Jobs, settings: Settings, parent: QObject) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._lifeline = Lifeline[TrainingRun]()
+        self._viewer, self._jobs, self._settings = viewer, jobs, settings
+        self._run: TrainingRun | None = None
+        self._timeline: Timeline | None = None
+        self._record: dict[str, Any] = {}
         self._parts: Sequence[ImageRegion] = []
         self._layers: list[ClassesLayer] = []
-        self._preset = ""
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.current_step.connect(self._follow_view)
         viewer.scene.camera.events.center.connect(self._follow_view)
-        parent.destroyed.connect(self._lifeline.cut)
 
     @property
     def is_running(self) -> bool:
         """Whether a run is under way (paused ones count)."""
-        run = self._lifeline.run
-        return run is not None and not run.state.is_final
+        return self._run is not None
 
     @property
     def device(self) -> str:
         """The device really in use, in words; empty until it is known."""
-        return self._lifeline.run.device if self._lifeline.run else ""
+        return self._run.device if self._run is not None else ""
 
     @property
-    def moments(self) -> "Timeline | None":
+    def timeline(self) -> "Timeline | None":
         """What the newest run has shown on its way."""
-        return self._lifeline.run.moments if self._lifeline.run is not None else None
+        return self._timeline
 
     @property
     def layers(self) -> list[ClassesLayer]:
@@ -109,53 +113,56 @@ class LiveRun(QObject):
         run_id = uuid.uuid4().hex
         targets = into or [None] * len(parts)
         self._layers = [ClassesLayer(self._viewer, *item) for item in zip(parts, repeat(run_id), targets, strict=False)]
-        self._parts, self._preset = parts, preset
+        self._parts = parts
         outs = [layer.out for layer in self._layers]
-        run = TrainingRun(RunPlan([part.source for part in parts], outs=outs, **plan), self)
-        self._lifeline.run = run
-        run.state_changed.connect(self.state_changed)
+        sources = [part.source for part in parts]
+        now = self._settings
+        run_plan = RunPlan(sources, outs=outs, device=now.device, every=now.every, **plan)
+        run = self._run = TrainingRun(run_plan, now.threads, self)
+        self._record = _record_of(run.plan.config, preset)
         run.updated.connect(self._on_snapshot)
-        run.finished.connect(self._on_finished)
+        run.ended.connect(self._on_ended)
         run.failed.connect(self._on_failed)
         run.warned.connect(self.warned)
+        run.state_changed.connect(self.state_changed)
         self.state_changed.emit(run.state)
         self._follow_view()
-        run.start()
+        self._jobs.start(run)
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
-        run = self._lifeline.run
-        if run is None:
+        if self._run is None:
             return
-        if run.state is RunState.PAUSED:
-            run.resume()
+        if self._run.state is JobState.PAUSED:
+            self._run.resume()
         else:
-            run.pause()
+            self._run.pause()
 
     def stop(self) -> None:
         """End the run and keep its labels."""
-        if self._lifeline.run is not None:
-            self._lifeline.run.stop()
+        if self._run is not None:
+            self._run.stop()
 
     def close(self, why: str, *, wait: bool = True) -> None:
         """Drop the run, if there is one; the labels that are shown stay."""
-        run = self._lifeline.run
-        if run is None or not self.is_running:
+        if self._run is None:
             return
-        run.abandon()
+        run, self._run = self._run, None
+        self._timeline = run.timeline
         if wait:
-            run.wait()
+            run.close()
+        else:
+            run.drop()
         self._release(stop_reason="stopped")
         self.closed.emit(why)
 
     def _follow_view(self, _: Any = None) -> None:
         """Let the run show the plane that the user looks at."""
-        run = self._lifeline.run
-        if run is None or run.state.is_final:
+        if self._run is None:
             return
         point, centre = tuple(self._viewer.dims.point), tuple(self._viewer.scene.camera.center)
         for number, part in enumerate(self._parts):
-            run.look_at(number, *part.view(point, centre))
+            self._run.look_at(number, *part.view(point, centre))
 
     def _on_snapshot(self, snapshot: "Snapshot") -> None:
         with selected_together(self._viewer, self._layers):
@@ -166,21 +173,30 @@ class LiveRun(QObject):
                     layer.show()
         self.updated.emit(snapshot)
 
-    def _on_finished(self, segmentation: "Segmentation") -> None:
+    def _on_ended(self, trained: "Trained | None") -> None:
+        device = self.device
+        self._run = None
+        if trained is None:
+            self._release(stop_reason="stopped")
+            self.ended_early.emit("Stopped before there were any labels; nothing was changed.")
+            return
+        self._timeline = trained.timeline
         with selected_together(self._viewer, self._layers):
             for layer in self._layers:
                 layer.show()
-        segmentation = keep_class_numbers(self._layers, segmentation)
-        own = self._lifeline.run.own if self._lifeline.run is not None else None
+        segmentation = keep_class_numbers(self._layers, trained.segmentation)
         self._release(
-            Origin(self._parts, segmentation.model, [layer.packed for layer in self._layers], own),
+            Origin(self._parts, segmentation.model, [layer.packed for layer in self._layers], trained.own),
             stop_reason=str(segmentation.stop_reason),
             epochs=len(segmentation.history),
             device=segmentation.device,
         )
-        self.finished.emit(segmentation)
+        self.finished.emit(segmentation, device)
 
     def _on_failed(self, message: str) -> None:
+        if self._run is not None:
+            self._timeline = self._run.timeline
+        self._run = None
         self._release(stop_reason="failed")
         self.failed.emit(message)
 
@@ -194,11 +210,13 @@ class LiveRun(QObject):
 
     def _release(self, origin: Origin | None = None, **about: Any) -> None:
         """Make the Labels layers ordinary ones, with a record of how they came about."""
-        from napari_ufseg.engine.training.results import versions
-
-        assert self._lifeline.run is not None
-        config = self._lifeline.run.plan.config
-        record = {"config": config.to_dict(), "preset": self._preset, "seed": config.seed, "versions": versions()}
         for layer in self._layers:
-            layer.release({**record, **about})
+            layer.release({**self._record, **about})
         self.released.emit(origin)
+
+
+def _record_of(config: "SegmentationConfig", preset: str) -> dict[str, Any]:
+    """What a layer tells of the run that has made it."""
+    from napari_ufseg.engine.training.results import versions
+
+    return {"config": config.to_dict(), "preset": preset, "seed": config.seed, "versions": versions()}

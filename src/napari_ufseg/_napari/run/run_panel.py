@@ -10,13 +10,12 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from tqdm import tqdm
 
+from napari_ufseg._napari.background import JobState, Progress
 from napari_ufseg._napari.parts import Folding
 from napari_ufseg._napari.run.curves import CurvesPlot
-from napari_ufseg._napari.run.training_thread import RunState
 from napari_ufseg.engine.errors import counted
 
 if TYPE_CHECKING:
-    from napari_ufseg._napari.background import Applied
     from napari_ufseg.engine.training.results import Segmentation, Snapshot
 
 _READY = "Ready"
@@ -141,21 +140,21 @@ class RunPanel(QWidget):
         self.progress.setFormat("starting")
         self.status.setText(f"Starting on {name}")
 
-    def follow(self, state: RunState | None) -> None:
+    def follow(self, state: JobState | None) -> None:
         """Enable the buttons that make sense in a state; None before the first run."""
         active = state is not None and not state.is_final
         self._enable(
             segment=not active,
-            pause=state in (RunState.RUNNING, RunState.LABELLING, RunState.PAUSED),
-            stop=active and state is not RunState.STOPPING,
+            pause=state in (JobState.RUNNING, JobState.LABELLING, JobState.PAUSED),
+            stop=active and state is not JobState.STOPPING,
         )
-        self._is_paused = paused = state is RunState.PAUSED
+        self._is_paused = paused = state is JobState.PAUSED
         if self.pause.text() != ("Resume" if paused else "Pause"):
             self.pause.setText("Resume" if paused else "Pause")
             self.pause.setShortcut(QKeySequence("F6"))  # a new text clears it
-        if state is RunState.LABELLING:
+        if state is JobState.LABELLING:
             self.status.setText("Trained; now every pixel gets its label (Stop leaves the rest empty)")
-        if state is RunState.STOPPING:
+        if state is JobState.STOPPING:
             self.status.setText("Stopping after the present step")
         if paused:
             self.status.setText(f"Paused. {self.status.text()}")
@@ -212,12 +211,12 @@ class RunPanel(QWidget):
         self.progress.setFormat("starting")
         self.status.setText(words)
 
-    def show_applied(self, applied: "Applied") -> None:
+    def show_applied(self, progress: Progress) -> None:
         """Show how far a model has been applied."""
-        if applied.seconds_left is None:
+        if progress.seconds_left is None:
             self.progress.setFormat("reading the image")
             return
-        self._show_labelled(applied.share, applied.seconds_left)
+        self._show_labelled(progress.share, progress.seconds_left)
 
     def stop_applying(self) -> None:
         """Show that it will end soon."""

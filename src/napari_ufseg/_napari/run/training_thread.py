@@ -1,19 +1,17 @@
-"""One training run in a napari worker: what its thread does, and its states, which can be trusted."""
+"""One training run as a job: what its thread does, how it is paused, and which part of an image it shows."""
 
-import logging
 import threading
-import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari.background import _SECONDS, processor
+from napari_ufseg._napari.background import Job, JobState, JobThread
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import UfsegError, UfsegWarning, counted, engine_errors
+from napari_ufseg.engine.errors import counted
 
 if TYPE_CHECKING:
     from napari_ufseg._napari.layers.origin import RestoredKeyframe, TrainOn
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.training.session import TrainingSession
     from napari_ufseg.engine.training.timeline import Timeline
 
-logger = logging.getLogger(__name__)
+_SECONDS = 0.1  # between two looks of a paused run at what is wanted
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,6 @@ class RunPlan:
         One label image per source.
     device : str
         As in `napari_ufseg.segment`.
-    threads : int
-        Most CPU threads that torch may use, so that the window stays fluid.
     every : float
         Seconds between pictures, at least.
     train_on : TrainOn or RestoredKeyframe, optional
@@ -53,67 +49,117 @@ class RunPlan:
     outs: Sequence[Any] | None = None
     scribbles: Sequence[Any] | None = None
     device: str = "auto"
-    threads: int = 1
     every: float = 0.125
     train_on: "TrainOn | RestoredKeyframe | None" = None
 
 
-@dataclass
-class Outcome:
-    """What came of a run; the error is text, so that it holds no tensors alive."""
+@dataclass(frozen=True)
+class Trained:
+    """What came of a run.
 
-    segmentation: "Segmentation | None" = None
-    error: str = ""
-    own: Sequence[Any] | None = None  # the user's own pixels
+    Parameters
+    ----------
+    segmentation : Segmentation
+    own : sequence of bool arrays, optional
+        The user's own pixels.
+    timeline : Timeline, optional
+        What was seen on the way.
+    """
 
-
-@dataclass
-class Mailbox:
-    """What passes between the threads: the latest snapshot wins, nobody waits."""
-
-    session: "TrainingSession | None" = None
-    snapshot: Any = None
-    device: str = ""
-    is_parked: bool = False
-    pause: threading.Event = field(default_factory=threading.Event)
-    woken: threading.Event = field(default_factory=threading.Event)  # the view, or the wish to pause, has changed
-    stop: threading.Event = field(default_factory=threading.Event)
-    abandon: threading.Event = field(default_factory=threading.Event)
-    handed_over: threading.Event = field(default_factory=threading.Event)
-    moments: "Timeline | None" = None  # of the session, from its first picture on
-    views: dict[int, tuple[int, tuple[float, ...]]] = field(default_factory=dict)
+    segmentation: "Segmentation"
+    own: Sequence[Any] | None = None
+    timeline: "Timeline | None" = None
 
 
-def train(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
-    """The work of the thread; every error comes back as a value."""
-    try:
-        with engine_errors("Training"):
-            return (yield from _train_session(plan, box))
-    except UfsegError as error:
-        logger.debug("The run failed", exc_info=True)
-        return Outcome(error=str(error))
+class TrainingThread(JobThread):
+    """What the thread of a run sees of it: also whether it is to be paused, and what is in view.
+
+    Attributes
+    ----------
+    session : TrainingSession or None
+        While there is one.
+    device : str
+        The device in use, in words; empty until it is known.
+    is_parked : bool
+        Whether the thread waits, since the run is paused.
+    timeline : Timeline or None
+        What was seen on the way; None before the first picture.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: TrainingSession | None = None
+        self.timeline: Timeline | None = None
+        self.device = ""
+        self.is_parked = False
+        self.wants_pause, self.handed_over = threading.Event(), threading.Event()
+        self._woken = threading.Event()  # the view, or the wish to pause, has changed
+        self._views: dict[int, tuple[int, tuple[float, ...]]] = {}
+
+    def begin(self, session: "TrainingSession", timeline: "Timeline | None") -> None:
+        """Let the session know what was wanted before there was one; called in the thread."""
+        self.session, self.timeline = session, timeline
+        for number, view in list(self._views.items()):
+            session.look_at(number, *view)
+        if self.is_stopped():
+            session.stop()
+
+    def park(self, *, draws: bool) -> None:
+        """Wait while the run is paused; draw what is in view whenever that moves."""
+        if not self.wants_pause.is_set():
+            return
+        assert self.session is not None
+        self.is_parked = True
+        while self.wants_pause.is_set() and not self.is_closed():
+            if self._woken.wait(_SECONDS):
+                self._woken.clear()
+                if draws and self.wants_pause.is_set():
+                    self.tell(self.session.snapshot())
+        self.is_parked = False
+
+    def hand_over(self) -> None:
+        """Wait until the window knows that the labels themselves are written from now on."""
+        while not self.handed_over.wait(_SECONDS) and not self.is_closed():
+            pass
+
+    def wake(self) -> None:
+        """Let a paused thread look again."""
+        self._woken.set()
+
+    def look_at(self, number: int, item: int, centre: tuple[float, ...]) -> None:
+        """Move the view of an image; called by the window."""
+        self._views[number] = item, centre
+        if self.session is not None:
+            self.session.look_at(number, item, centre)
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Ask for the end; does not wait."""
+        super().stop()
+        if self.session is not None:
+            self.session.stop()
+        self.wants_pause.clear()
+        self._woken.set()
 
 
-def _train_session(plan: RunPlan, box: Mailbox) -> Generator[None, None, Outcome]:
+def train(plan: RunPlan, hand: TrainingThread) -> Trained | None:
+    """Train and label, in the thread of a job; None if nobody is interested any more."""
     import torch
 
     from napari_ufseg.engine.device import release_memory, resolve_device
 
     device = resolve_device(plan.device)
-    with processor(plan.threads, box.abandon.is_set) as is_free:
-        if not is_free:
-            return Outcome()
-        box.device = _describe(device, torch.get_num_threads())
-        try:
-            return (yield from _pictures(plan, box, device))
-        finally:
-            box.session = None
-            if box.moments is not None:
-                box.moments.close()
-            release_memory(device)
+    hand.device = _describe(device, torch.get_num_threads())
+    try:
+        return _train(plan, hand, device)
+    finally:
+        hand.session = None
+        if hand.timeline is not None:
+            hand.timeline.close()
+        release_memory(device)
 
 
-def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None, Outcome]:
+def _train(plan: RunPlan, hand: TrainingThread, device: Any) -> Trained | None:
     from napari_ufseg.engine.training.session import TrainingSession
     from napari_ufseg.engine.training.timeline import Timeline
 
@@ -127,45 +173,23 @@ def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None,
         out=None if plan.outs is None else list(plan.outs),
         warm_start=warm_start,
     )
-    box.session = session
-    for number, view in list(box.views.items()):
-        session.look_at(number, *view)
-    if box.stop.is_set():  # asked for before there was a session
-        session.stop()
     is_labelling = plan.train_on is not None and plan.train_on.labels_only
-    pictures = session.label(plan.every) if is_labelling else session.run(plan.every)
-    moments = None if is_labelling else Timeline(session)
-    while not box.abandon.is_set():
-        box.woken.clear()
-        try:
-            box.snapshot = next(pictures)
-        except StopIteration as end:
-            return Outcome(segmentation=end.value, own=None if corrections is None else corrections.own)
-        labelling = box.snapshot.labelled is not None
-        if moments is not None and not labelling:
-            moments.add(box.snapshot)
-            box.moments = moments
-        yield
-        if labelling:  # no picture may be drawn into the labels any more
-            box.handed_over.wait()
-        yield from _parked(session, box, draws=not labelling)
-    pictures.close()
-    return Outcome()
-
-
-def _parked(session: "TrainingSession", box: Mailbox, *, draws: bool) -> Iterator[None]:
-    """While the run is paused: draw what is in view whenever that moves, until the labels themselves are shown."""
-    if not box.pause.is_set():
-        return
-    box.is_parked = True
-    while box.pause.is_set() and not box.abandon.is_set():
-        yield  # also lets the worker see whether napari ends
-        if box.woken.wait(_SECONDS):
-            box.woken.clear()
-            if draws and box.pause.is_set():
-                box.snapshot = session.snapshot()
-    box.is_parked = False
-    yield
+    hand.begin(session, None if is_labelling else Timeline(session))
+    with closing(session.label(plan.every) if is_labelling else session.run(plan.every)) as pictures:
+        while not hand.is_closed():
+            try:
+                snapshot = next(pictures)
+            except StopIteration as end:
+                own = None if corrections is None else corrections.own
+                return Trained(end.value, own, hand.timeline)
+            labelling = snapshot.labelled is not None
+            if hand.timeline is not None and not labelling:
+                hand.timeline.add(snapshot)
+            hand.tell(snapshot)
+            if labelling:  # no picture may be drawn into the labels any more
+                hand.hand_over()
+            hand.park(draws=not labelling)
+    return None
 
 
 def _describe(device: Any, threads: int) -> str:
@@ -177,162 +201,79 @@ def _describe(device: Any, threads: int) -> str:
     return f"cpu ({counted(threads, 'thread')})" if device.type == "cpu" else str(device)
 
 
-class RunState(StrEnum):
-    """Where a run stands; the last three are final."""
+class TrainingRun(Job):
+    """A training as a job, which can be paused and shows what is in view; `progressed` has its snapshots, the newest one.
 
-    STARTING = "starting"
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPING = "stopping"
-    LABELLING = "labelling"
-    FINISHED = "finished"
-    FAILED = "failed"
-    ABANDONED = "abandoned"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing more will happen."""
-        return self in (RunState.FINISHED, RunState.FAILED, RunState.ABANDONED)
-
-
-class TrainingRun(QObject):
-    """Runs a `TrainingSession` in a napari worker thread.
-
-    Every end of the training, good or bad, reaches the main thread as one
-    state change; errors are carried as values, since workers drop some kinds.
+    Parameters
+    ----------
+    plan : RunPlan
+    threads : int
+        Most CPU threads that torch may use, so that the window stays fluid.
+    parent : QObject
 
     Signals
     -------
-    state_changed(RunState)
     updated(Snapshot)
-        At most one per ``plan.every`` seconds; the newest one.
-    finished(Segmentation)
-    failed(str)
-        One sentence for the user.
-    warned(str)
-        One sentence for the user; the run goes on.
+        At most one per ``plan.every`` seconds, after the state that it brings.
     """
 
-    state_changed = Signal(object)
     updated = Signal(object)
-    finished = Signal(object)
-    failed = Signal(str)
-    warned = Signal(str)
 
-    def __init__(self, plan: RunPlan, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, plan: RunPlan, threads: int, parent: QObject) -> None:
+        self._thread = TrainingThread()
+        super().__init__(
+            partial(train, plan),
+            parent,
+            what="Training",
+            threads=threads,
+            title="A run is under way",
+            hand=self._thread,
+        )
         self.plan = plan
-        self.own: Sequence[Any] | None = None  # the user's own pixels, once the run has ended
-        self.state = RunState.STARTING
-        self._box = Mailbox()
-        self._worker: Any = GeneratorWorker(train, plan, self._box)
-        self._worker.yielded.connect(self._on_yield)
-        self._worker.returned.connect(self._on_return)
-        self._worker.warned.connect(self._on_warning)
-
-    @property
-    def moments(self) -> "Timeline | None":
-        """What was seen on the way; None before the first picture."""
-        return self._box.moments
 
     @property
     def device(self) -> str:
         """The device really in use, in words; empty until it is known."""
-        return self._box.device
+        return self._thread.device
 
-    def start(self) -> None:
-        """Start the worker thread."""
-        self._worker.start()
+    @property
+    def timeline(self) -> "Timeline | None":
+        """What was seen on the way; None before the first picture, and where nothing is trained."""
+        return self._thread.timeline
 
     def pause(self) -> None:
         """Park the training at the end of the present step."""
-        self._want_pause(True)
+        self._thread.wants_pause.set()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self._want_pause(False)
+        self._thread.wants_pause.clear()
+        self._thread.wake()
 
     def look_at(self, number: int, item: int, centre: tuple[float, ...]) -> None:
         """Show that plane of that image from the next picture on; a paused run makes one for it."""
-        self._box.views[number] = item, centre
-        session = self._box.session
-        if session is not None:
-            session.look_at(number, item, centre)
-        self._box.woken.set()
+        self._thread.look_at(number, item, centre)
 
-    def stop(self) -> None:
-        """End the training after the present step and keep its labels."""
-        if self.state.is_final:
-            return
-        self._box.stop.set()
-        if self._box.session is not None:
-            self._box.session.stop()
-        self._want_pause(False)
-        self._set_state(RunState.STOPPING)
+    def _begin(self) -> None:
+        """It is running once there is a picture."""
 
-    def abandon(self) -> None:
-        """End the training at its next picture and drop its result; does not wait."""
-        if self.state.is_final:
-            return
-        self._box.abandon.set()
-        self._box.handed_over.set()
-        self._want_pause(False)
-        self._set_state(RunState.ABANDONED)
-
-    def wait(self, seconds: float = 10.0) -> bool:
-        """Wait until the thread has let go; True if it did in time."""
-        deadline = time.monotonic() + seconds
-        while self._worker.is_running and time.monotonic() < deadline:
-            time.sleep(0.002)
-        return not self._worker.is_running
-
-    # -- main thread, called by the worker's signals --------------------------------------------
-
-    def _on_yield(self, _: object) -> None:
+    def _look(self) -> None:
         self._follow_pause()
-        snapshot, self._box.snapshot = self._box.snapshot, None
-        if snapshot is None or self.state.is_final:
-            return  # an older picture that a newer one has overtaken
+        super()._look()
+
+    def _hear(self, snapshot: Any) -> None:
         if snapshot.labelled is not None:
-            self._box.handed_over.set()
+            self._thread.handed_over.set()
         if snapshot.labelled is not None and snapshot.labelled < 1:
-            if self.state is not RunState.PAUSED:
-                self._set_state(RunState.LABELLING)
-        elif self.state is RunState.STARTING:
-            self._set_state(RunState.RUNNING)
+            if self.state is not JobState.PAUSED:
+                self._set_state(JobState.LABELLING)
+        elif self.state is JobState.WAITING:
+            self._set_state(JobState.RUNNING)
         self.updated.emit(snapshot)
 
     def _follow_pause(self) -> None:
         """Paused is what the thread is, not what was asked of it."""
-        if self._box.is_parked and self._box.pause.is_set() and self.state is not RunState.STOPPING:
-            self._set_state(RunState.PAUSED)
-        elif self.state is RunState.PAUSED and not self._box.is_parked:
-            self._set_state(RunState.RUNNING)
-
-    def _on_return(self, outcome: Outcome) -> None:
-        if self.state.is_final:
-            return
-        if outcome.segmentation is not None:
-            self.own = outcome.own
-            self._set_state(RunState.FINISHED)
-            self.finished.emit(outcome.segmentation)
-        else:
-            self._set_state(RunState.FAILED)
-            self.failed.emit(outcome.error)
-
-    def _on_warning(self, warning: tuple[Any, ...]) -> None:
-        message, category = warning[:2]
-        if issubclass(category, UfsegWarning):
-            self.warned.emit(str(message))
-
-    def _want_pause(self, wanted: bool) -> None:
-        if wanted:
-            self._box.pause.set()
-        else:
-            self._box.pause.clear()
-            self._box.woken.set()
-
-    def _set_state(self, state: RunState) -> None:
-        if state is not self.state and not self.state.is_final:
-            self.state = state
-            self.state_changed.emit(state)
+        if self._thread.is_parked and self._thread.wants_pause.is_set() and self.state is not JobState.STOPPING:
+            self._set_state(JobState.PAUSED)
+        elif self.state is JobState.PAUSED and not self._thread.is_parked:
+            self._set_state(JobState.RUNNING)

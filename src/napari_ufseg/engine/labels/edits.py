@@ -1,6 +1,6 @@
 """Changes of a label image, in memory or on disk, box by box, that can be taken back."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -93,12 +93,31 @@ class Change:
             if not np.array_equal(before, other[box.slices]):
                 self._before[box] = Packed(before)
 
-    def swap(self, data: Any) -> Iterator[float]:
-        """Put back what was there, and remember what was there instead; yields the share that is done."""
-        for number, (box, packed) in enumerate(list(self._before.items()), start=1):
-            self._before[box] = Packed(np.asarray(data[box.slices]))
-            data[box.slices] = packed.array()
-            yield number / len(self._before)
+    def swap(self, data: Any) -> Generator[float]:
+        """Put back what was there, and remember what was there instead; yields the share that is done.
+
+        If it is closed, or fails, before all is done, the labels are as they were.
+        """
+        swapped: list[Box] = []
+        try:
+            for number, box in enumerate(list(self._before), start=1):
+                self._swap_box(data, box)
+                swapped.append(box)
+                yield number / len(self._before)
+        except BaseException:
+            for box in swapped:
+                self._swap_box(data, box)
+            raise
+
+    def swap_at_once(self, data: Any) -> None:
+        """As `swap`, to the end."""
+        for box in self._before:
+            self._swap_box(data, box)
+
+    def _swap_box(self, data: Any, box: Box) -> None:
+        before = Packed(np.asarray(data[box.slices]))
+        data[box.slices] = self._before[box].array()
+        self._before[box] = before
 
 
 def boxes_of(data: Any, item_ndim: int, *, whole_items: bool = False) -> list[Box]:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors
+from napari_ufseg.engine.errors import ConfigError, engine_errors, warn
 from napari_ufseg.engine.images.source import as_list, check_scribbles, open_sources, require_same_channels
 from napari_ufseg.engine.network.cluster_start import require_skip
 from napari_ufseg.engine.network.feature_net import FeatureNet
@@ -296,4 +295,4 @@ class TrainingSession:
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):
             if brightness.is_constant:
-                warnings.warn(f"{source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=4)
+                warn(f"{source.name} is constant: all of it is one class.", stacklevel=4)
