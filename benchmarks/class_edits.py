@@ -77,7 +77,7 @@ def measure(size: int, repeats: int) -> dict[str, list[float]]:
         assert np.array_equal(layer.data, labels)
     told = {
         "history, MB": panel.set.history.n_bytes / 2**20,
-        "moments, MB": widget._loop.time.moments.n_bytes / 2**20,
+        "moments, MB": widget._results.time.timeline.n_bytes / 2**20,
         "share of the run for moments": share,
     }
     viewer.close()

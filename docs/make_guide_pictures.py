@@ -124,10 +124,10 @@ def main() -> None:
     slider.setValue(slider.maximum())
 
     press("confidence")
-    wait_until(lambda: not widget._loop.confidence.is_running and "nuclei confidence" in viewer.layers)
+    wait_until(lambda: not widget._results.confidence.is_running and "nuclei confidence" in viewer.layers)
     press("least_certain")
     press("least_certain")
-    picture("confidence.png", widget._loop.confidence)
+    picture("confidence.png", widget._results.confidence)
     viewer.close()
 
 

@@ -8,7 +8,7 @@ from napari_ufseg import confidence
 
 
 def measure(dock):
-    with dock.qtbot.waitSignal(dock.widget._loop.confidence.ended, timeout=WAIT):
+    with dock.qtbot.waitSignal(dock.widget._results.confidence.ended, timeout=WAIT):
         dock.click("confidence")
 
 
@@ -65,5 +65,5 @@ def test_one_thing_at_a_time(dock):
     dock.click("segment")
     dock.qtbot.waitUntil(lambda: dock.part("pause").isEnabled(), timeout=WAIT)
     dock.click("confidence")
-    assert not dock.widget._loop.confidence.is_running
+    assert not dock.widget._results.confidence.is_running
     dock.stop()

@@ -93,7 +93,7 @@ def save_into(folder: Path, three: Dock, monkeypatch: pytest.MonkeyPatch) -> Non
     three.click("save_labels")
 
 
-@pytest.mark.parametrize("selected", [["a classes", "b classes", "c classes"], ["cells"]])
+@pytest.mark.parametrize("selected", [["a classes", "b classes", "c classes"], ["b"]])
 def test_save_labels_after_a_joint_run_saves_all_of_them_and_says_so(
     three: Dock, tmp_path: Path, notices: list[Any], monkeypatch: pytest.MonkeyPatch, selected: list[str]
 ) -> None:
@@ -106,6 +106,18 @@ def test_save_labels_after_a_joint_run_saves_all_of_them_and_says_so(
         )
     assert len(names_in(tmp_path)) == 3
     assert [notice.message for notice in notices] == [f"Saved 3 Labels layers in {tmp_path}"]
+
+
+def test_for_an_image_without_a_result_there_is_nothing_to_save(
+    three: Dock, tmp_path: Path, notices: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.segment_to_end()
+    select(three, "cells")
+    save_into(tmp_path, three, monkeypatch)
+    assert names_in(tmp_path) == []
+    assert [notice.message for notice in notices] == [
+        "There are no labels to save yet: press Segment, or select a Labels layer."
+    ]
 
 
 def test_only_the_selected_labels_are_saved_and_cancel_saves_none(

@@ -19,8 +19,6 @@ from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.errors import StoppedError
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
-
     from napari_ufseg.engine.network.model import SegmentationModel
 
 
@@ -119,11 +117,6 @@ class ModelApplication(QObject):
     def is_running(self) -> bool:
         """Whether a model is being applied."""
         return self._job is not None
-
-    @property
-    def layers(self) -> "list[Labels]":
-        """The Labels layers of the newest application."""
-        return [target.layer for target in self._targets if target.layer is not None]
 
     def start(self, model: "SegmentationModel", parts: Sequence[ImageRegion]) -> None:
         """Label these parts.

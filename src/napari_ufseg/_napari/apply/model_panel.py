@@ -1,6 +1,6 @@
 """What can be done with a result: save labels, save and load the model, apply it to another image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,22 +41,21 @@ class ResultsPanel(QWidget):
     ----------
     application : ModelApplication
         Of the model to images.
-    labels_layers : list of napari.layers.Labels
-        The newest result; *Save labels* prefers Labels layers that are selected.
     model : SegmentationModel or None
-        From the last run, or loaded.
-    as_shown : callable
-        Gives the model with what the user has made of its classes.
+        Of the result that is active or was active last, or loaded since.
 
     Signals
     -------
     model_changed()
         There is another model, or none any more.
+    saving()
+        Labels or a model are about to be written, or applied: layers should hold what is to stay.
     refused(str)
         The model cannot be applied; says why in one sentence, which the user has seen.
     """
 
     model_changed = Signal()
+    saving = Signal()
     refused = Signal(str)
 
     def __init__(self, viewer: Any, source: SourcePanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
@@ -65,17 +64,18 @@ class ResultsPanel(QWidget):
         self._source = source
         self._jobs = jobs
         self.application = ModelApplication(viewer, jobs, settings, self)
-        self.application.ended.connect(self._on_applied)
-        self.labels_layers: list[Labels] = []
+        self.application.ended.connect(self._enable)
+        self._layers: Sequence[Labels] = ()
         self._model: SegmentationModel | None = None
-        self.as_shown: Callable[[SegmentationModel | None], SegmentationModel | None] = lambda model: model
+        self._as_shown: Callable[[], SegmentationModel | None] | None = None
+        self._title = ""
         source.changed.connect(self._enable)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         self._save_labels = self._button(
             "Save labels...",
             "save_labels",
-            "Write the selected Labels layers, or else the newest result, with their scale; several go into a folder.",
+            "Write the selected Labels layers, or else the result that is shown, with their scale; several go into a folder.",
         )
         self._save_model = self._button("Save model...", "save_model", "Keep the trained network for other images.")
         self._load_model = self._button("Load model...", "load_model", "Take a saved network.")
@@ -90,28 +90,57 @@ class ResultsPanel(QWidget):
 
     @property
     def model(self) -> "SegmentationModel | None":
-        """The model that is saved and applied."""
+        """The network, as it was trained."""
         return self._model
 
     @model.setter
     def model(self, model: "SegmentationModel | None") -> None:
-        self._model = model
+        self._take(model, None, "")
+
+    @property
+    def model_as_shown(self) -> "SegmentationModel | None":
+        """What is saved and applied: the model with the merges, names and colours that the user has given to its classes."""
+        return self._model if self._as_shown is None else self._as_shown()
+
+    def look_at(
+        self,
+        layers: "Sequence[Labels]",
+        model: "SegmentationModel | None",
+        as_shown: "Callable[[], SegmentationModel | None] | None" = None,
+    ) -> None:
+        """Be about another result; one without a model leaves the model as it is.
+
+        Parameters
+        ----------
+        layers : sequence of Labels
+            Of the result; none if there is no result.
+        model : SegmentationModel or None
+            What has made its labels.
+        as_shown : callable, optional
+            Gives that model with what the user has made of its classes, at any time.
+        """
+        self._layers = layers
+        if model is not None and model is not self._model:
+            self._take(model, as_shown, ", ".join(layer.name for layer in layers))
+        elif self._as_shown is not None and model is None:  # its result may go: it is what it was when it was left
+            self._model, self._as_shown = self._as_shown() or self._model, None
+
+    def _take(
+        self, model: "SegmentationModel | None", as_shown: "Callable[[], SegmentationModel | None] | None", title: str
+    ) -> None:
+        self._model, self._as_shown = model, as_shown
         if model is None:
             self._about_model.setText("Model: none yet (run Segment, or load one)")
         else:
+            of = f"Model of {title}" if title else "Model"
             self._about_model.setText(
-                f"Model: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
+                f"{of}: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
             )
         self._enable()
         self.model_changed.emit()
 
-    @property
-    def model_as_shown(self) -> "SegmentationModel | None":
-        """The model with the merges, names and colours that the user has given to its classes."""
-        return self.as_shown(self._model)
-
     def save_labels(self, path: str | Path | None = None) -> None:
-        """Write the selected Labels layers, or those of the newest result, as uint16 with their scale.
+        """Write the selected Labels layers, or those of the result that is shown, as uint16 with their scale.
 
         Parameters
         ----------
@@ -119,6 +148,7 @@ class ResultsPanel(QWidget):
             The file; of several layers the folder, in which each gets a TIFF that is named after it. Asked for without.
         """
         layers = self._layers_to_save()
+        self.saving.emit()
         if not layers:
             show_warning("There are no labels to save yet: press Segment, or select a Labels layer.")
         elif len(layers) == 1:
@@ -130,6 +160,7 @@ class ResultsPanel(QWidget):
         """Write the model; asks for a file name if there is none."""
         from napari_ufseg.engine.network.model_file import save_model
 
+        self.saving.emit()
         model = self.model_as_shown
         if model is None:
             show_warning("There is no model to save yet: press Segment first.")
@@ -170,10 +201,6 @@ class ResultsPanel(QWidget):
             self.refused.emit(str(error))
             show_warning(str(error))
 
-    def _on_applied(self, _: str) -> None:
-        self._enable()
-        self.labels_layers = self.application.layers or self.labels_layers
-
     def _enable(self, *_: object) -> None:
         """Allow what makes sense now."""
         has_model, is_running = self.model is not None, self.application.is_running
@@ -184,11 +211,11 @@ class ResultsPanel(QWidget):
         self._apply_model.setText("Applying..." if is_running else "Apply model")
 
     def _layers_to_save(self) -> list[Labels]:
-        """The Labels layers that are selected, or else those of the newest result that are still there; scribbles at last."""
+        """The Labels layers that are selected, or else those of the active result; scribbles at last."""
         layers, selection = list(self._viewer.layers), self._viewer.layers.selection
         selected = [layer for layer in layers if isinstance(layer, Labels) and layer in selection]
         results = [layer for layer in selected if not is_scribbles(layer)]
-        return results or [layer for layer in self.labels_layers if layer in layers] or selected
+        return results or [layer for layer in self._layers if layer in layers] or selected
 
     def _save_one(self, layer: Labels, path: str | Path | None) -> None:
         chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}.tif", _LABEL_FILES, ".tif")

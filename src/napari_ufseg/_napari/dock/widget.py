@@ -21,7 +21,8 @@ from napari_ufseg._napari.method.device_choice import load_heavy_parts
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
 from napari_ufseg._napari.method.method_panel import MethodPanel
 from napari_ufseg._napari.method.preferences import Settings, user_defaults
-from napari_ufseg._napari.result.controller import CorrectionLoop
+from napari_ufseg._napari.result.controller import ResultController
+from napari_ufseg._napari.result.result import Result
 from napari_ufseg._napari.run.live_run import LiveRun
 from napari_ufseg._napari.run.run_panel import RunPanel
 from napari_ufseg.engine.config import SegmentationConfig
@@ -137,7 +138,7 @@ class SegmentationWidget(QWidget):
         if busy := self._jobs.busy:
             show_info(busy)
             return
-        self._loop.time.leave()
+        self._results.show_now()
         self._run_panel.speak_of(layers)
         try:
             for layer, source in zip(layers, sources or (), strict=False):
@@ -158,7 +159,7 @@ class SegmentationWidget(QWidget):
         if busy := self._jobs.busy:
             show_info(busy)
             return
-        self._loop.train_on(self.config)
+        self._results.train_on(self.config)
 
     def pause_or_resume(self) -> None:
         """Hold the run, or let it go on."""
@@ -187,14 +188,13 @@ class SegmentationWidget(QWidget):
         self._estimate = EstimateLine(self._question, settings, self)
         self.results = ResultsPanel(self._viewer, self._source, jobs, settings, self)
         self.folder = FolderPanel(self.results, jobs, settings, self)
-        self._loop = CorrectionLoop(self._viewer, self._run, jobs, settings, self)
+        self._results = ResultController(self._viewer, self._run, jobs, settings, self)
         self._before = Preparation(self._viewer, self._source, lambda: self.config, jobs, settings, self)
-        self._loop.follow(self.results.application)
-        self.classes = self._loop.panel
-        self.results.as_shown = self._loop.as_shown
-        self.scribbles = self._loop.scribbles = self._before.scribbles
+        self._results.follow(self.results.application)
+        self.classes = self._results.panel
+        self.scribbles = self._results.scribbles = self._before.scribbles
         run, method = self._run_panel, self._method
-        shown = [run.curves, self._loop.time, self.classes, self._loop.confidence, self.results]
+        shown = [run.curves, self._results.time, self.classes, self._results.confidence, self.results]
         parts = [self._source, self.scribbles, method, self._estimate, self._before.variations, method.advanced, *shown]
         self._column = lay_out(self, parts, self._run_panel, self.folder)
 
@@ -209,8 +209,9 @@ class SegmentationWidget(QWidget):
         run = self._run
         run.state_changed.connect(self._on_state)
         run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
-        self._loop.can_go_on.connect(self._run_panel.allow_continue)
-        self._loop.start_wanted.connect(self._on_wanted)
+        self._results.active_changed.connect(self._on_active)
+        self.results.saving.connect(self._results.show_now)
+        self._results.start_wanted.connect(self._on_wanted)
         self.classes.failed.connect(show_error)
         run.finished.connect(self._on_finished)
         run.failed.connect(self._report_failure)
@@ -219,7 +220,7 @@ class SegmentationWidget(QWidget):
         run.ended_early.connect(self._run_panel.fail)
         self._jobs.began.connect(self._on_job_began)
         self._jobs.ended.connect(self._on_job_ended)
-        self._loop.confidence.told.connect(self._run_panel.status.setText)
+        self._results.confidence.told.connect(self._run_panel.status.setText)
         self._before.chosen.connect(self._on_variation)
         self.results.refused.connect(self._run_panel.fail)
         self._method.advanced.toggled.connect(self._column.fit_width)
@@ -232,6 +233,7 @@ class SegmentationWidget(QWidget):
             self._run.close("the dock was closed")
             self._jobs.close()
             self._estimate.drop()
+            self._results.close()
         elif event is not None and event.type() == QEvent.Type.Show:
             self._column.fit_width()
         return bool(super().event(event))
@@ -276,7 +278,14 @@ class SegmentationWidget(QWidget):
         try:
             self._run.start(parts, self._method.preset, **plan)
         except UfsegError as error:
+            self._results.give_up()
             self._report_failure(str(error))
+
+    def _on_active(self, result: Result | None) -> None:
+        self._run_panel.allow_continue(self._results.can_train_on)
+        model = result.origin.model if result is not None and result.origin is not None else None
+        as_shown = None if result is None or model is None else lambda: result.model_as_shown
+        self.results.look_at(result.layers if result is not None else (), model, as_shown)
 
     def _on_state(self, state: JobState) -> None:
         self._run_panel.follow(state)
@@ -286,8 +295,6 @@ class SegmentationWidget(QWidget):
         self._estimate.hold(not state.is_final)
 
     def _on_finished(self, segmentation: "Segmentation", device: str) -> None:
-        self.results.model = segmentation.model
-        self.results.labels_layers = [layer.layer for layer in self._run.layers if layer.layer is not None]
         self._run_panel.end(segmentation, len(segmentation.areas), device)
         self.run_finished.emit(segmentation)
 

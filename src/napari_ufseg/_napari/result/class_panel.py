@@ -40,7 +40,6 @@ class ClassPanel(Folding):
         super().__init__("Classes")
         self.setObjectName("ufseg.class_panel")
         self.set: Result | None = None  # what is shown
-        self.is_live = False
         content = QWidget()
         self._build(QVBoxLayout(content))
         self.addWidget(content)
@@ -62,20 +61,6 @@ class ClassPanel(Folding):
             classes.editor.progressed.connect(self._on_progress)
             classes.editor.failed.connect(self.failed)
             classes.told.connect(self.told)
-        self._show()
-
-    def show_live(self, areas: dict[int, int]) -> None:
-        """Show what a run has come to; nothing can be done to the labels before `end_live`."""
-        self.is_live = True
-        if self.set is not None:
-            self.set.areas = areas
-            self._show()
-
-    def end_live(self) -> None:
-        """Let the classes be worked on."""
-        self.is_live = False
-        if self.set is not None:
-            self.set.recount()
         self._show()
 
     # -- assembly ---------------------------------------------------------------------------------
@@ -160,7 +145,8 @@ class ClassPanel(Folding):
         """Make one class of the selected ones, and select it."""
         if self.set is not None and self._can_edit:
             into = self.set.merge(self.view.labels)
-            self.view.select([into])
+            if into is not None:
+                self.view.select([into])
 
     def make_background(self) -> None:
         """Give the selected classes the label 0."""
@@ -199,7 +185,7 @@ class ClassPanel(Folding):
 
     @property
     def _can_edit(self) -> bool:
-        return self.set is not None and not self.is_live and not self.set.is_locked
+        return self.set is not None and not self.set.is_locked
 
     def _show(self) -> None:
         """Bring everything up to date."""

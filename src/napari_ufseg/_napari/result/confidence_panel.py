@@ -1,6 +1,6 @@
 """A layer that shows how sure the network is, and a way to where it is least so."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg._napari.method.preferences import Settings
+from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
 
 _MOST = 2**26  # pixels whose margins are kept in memory
@@ -33,11 +34,6 @@ class ConfidencePanel(QWidget):
     jobs : Jobs
     settings : Settings
 
-    Attributes
-    ----------
-    as_shown : callable
-        Gives a model with what the user has made of its classes.
-
     Signals
     -------
     ended(str)
@@ -52,10 +48,8 @@ class ConfidencePanel(QWidget):
     def __init__(self, viewer: Any, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer, self._jobs, self._settings = viewer, jobs, settings
-        self.as_shown: Callable[[Any], Any] = lambda model: model
         self._job: Job | None = None
-        self._origin: Origin | None = None
-        self._found: list[tuple[Image, ImageRegion, int, Any]] = []
+        self._result: Result | None = None
         self._next = 0
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -77,22 +71,24 @@ class ConfidencePanel(QWidget):
         """Whether it is being measured."""
         return self._job is not None
 
-    def look_at(self, origin: Origin | None) -> None:
-        """Be about other labels."""
-        if origin is not self._origin:
-            self._found, self._next = [], 0
-        self._origin = origin
-        self.show_it.setEnabled(origin is not None and not self.is_running)
-        self.go.setEnabled(bool(self._found))
+    def look_at(self, result: Result | None) -> None:
+        """Be about another result, or the same one anew."""
+        if result is not self._result:
+            self._next = 0
+        self._result = result
+        has_model = result is not None and result.origin is not None
+        self.show_it.setEnabled(has_model and not self.is_running)
+        self.go.setEnabled(result is not None and bool(result.doubts))
 
     def measure(self) -> None:
         """Measure the margins of what is looked at, and show them as Image layers."""
-        if self._origin is None:
+        result = self._result
+        if result is None or result.origin is None or result.model_as_shown is None:
             return
         if busy := self._jobs.busy:
             show_info(busy)
             return
-        origin, model = self._origin, self.as_shown(self._origin.model)
+        origin, model = result.origin, result.model_as_shown
         shapes = [part.labels_shape for part in origin.parts]
         if sum(int(np.prod(shape)) for shape in shapes) > _MOST:
             show_warning("The image is too large to show its confidence: choose a plane of it, or a lower resolution.")
@@ -110,15 +106,16 @@ class ConfidencePanel(QWidget):
             about=f"Measuring the confidence of {names}",
             gives="confidence",
         )
-        job.ended.connect(lambda share: self._on_ended(job, share, origin, outs))
+        job.ended.connect(lambda share: self._on_ended(job, share, result, origin, outs))
         job.failed.connect(show_error)
         job.state_changed.connect(lambda state: self._on_state(job, state))
-        self.look_at(self._origin)
+        self.look_at(self._result)
         self._jobs.start(job)
 
     def go_to_next(self) -> None:
         """Move the view to the next region of doubt."""
-        here = [item for item in self._found if item[0] in self._viewer.layers]
+        doubts = self._result.doubts if self._result is not None else []
+        here = [item for item in doubts if item[0] in self._viewer.layers]
         if not here:
             return
         layer, part, item, region = here[self._next % len(here)]
@@ -127,20 +124,18 @@ class ConfidencePanel(QWidget):
         where = f"{counted(region.n_pixels, 'pixel')} of {part.title}"
         self.told.emit(f"Region {rank} of {len(here)} in doubt: {where} (F9 for the next).")
 
-    def _on_ended(self, job: Job, share: float | None, origin: Origin, outs: Sequence[Any]) -> None:
+    def _on_ended(self, job: Job, share: float | None, result: Result, origin: Origin, outs: Sequence[Any]) -> None:
         if share != 1:
             job.conclusion = "Stopped; no confidence is shown."
             return
-        found = list(self._shown(origin, outs))
-        if origin is self._origin:  # else others are looked at by now
-            self._found, self._next = found, 0
-        words = counted(len(found), "region")
+        result.doubts, self._next = list(self._shown(origin, outs)), 0
+        words = counted(len(result.doubts), "region")
         job.conclusion = f"Done: confidence is shown, with {words} in doubt (F9 goes there)."
 
     def _on_state(self, job: Job, state: JobState) -> None:
         if state.is_final:
             self._job = None
-            self.look_at(self._origin)
+            self.look_at(self._result)
             self.ended.emit(job.conclusion)
 
     def _shown(self, origin: Origin, outs: Sequence[Any]) -> Any:

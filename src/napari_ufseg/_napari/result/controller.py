@@ -1,11 +1,11 @@
-"""Which result is worked on, and what its panels ask for: edits, another moment, a training that goes on."""
+"""Which result is active: that of the layer that is selected; its panels show it, and ask for edits, another moment, or a training."""
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
@@ -14,8 +14,8 @@ from napari_ufseg._napari.apply.apply_model import ModelApplication
 from napari_ufseg._napari.background import Jobs, JobState
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN
-from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, TrainOn, in_network_of
-from napari_ufseg._napari.layers.result_layer import ClassesLayer
+from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, in_network_of
+from napari_ufseg._napari.layers.result_layer import ClassesLayer, belongs_to
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.result.class_panel import ClassPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
@@ -30,207 +30,20 @@ from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.edits import boxes_of, count_labels
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.network.model import SegmentationModel
     from napari_ufseg.engine.training.results import Snapshot
     from napari_ufseg.engine.training.timeline import Keyframe
-
-
-class ClassDesk(QObject):
-    """Keeps one `Result` for the layers of every run, and shows one of them in the panel.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    panel : ClassPanel
-
-    Signals
-    -------
-    changed()
-        Others are shown, or a training can go on from them, or no longer.
-    """
-
-    changed = Signal()
-
-    def __init__(self, viewer: Any, panel: ClassPanel, parent: QObject) -> None:
-        super().__init__(parent)
-        self._viewer = viewer
-        self._panel = panel
-        self._sets: list[Result] = []
-        self._goes_on = False
-        viewer.layers.selection.events.active.connect(self._follow_active_layer)
-        viewer.layers.events.removed.connect(self._on_removed)
-        parent.destroyed.connect(partial(_close, self._sets))
-        self._follow_active_layer()
-
-    def set_of(self, layer: Any) -> Result | None:
-        """The classes that a layer shows; None if this plugin has not made it."""
-        if not is_ours(layer):
-            return None
-        for classes in self._sets:
-            if layer in classes.layers:
-                return classes
-        run = layer.metadata[METADATA_KEY].get(RUN)
-        free = [other for other in self._viewer.layers if is_ours(other) and not self._known(other)]
-        group = [other for other in free if run and other.metadata[METADATA_KEY].get(RUN) == run]
-        return self._new_set(group if layer in group else [layer])
-
-    def draw(self, layers: Sequence[ClassesLayer], snapshot: "Snapshot") -> None:
-        """Show the areas of what a run draws into these layers."""
-        shown = [item.layer for item in layers if item.layer is not None]
-        classes = self._set_of_all(shown)
-        self._panel.look_at(classes)
-        areas: Counter[int] = Counter()
-        for labels in snapshot.labels:
-            for counts in count_labels(labels, boxes_of(labels, 2)):
-                areas.update(counts)
-        self._panel.show_live(dict(sorted(areas.items())))
-
-    def take_over(
-        self, layers: Sequence[ClassesLayer], words: str, origin: Origin | None = None, table: ClassTable | None = None
-    ) -> None:
-        """Let labels that have just been made be worked on; where they have replaced others, that can be undone.
-
-        Parameters
-        ----------
-        layers : sequence of ClassesLayer
-            Those without a layer yet are left out.
-        words : str
-            What has made them.
-        origin : Origin, optional
-            How they came about.
-        table : ClassTable, optional
-            Names and the rest; those that the layers have stay without it.
-        """
-        shown = [item.layer for item in layers if item.layer is not None]
-        if not shown:
-            return
-        classes = self._set_of_all(shown)
-        if any(item.before is not None for item in layers) and not self._goes_on:
-            classes.history.clear()  # of what was in the layers before, napari has forgotten the strokes
-        self._goes_on = False
-        before = [(item.layer, item.before) for item in layers if item.layer is not None and item.before is not None]
-        state = classes.state
-        if table is not None or origin is not None:
-            classes.put(table if table is not None else classes.table.settled)
-        if origin is not None or before:
-            classes.origin = origin
-        if before:
-            classes.history.record(NewData(words, before, (state, classes.state)))
-        self._panel.look_at(classes)
-        self._panel.end_live()
-        self.changed.emit()
-
-    @property
-    def origin(self) -> Origin | None:
-        """How the labels that are shown came about."""
-        return self._panel.set.origin if self._panel.set is not None else None
-
-    @property
-    def can_train_on(self) -> bool:
-        """Whether a training can go on from what is shown."""
-        classes = self._panel.set
-        return classes is not None and not classes.is_locked and classes.train_on() is not None
-
-    def train_on(self) -> tuple[list[Labels], TrainOn] | None:
-        """The layers that are shown, and what a training needs to go on from them; what was done becomes one step."""
-        classes = self._panel.set
-        wanted = classes.train_on() if classes is not None and not classes.is_locked else None
-        if classes is None or wanted is None:
-            return None
-        classes.make_one_step()
-        self._goes_on = True
-        for layer in classes.layers:
-            layer.editable = False  # what is painted from now on would be lost
-        return classes.layers, wanted
-
-    def lend(self, is_lent: bool) -> None:
-        """Let others write into the layers that are shown, or take them back as they were."""
-        classes = self._panel.set
-        if classes is None:
-            return
-        if is_lent:
-            classes.make_one_step()
-        for layer in classes.layers:
-            layer.editable = not is_lent
-        self.changed.emit()
-
-    def refresh(self) -> None:
-        """Count anew; others have written labels."""
-        if self._panel.set is not None:
-            self._panel.set.recount()
-
-    def as_shown(self, model: "SegmentationModel | None") -> "SegmentationModel | None":
-        """A model with what the user has made of its classes, if they are here."""
-        for classes in self._sets:
-            if classes.origin is not None and classes.origin.model is model:
-                return classes.model_as_shown
-        return model
-
-    # -- which set --------------------------------------------------------------------------------
-
-    def _set_of_all(self, layers: Sequence[Labels]) -> Result:
-        """The set of exactly these layers."""
-        for classes in self._sets:
-            if classes.layers == list(layers):
-                return classes
-        for classes in [item for item in self._sets if any(layer in item.layers for layer in layers)]:
-            self._drop(classes)
-        return self._new_set(layers)
-
-    def _new_set(self, layers: Sequence[Labels]) -> Result:
-        classes = Result(layers, self)
-        self._sets.append(classes)
-        return classes
-
-    def _drop(self, classes: Result) -> None:
-        if self._panel.set is classes:
-            self._panel.look_at(None)
-            self.changed.emit()
-        self._sets.remove(classes)
-        classes.close()
-        classes.deleteLater()
-
-    def _known(self, layer: Labels) -> bool:
-        return any(layer in classes.layers for classes in self._sets)
-
-    def _follow_active_layer(self, _: Any = None) -> None:
-        """Another layer than Labels of ours leaves what is shown as it is."""
-        if self._panel.is_live:
-            return
-        classes = self.set_of(self._viewer.layers.selection.active)
-        if classes is not None:
-            self._panel.look_at(classes)
-            self.changed.emit()
-
-    def _on_removed(self, event: Any) -> None:
-        for classes in list(self._sets):
-            if event.value in classes.layers:
-                classes.leave(event.value)
-                if not classes.layers:
-                    self._drop(classes)
-                elif self._panel.set is classes:
-                    self.changed.emit()
-
-
-def _close(sets: list[Result], *_: object) -> None:
-    """Called at the end of the dock, when Qt no longer calls methods of its parts."""
-    for classes in sets:
-        classes.close()
-
-
-def is_ours(layer: Any) -> bool:
-    """Whether it is a Labels layer that this plugin has made, or read from a file that it has written."""
-    return isinstance(layer, Labels) and METADATA_KEY in layer.metadata and not layer.multiscale
-
 
 _NO_SCRIBBLES = (
     "There are no scribbles to merge by: press New beside Scribbles, paint over the classes with one label for each "
     "thing that you mean, then press Merge by scribbles again."
 )
+_kept: "WeakKeyDictionary[Any, list[Result]]" = WeakKeyDictionary()  # of viewers whose dock is closed
 
 
-class CorrectionLoop(QObject):
-    """Follows the runs of the dock, and says when another is wanted.
+class ResultController(QObject):
+    """Keeps a `Result` for the layers of every run, and has one of them shown.
+
+    When the dock is closed the results stay with the viewer, and a dock that is opened later has them again.
 
     Parameters
     ----------
@@ -242,6 +55,8 @@ class CorrectionLoop(QObject):
 
     Attributes
     ----------
+    active : Result or None
+        What all panels show and work on.
     panel : ClassPanel
     time : TimePanel
     confidence : ConfidencePanel
@@ -250,42 +65,62 @@ class CorrectionLoop(QObject):
 
     Signals
     -------
+    active_changed(Result or None)
+        Another result is active, or the same one has another origin or lock.
     start_wanted(list of ImageRegion, dict)
         A run on these images with these arguments of `LiveRun.start`.
-    can_go_on(bool)
-        Whether a training can go on from what is shown.
     """
 
+    active_changed = Signal(object)
     start_wanted = Signal(object, object)
-    can_go_on = Signal(bool)
 
     def __init__(self, viewer: Any, run: LiveRun, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
-        self._run = run
+        self._viewer, self._run = viewer, run
+        self.active: Result | None = None
+        self._results: list[Result] = []
+        self._continued: Result | None = None  # its training goes on in its own layers
         self.panel = ClassPanel()
         self.time = TimePanel()
         self.confidence = ConfidencePanel(viewer, jobs, settings, parent)
-        self.confidence.as_shown = self.as_shown
         self.scribbles: ScribbleChoice | None = None
-        self._desk = ClassDesk(viewer, self.panel, parent)
-        run.updated.connect(lambda snapshot: self._desk.draw(run.layers, snapshot))
+        run.updated.connect(self._on_updated)
         run.released.connect(self._on_released)
         run.state_changed.connect(self._on_state)
-        self.time.scrubbing.connect(self._desk.lend)
-        self.time.moved.connect(self._desk.refresh)
         self.time.keep_clicked.connect(self._on_keep)
-        self._desk.changed.connect(self._on_changed)
         self.panel.told.connect(show_info)
         self.panel.scribbles_wanted.connect(self._on_scribbles_wanted)
-        viewer.layers.events.removed.connect(self.time.on_removed)
+        viewer.layers.selection.events.active.connect(self._follow_active_layer)
+        viewer.layers.events.removed.connect(self._on_removed)
+        self._take_up_kept()
+
+    # -- what others ask for ----------------------------------------------------------------------
 
     def follow(self, application: ModelApplication) -> None:
         """Let the labels that a model makes be worked on as well."""
-        application.made.connect(self._desk.take_over)
+        application.made.connect(self._take_over)
 
-    def as_shown(self, model: "SegmentationModel | None") -> "SegmentationModel | None":
-        """A model with the merges, names and colours that the user has given to its classes."""
-        return self._desk.as_shown(model)
+    def show_now(self) -> None:
+        """Let no layer show an earlier moment of its run, as before they are saved."""
+        for result in self._results:
+            result.show_keyframe(None)
+
+    def close(self) -> None:
+        """Leave the results to the viewer, as when the dock is closed: nothing is lost, and nothing goes on."""
+        self.show_now()
+        for result in self._results:
+            result.close()
+        self._activate(None)
+        _kept[self._viewer] = self._results
+        self._results = []
+        self._viewer.layers.selection.events.active.disconnect(self._follow_active_layer)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    @property
+    def can_train_on(self) -> bool:
+        """Whether a training can go on from what is shown."""
+        active = self.active
+        return active is not None and not active.is_locked and active.train_on() is not None
 
     def train_on(self, config: SegmentationConfig) -> None:
         """Ask for a run that goes on from what is shown.
@@ -295,45 +130,199 @@ class CorrectionLoop(QObject):
         config : SegmentationConfig
             Says how to train; network and input stay those of the model.
         """
-        wanted = self._desk.train_on()
-        if wanted is None:
+        self.show_now()
+        wanted = self.active.train_on() if self.active is not None and not self.active.is_locked else None
+        if self.active is None or wanted is None:
             show_warning("There are no classes to train on from: press Segment first.")
             return
-        layers, train_on = wanted
-        model = train_on.origin.model
-        plan = {"config": in_network_of(model.config, config), "into": layers, "train_on": train_on}
-        self.start_wanted.emit(train_on.origin.parts, plan)
+        model = wanted.origin.model
+        self._go_on(self.active, wanted.origin, {"config": in_network_of(model.config, config), "train_on": wanted})
+
+    def give_up(self) -> None:
+        """Note that nothing has come of a run that was asked for."""
+        if self._continued is not None:
+            self._continued.locked_by = None
+            self._continued = None
+
+    def _go_on(self, result: Result, origin: Origin, plan: dict[str, Any]) -> None:
+        result.make_one_step()
+        self._continued, result.locked_by = result, self._run  # what is painted from now on would be lost
+        self.start_wanted.emit(origin.parts, {**plan, "into": result.layers})
+
+    def _on_keep(self, result: Result, keyframe: "Keyframe") -> None:
+        if result.timeline is not None and result.train_on() is not None and result.origin is not None:
+            restored = RestoredKeyframe(result.timeline, keyframe)
+            self._go_on(result, result.origin, {"config": result.timeline.config, "train_on": restored})
 
     def _on_scribbles_wanted(self) -> None:
-        classes = self.panel.set
-        if classes is None or self.scribbles is None:
+        if self.active is None or self.scribbles is None:
             return
+        origin = self.active.origin
         try:
-            marks = self.scribbles.over(classes.layers, classes.origin.parts if classes.origin is not None else None)
+            marks = self.scribbles.over(self.active.layers, origin.parts if origin is not None else None)
         except ImageError as error:
             show_warning(str(error))
         else:
             if marks is None:
                 show_warning(_NO_SCRIBBLES)
             else:
-                classes.merge_by_scribbles(marks)
+                self.active.merge_by_scribbles(marks)
 
-    def _on_changed(self) -> None:
-        self.can_go_on.emit(self._desk.can_train_on)
-        self.confidence.look_at(self._desk.origin)
+    # -- the run ----------------------------------------------------------------------------------
 
-    def _on_keep(self, moment: "Keyframe") -> None:
-        moments, wanted = self.time.moments, self._desk.train_on()
-        if wanted is not None and moments is not None:
-            layers, train_on = wanted
-            plan = {"config": moments.config, "into": layers, "train_on": RestoredKeyframe(moments, moment)}
-            self.start_wanted.emit(train_on.origin.parts, plan)
+    def _on_updated(self, snapshot: "Snapshot") -> None:
+        """Show the areas of what a run draws into its layers."""
+        result = self._result_of_all([item.layer for item in self._run.layers if item.layer is not None])
+        if result.locked_by is not self._run:
+            result.locked_by = self._run
+        areas: Counter[int] = Counter()
+        for labels in snapshot.labels:
+            for counts in count_labels(labels, boxes_of(labels, 2)):
+                areas.update(counts)
+        result.areas = dict(sorted(areas.items()))
+        self._activate(result)
+        result.changed.emit()
 
     def _on_state(self, state: JobState) -> None:
         self.time.allow(state.is_final)
 
     def _on_released(self, origin: Origin | None) -> None:
-        self._desk.take_over(self._run.layers, "run", origin, table_of(self._run.layers))
-        if self._run.timeline is not None:
-            targets = [(layer.layer, layer.part) for layer in self._run.layers if layer.layer is not None]
-            self.time.show_moments(self._run.timeline, targets)
+        self._take_over(self._run.layers, "run", origin, table_of(self._run.layers))
+
+    def _take_over(
+        self, layers: Sequence[ClassesLayer], title: str, origin: Origin | None = None, table: ClassTable | None = None
+    ) -> None:
+        """Let labels that have just been made be worked on; where they have replaced others, that can be undone.
+
+        Parameters
+        ----------
+        layers : sequence of ClassesLayer
+            Those without a layer yet are left out.
+        title : str
+            What has made them.
+        origin : Origin, optional
+            How they came about.
+        table : ClassTable, optional
+            Names and the rest; those that the layers have stay without it.
+        """
+        made = [item for item in layers if item.layer is not None]
+        if not made:
+            self.give_up()
+            return
+        goes_on, self._continued = self._continued is not None, None
+        result = self._result_of_all([item.layer for item in made if item.layer is not None])
+        before = [(item.layer, item.before) for item in made if item.layer is not None and item.before is not None]
+        if before and not goes_on:
+            result.history.clear()  # of what was in the layers before, napari has forgotten the strokes
+        state = result.state
+        if table is not None or origin is not None:
+            result.put(table if table is not None else result.table.settled)
+        if origin is not None or before:
+            result.origin = origin
+        if before:
+            result.history.record(NewData(title, before, (state, result.state)))
+        result.regions = [item.part for item in made]
+        if self._run.layers is layers and self._run.timeline is not None:
+            result.timeline = self._run.timeline
+        if not goes_on:
+            result.doubts = []
+        result.locked_by = None
+        self._activate(result)
+        result.recount()
+        self.active_changed.emit(result)
+
+    # -- which result -----------------------------------------------------------------------------
+
+    def result_of(self, layer: Any) -> Result | None:
+        """The result that a layer shows: its own, or of an image the newest one; None if there is none."""
+        if is_ours(layer):
+            known = next((result for result in self._results if layer in result.layers), None)
+            return known or self._new_result(self._group_of(layer))
+        if not isinstance(layer, Image):
+            return None
+        own = [other for other in self._viewer.layers if is_ours(other) and belongs_to(other, layer)]
+        results = [result for result in self._results if any(other in result.layers for other in own)]
+        return results[-1] if results else self.result_of(own[-1]) if own else None
+
+    def _group_of(self, layer: Labels) -> list[Labels]:
+        """The layers that a run has made together, as their metadata say."""
+        run = layer.metadata[METADATA_KEY].get(RUN)
+        known = [other for result in self._results for other in result.layers]
+        free = [other for other in self._viewer.layers if is_ours(other) and other not in known]
+        group = [other for other in free if run and other.metadata[METADATA_KEY].get(RUN) == run]
+        return group if layer in group else [layer]
+
+    def _result_of_all(self, layers: Sequence[Labels]) -> Result:
+        """The result of exactly these layers."""
+        for result in self._results:
+            if result.layers == list(layers):
+                self._results.remove(result)
+                self._results.append(result)  # the newest
+                return result
+        for result in [item for item in self._results if any(layer in item.layers for layer in layers)]:
+            self._drop(result)
+        return self._new_result(layers)
+
+    def _new_result(self, layers: Sequence[Labels]) -> Result:
+        result = Result(layers)
+        self._results.append(result)
+        return result
+
+    def _drop(self, result: Result) -> None:
+        result.close()
+        if self.active is result:
+            self._activate(None)
+        self._results.remove(result)
+        result.deleteLater()
+
+    def _take_up_kept(self) -> None:
+        """Go on with the results of an earlier dock, as far as their layers are still there."""
+        self._results = _kept.pop(self._viewer, [])
+        for result in list(self._results):
+            for layer in [layer for layer in result.layers if layer not in self._viewer.layers]:
+                self._leave(result, layer)
+        newest = self.result_of(self._viewer.layers.selection.active)
+        self._activate(newest or (self._results[-1] if self._results else None))
+
+    def _activate(self, result: Result | None) -> None:
+        """Let all panels show it."""
+        if result is self.active:
+            return
+        if self.active is not None:
+            self.active.changed.disconnect(self._on_changed)
+        self.active = result
+        if result is not None:
+            result.changed.connect(self._on_changed)
+        self.time.look_at(result)
+        self.panel.look_at(result)
+        self._on_changed()
+
+    def _on_changed(self) -> None:
+        self.confidence.look_at(self.active)
+        self.active_changed.emit(self.active)
+
+    def _follow_active_layer(self, _: Any = None) -> None:
+        """Scribbles, points and the like leave what is shown as it is."""
+        layer = self._viewer.layers.selection.active
+        if self.active is not None and self.active.locked_by is self._run:
+            return
+        if is_ours(layer) or (isinstance(layer, Image) and METADATA_KEY not in layer.metadata):
+            self._activate(self.result_of(layer))
+
+    def _on_removed(self, event: Any) -> None:
+        for result in list(self._results):
+            if event.value in result.layers:
+                self._leave(result, event.value)
+
+    def _leave(self, result: Result, layer: Labels) -> None:
+        result.leave(layer)
+        if not result.layers:
+            self._drop(result)
+        elif self.active is result:
+            self.time.look_at(result)
+            self._on_changed()
+
+
+def is_ours(layer: Any) -> bool:
+    """Whether it is a Labels layer that this plugin has made, or read from a file that it has written."""
+    return isinstance(layer, Labels) and METADATA_KEY in layer.metadata and not layer.multiscale

@@ -111,14 +111,16 @@ class History(QObject):
             self._done.pop(0)
         self.changed.emit()
 
-    def move_back(self) -> None:
-        """Note that the last step has been taken back."""
-        self._undone.append(self._done.pop())
+    def move_back(self, step: Step) -> None:
+        """Note that this step has been taken back."""
+        self._done.remove(step)
+        self._undone.append(step)
         self.changed.emit()
 
-    def move_forth(self) -> None:
-        """Note that the next step has been done again."""
-        self._done.append(self._undone.pop())
+    def move_forth(self, step: Step) -> None:
+        """Note that this step has been done again."""
+        self._undone.remove(step)
+        self._done.append(step)
         self.changed.emit()
 
     def make_one(self, words: str, changes: Sequence[tuple[Labels, Change]], now: State) -> None:

@@ -1,7 +1,7 @@
 """Edits in which the layers of one result have to know of each other: a merge by scribbles, a split into regions."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -24,13 +24,26 @@ class RegionSplit:
     ----------
     classes : collection of int
         Those that are split.
-    first : int
-        The least label to give.
+    layers : sequence of napari.layers.Labels
+        All of the result.
+    known : iterable of int
+        Labels that something is said about, which no region may get.
     """
 
-    def __init__(self, classes: Collection[int], first: int) -> None:
-        self._classes, self._first = classes, first
+    def __init__(self, classes: Collection[int], layers: Sequence[Labels], known: Iterable[int]) -> None:
+        self._classes = classes
+        self._data = [(layer.data, int(layer.n_edit_dimensions)) for layer in layers]
+        self._known = list(known)
         self._parts: list[Splitting] = []
+
+    @cached_property
+    def _first(self) -> int:
+        """The least label that is free, as the labels are now: one may just have been painted."""
+        largest = max((0, *self._known, *self._classes))
+        for data, ndim in self._data:
+            for box in boxes_of(data, ndim):
+                largest = max(largest, int(np.asarray(data[box.slices]).max()))
+        return largest + 1
 
     @property
     def parents(self) -> dict[int, int]:

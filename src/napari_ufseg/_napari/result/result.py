@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from app_model.types import KeyCode, KeyMod
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -15,29 +16,32 @@ from napari_ufseg._napari.result.joint_edits import RegionSplit, ScribbleMerge
 from napari_ufseg._napari.result.label_editor import LabelEditor
 from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
-from napari_ufseg.engine.labels.edits import Change, Edit, absorbing, boxes_of, renaming
+from napari_ufseg.engine.labels.edits import Change, Edit, Packed, absorbing, boxes_of, renaming
 
 if TYPE_CHECKING:
+    from napari_ufseg._napari.layers.region import ImageRegion
     from napari_ufseg.engine.network.model import SegmentationModel
+    from napari_ufseg.engine.training.timeline import Keyframe, Timeline
 
 _KEYS = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ  # undo and redo, as in napari
 _MILLISECONDS = 150  # after the last stroke, until areas are counted anew
 
 
 class Result(QObject):
-    """The classes that some Labels layers share, since one run has made them.
+    """What one run, or one application of a model, has made: its layers, classes, areas, origin, history and timeline.
 
     Every change is one step of `history`, together with the brush strokes in
-    these layers, whose undo keys are bound to it.
+    these layers, whose undo keys are bound to it. It belongs to its layers and not to the dock, which may be closed.
 
     Parameters
     ----------
     layers : sequence of napari.layers.Labels
         Not multiscale.
-    parent : QObject
 
     Attributes
     ----------
+    regions : list of ImageRegion
+        What of which image each layer shows; empty if nobody knows, as after labels were read from a file.
     table : ClassTable
         Names, colours and the rest.
     origin : Origin or None
@@ -45,27 +49,39 @@ class Result(QObject):
     areas : dict of int to int
         Pixels of every label, over all layers, as they were counted last.
     history : History
+    timeline : Timeline or None
+        What the run has shown on its way.
+    keyframe : Keyframe or None
+        The one of them that the layers show at the moment; None for now.
+    doubts : list of (Image, ImageRegion, int, UncertainRegion)
+        Where the network is least sure, the worst first; empty before it was measured.
     editor : LabelEditor
         What is being done to the labels.
 
     Signals
     -------
     changed()
-        Labels, areas or table have.
+        Labels, areas, table or lock have.
     told(str)
-        What has come of an action, for the user.
+        What has come of an action, or why there was none, for the user.
     """
 
     changed = Signal()
     told = Signal(str)
 
-    def __init__(self, layers: Sequence[Labels], parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: Sequence[Labels]) -> None:
+        super().__init__()
         self.layers = list(layers)
+        self.regions: list[ImageRegion] = []
         self.table = read_table(self.layers[0])
         self.areas: dict[int, int] = {}
         self.origin: Origin | None = None
         self.history = History(self)
+        self.timeline: Timeline | None = None
+        self.keyframe: Keyframe | None = None
+        self.doubts: list[tuple[Any, ImageRegion, int, Any]] = []
+        self._now: dict[tuple[int, Any], Packed] = {}  # what the layers held where a keyframe is shown
+        self._locked_by: object = None
         self.editor = LabelEditor(self.layers, self)
         self.editor.counted.connect(self._on_counted)
         self.editor.ended.connect(self.recount)
@@ -75,19 +91,45 @@ class Result(QObject):
         self._timer.timeout.connect(self.recount)
         for layer in self.layers:
             layer.events.paint.connect(self._on_stroke)
+            layer.events.mode.connect(self._keep_from_painting)
             for keys, action in zip(_KEYS, (self.undo, self.redo), strict=True):
                 layer.bind_key(keys, lambda _, action=action: action(), overwrite=True)
         self.recount()
 
+    # -- the lock ---------------------------------------------------------------------------------
+
     @property
-    def is_busy(self) -> bool:
-        """Whether labels are being changed."""
-        return self.editor.is_busy
+    def locked_by(self) -> object:
+        """The job that writes into the layers, or the keyframe that they show instead; None if the user may edit.
+
+        An edit in a thread is no lock of this kind: `LabelEditor.is_busy` says that it is under way. Painting is then
+        kept from by the mode of the layers, since napari forgets all strokes of a layer that is not editable.
+        """
+        return self._locked_by
+
+    @locked_by.setter
+    def locked_by(self, what: object) -> None:
+        self._locked_by = what
+        for layer in self.layers:
+            layer.editable = what is None
+        self.changed.emit()
 
     @property
     def is_locked(self) -> bool:
-        """Whether a run draws into the layers, or labels are being changed already."""
-        return self.is_busy or not all(bool(layer.editable) for layer in self.layers)
+        """Whether the user must not change anything now."""
+        return self._locked_by is not None or self.editor.is_busy
+
+    def _keep_from_painting(self, event: Any) -> None:
+        if self.editor.is_busy and event.source.mode != "pan_zoom":
+            event.source.mode = "pan_zoom"
+
+    def _refuses(self) -> bool:
+        """Whether nothing may be changed now; says why."""
+        if self.keyframe is not None:
+            self.told.emit("An earlier moment of the run is shown: move the slider to its right end first.")
+        elif self.editor.is_busy:
+            self.told.emit("The classes are being changed: wait until that is done.")
+        return self.is_locked
 
     @property
     def state(self) -> State:
@@ -104,11 +146,11 @@ class Result(QObject):
 
     # -- what a user can do -----------------------------------------------------------------------
 
-    def merge(self, labels: Sequence[int]) -> int:
-        """Make one class of several: the largest of those that have a name, or else of all; gives its label."""
+    def merge(self, labels: Sequence[int]) -> int | None:
+        """Make one class of several: the largest of those that have a name, or else of all; gives its label, if there is one."""
         there = [label for label in labels if label in self.areas]
         if len(there) < 2:
-            return 0
+            return None
         into = max(there, key=lambda label: (bool(self.table[label].name), self.areas[label]))
         gone = [label for label in there if label != into]
         self._rename(f"merge of {counted(len(there), 'class')}", dict.fromkeys(gone, into))
@@ -131,7 +173,7 @@ class Result(QObject):
         there = [label for label in labels if label in self.areas and label != BACKGROUND]
         if not there:
             return
-        split = RegionSplit(there, max((*self.areas, *self.table)) + 1)
+        split = RegionSplit(there, self.layers, self.table)
 
         def state() -> State:
             return State(self.table.split(split.parents), self.origin)
@@ -159,16 +201,18 @@ class Result(QObject):
 
     def rename(self, label: int, name: str) -> None:
         """Call a class something; an empty name takes it away."""
-        if name.strip() not in (self.table[label].name, self.table[label].title):
+        if name.strip() not in (self.table[label].name, self.table[label].title) and not self._refuses():
             self._say("name of a class", self.table.changed(label, name=name.strip()))
 
     def recolour(self, label: int, colour: str) -> None:
         """Give a class another colour, ``"#rrggbb"``; empty for the one of its label."""
-        self._say("colour of a class", self.table.changed(label, colour=colour))
+        if not self._refuses():
+            self._say("colour of a class", self.table.changed(label, colour=colour))
 
     def set_visible(self, label: int, visible: bool) -> None:
         """Draw a class, or not."""
-        self._say("visibility of a class", self.table.changed(label, is_visible=visible))
+        if not self._refuses():
+            self._say("visibility of a class", self.table.changed(label, is_visible=visible))
 
     def train_on(self) -> TrainOn | None:
         """What a training needs to go on from here; None if nobody knows how the labels came about."""
@@ -194,7 +238,7 @@ class Result(QObject):
     def undo(self) -> None:
         """Take the last step back, whatever it was."""
         step = self.history.last
-        if step is not None and not self.is_locked:
+        if step is not None and not self._refuses():
             self.editor.do(
                 f"Undoing: {step.title}", step.undo, lambda: self._moved(step, back=True), is_slow=step.is_slow
             )
@@ -202,7 +246,7 @@ class Result(QObject):
     def redo(self) -> None:
         """Do the step again that was taken back last."""
         step = self.history.next
-        if step is not None and not self.is_locked:
+        if step is not None and not self._refuses():
             self.editor.do(
                 f"Redoing: {step.title}", step.redo, lambda: self._moved(step, back=False), is_slow=step.is_slow
             )
@@ -212,20 +256,62 @@ class Result(QObject):
 
         A training goes on from the others alone.
         """
+        self.show_keyframe(None)
+        self.editor.close()  # an edit of all layers is given up
         number = self.layers.index(layer)
         self.layers.remove(layer)
+        if self.regions:
+            del self.regions[number]
+        self.timeline = None if self.timeline is None else self.timeline.without(number)
+        self.doubts = [doubt for doubt in self.doubts if doubt[1] in self.regions]
         narrow = without_image(number, len(self.layers) + 1)
         self.origin = narrow(self.origin)
         self.history.change_origins(narrow)
         layer.events.paint.disconnect(self._on_stroke)
+        layer.events.mode.disconnect(self._keep_from_painting)
         for keys in _KEYS:
             layer.bind_key(keys, None)
         if self.layers:
             self.recount()
 
     def close(self) -> None:
-        """Wait until no thread touches the labels any more."""
+        """Bring back what the layers hold now, and wait until no thread touches the labels any more."""
+        self.show_keyframe(None)
         self.editor.close()
+
+    # -- what the run has shown -------------------------------------------------------------------
+
+    def show_keyframe(self, keyframe: "Keyframe | None") -> None:
+        """Show what the run has shown at an epoch, or with None what the layers hold now, which comes back untouched."""
+        if keyframe is self.keyframe or (keyframe is not None and self.keyframe is None and self.is_locked):
+            return
+        if self.keyframe is None:
+            self.make_one_step()
+        for key, packed in self._now.items():  # keyframes may hold different parts
+            self._put(*key, packed.array())
+        self.keyframe = keyframe
+        if keyframe is None:
+            self._now.clear()
+        else:
+            for number, index, packed in keyframe.labels:
+                self._show(number, index, packed.array())
+        self.locked_by = keyframe
+        for layer in self.layers:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+        self.recount()
+
+    def _show(self, number: int, index: Any, labels: Any) -> None:
+        key = number, tuple((part.start, part.stop) if isinstance(part, slice) else part for part in index)
+        if key not in self._now:
+            self._now[key] = Packed(np.asarray(self._target(number)[index]))
+        self._put(*key, labels)
+
+    def _put(self, number: int, where: Any, labels: Any) -> None:
+        index = tuple(slice(*bounds) if isinstance(bounds, tuple) else bounds for bounds in where)
+        self._target(number)[index] = labels
+
+    def _target(self, number: int) -> Any:
+        return self.regions[number].target(self.layers[number].data)
 
     # -- how it is done ---------------------------------------------------------------------------
 
@@ -257,11 +343,9 @@ class Result(QObject):
         then: Callable[[bool], None] = lambda is_new: None,
     ) -> None:
         """Edit all layers as one step; what holds then is asked for when that is done, and `then` learns if it is a change."""
-        if self.is_locked:
+        if self._refuses():
             return
-        if self._timer.isActive():  # a label may be new
-            self._timer.stop()
-            self.recount()
+        self._timer.stop()  # areas are counted anew when it is done
 
         def done(changes: list[tuple[Labels, Change]]) -> None:
             before, after = self.state, state() if state is not None else self.state
@@ -277,7 +361,7 @@ class Result(QObject):
         if step.states is not None:
             state = step.states[0 if back else 1]
             self.table, self.origin = state.table, state.origin
-        (self.history.move_back if back else self.history.move_forth)()
+        (self.history.move_back if back else self.history.move_forth)(step)
 
     def _say(self, words: str, table: ClassTable) -> None:
         """Change the table alone, as one step."""

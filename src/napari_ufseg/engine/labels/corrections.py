@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,11 @@ class Corrections:
     def groups(self) -> npt.NDArray[np.int64]:
         """(K,) the group of every class: which of the labels, in ascending order, it shows."""
         return np.unique(self.class_labels, return_inverse=True)[1].astype(np.int64)
+
+    def without(self, number: int) -> Self:
+        """The same, but for the image of that number."""
+        label_images, own = ([*some[:number], *some[number + 1 :]] for some in (self.label_images, self.own))
+        return replace(self, label_images=label_images, own=own)
 
     def require_shapes(self, sources: Sequence[ImageSource]) -> None:
         """Raise ImageError unless the labels are those of the images."""

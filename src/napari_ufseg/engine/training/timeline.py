@@ -1,7 +1,8 @@
 """What a run looked like on its way: labels and weights of a bounded number of epochs, dense at first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,19 @@ class Timeline:
         self.items.append(Keyframe(snapshot.epoch, snapshot.n_classes, labels, weights))
         while len(self.items) > 2 and (len(self.items) > self._most or self.n_bytes > self._most_bytes):
             del self.items[_least_missed([moment.epoch for moment in self.items])]
+
+    def without(self, number: int) -> "Timeline":
+        """The same, but for the image of that number; the images after it move up."""
+        rest = copy(self)
+        rest.items = [
+            replace(
+                item, labels=tuple((n - (n > number), where, packed) for n, where, packed in item.labels if n != number)
+            )
+            for item in self.items
+        ]
+        if self._corrections is not None:
+            rest._corrections = self._corrections.without(number)
+        return rest
 
     def close(self) -> None:
         """Let the session go."""
