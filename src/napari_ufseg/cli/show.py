@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.cli.arguments import UsageError
+from napari_ufseg.cli.arguments import SegmentArguments, UsageError
 from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.cli.outputs import OutputPaths, label_arrays
 from napari_ufseg.cli.results import Outcome, write_results
@@ -56,7 +55,7 @@ class ShownRun:
     failures: list[str] = field(default_factory=list)
 
 
-def show_segment(arguments: Namespace, config: SegmentationConfig, inputs: Inputs, paths: OutputPaths) -> int:
+def show_segment(arguments: SegmentArguments, config: SegmentationConfig, inputs: Inputs, paths: OutputPaths) -> int:
     """``ufseg segment --show``: the run in napari; at its end the files are written as without --show."""
     problem = display_problem()
     if problem:
@@ -81,7 +80,7 @@ def show_segment(arguments: Namespace, config: SegmentationConfig, inputs: Input
         config,
         arguments.device,
         scribbles=inputs.scribbles,
-        on_finished=lambda segmentation: [print(path) for path in write(segmentation) if not arguments.quiet],
+        on_finished=lambda segmentation: [print(path) for path in write(segmentation) if not arguments.messages.quiet],
     )
     if run.error:
         raise run.error
