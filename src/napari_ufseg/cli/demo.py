@@ -8,7 +8,7 @@ from napari_ufseg.cli.chart import write_picture
 from napari_ufseg.cli.outputs import check_writable, print_written
 from napari_ufseg.cli.progress import stops_on_ctrl_c, train
 from napari_ufseg.cli.show import display_problem, show_run
-from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.config import DEFAULT_PRESET, SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.training.session import TrainingSession
@@ -22,7 +22,7 @@ def run_demo(arguments: DemoArguments) -> int:
     config = SegmentationConfig.preset()
     problem = "--headless was given" if arguments.headless else display_problem()
     if problem is None:
-        run = show_run([open_source(nuclei())], ["nuclei"], config, arguments.device)
+        run = show_run([open_source(nuclei())], ["nuclei"], config, preset=DEFAULT_PRESET, device=arguments.device)
         return 2 if run.failures and not run.finished else 0
     folder = arguments.output
     paths = [folder / "nuclei_labels.tif", folder / "nuclei.png"]

@@ -46,6 +46,8 @@ class RunPlan:
         Seconds between pictures, at least.
     train_on : TrainOn or RestoredKeyframe, optional
         Labels whose training goes on, or a moment of an earlier run that is only labelled.
+    memory_budget : int, optional
+        As in `napari_ufseg.segment`.
     """
 
     sources: Sequence[Any]
@@ -56,6 +58,7 @@ class RunPlan:
     threads: int = 1
     every: float = 0.125
     train_on: "TrainOn | RestoredKeyframe | None" = None
+    memory_budget: int | None = None
 
 
 @dataclass
@@ -124,6 +127,7 @@ def _pictures(plan: RunPlan, box: Mailbox, device: Any) -> Generator[None, None,
         plan.config,
         scribbles=None if plan.scribbles is None else list(plan.scribbles),
         device=plan.device,
+        memory_budget=plan.memory_budget,
         out=None if plan.outs is None else list(plan.outs),
         warm_start=warm_start,
     )
