@@ -11,6 +11,7 @@ from tqdm import tqdm
 from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone, FileProgress, run_batch
 from napari_ufseg.batch.label_file import check_writable
 from napari_ufseg.cli.arguments import BatchArguments
+from napari_ufseg.cli.outputs import print_written
 from napari_ufseg.cli.progress import is_visible, progress_bar, stops_on_ctrl_c
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.network.model_file import load_model
@@ -42,8 +43,7 @@ def run_batch_command(arguments: BatchArguments) -> int:
         summary, interrupted = BatchSummary(n["written"], n["skipped"], n["failed"]), True
     if report and rows:
         write_batch_report(report, rows)
-    if report and not quiet:
-        print(report)
+        print_written([report], quiet=quiet)
     words = str(summary)
     if interrupted:
         words = f"stopped by Ctrl-C: {words} (with --existing skip the same command does the rest)"
