@@ -115,6 +115,21 @@ def test_a_disk_that_stays_full_is_told_once(
     assert not out.exists()
 
 
+def test_a_report_that_is_not_written_is_not_told(
+    ufseg: Callable[..., Done], model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(device: str) -> torch.device:  # asked for before the first image
+        signal.raise_signal(signal.SIGINT)
+        return torch.device(device)
+
+    monkeypatch.setattr("napari_ufseg.batch.folder.resolve_device", pressed)
+    report = tmp_path / "r.csv"
+    done = ufseg("batch", model, folder, "-o", tmp_path / "out", "--report", report, "--device", "cpu")
+    assert (done.status, done.out) == (130, "")
+    assert "stopped by Ctrl-C: 0 written, 0 skipped, 0 failed, 3 not done" in done.err
+    assert not report.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -121,14 +121,32 @@ def test_debug_shows_the_traceback(ufseg: Callable[..., Done], images: Path) -> 
     assert done.err.splitlines()[-1].startswith("ufseg: ")
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("napari_ufseg.cli.segment.train", "ZeroDivisionError: division by zero"),
+        ("napari_ufseg.engine.cpu_step.step.FastStep.loss", "Training failed: ZeroDivisionError: division by zero"),
+    ],
+    ids=["in the command", "in the engine"],
+)
+@pytest.mark.parametrize("debug", [False, True])
 def test_a_bug_of_ours_is_no_traceback_either(
-    ufseg: Callable[..., Done], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    debug: bool,
+    place: str,
+    told: str,
+    ufseg: Callable[..., Done],
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_ufseg.cli.segment.train", lambda *args, **kwargs: 1 / 0)
-    done = ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", *QUICK)
+    monkeypatch.setattr(place, lambda *args, **kwargs: 1 / 0)
+    flags = ["--debug"] if debug else []
+    done = ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", *QUICK, *flags)
     assert done.status == 1
-    assert done.err.startswith("ufseg: something went wrong inside (ZeroDivisionError")
-    assert done.err.count("\n") == 1
+    assert done.err.splitlines()[-1] == f"ufseg: something went wrong inside ({told}); --debug shows where."
+    assert ("Traceback" in done.err) == debug
+    assert debug or done.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_is_full_is_one_sentence(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_ufseg.cli.arguments import ImageOpening, LabelsOutput, Messages, SegmentArguments
 from napari_ufseg.cli.parser import parse
 from napari_ufseg.engine.config import SegmentationConfig, options
 from napari_ufseg.engine.device import DEVICES
@@ -111,14 +112,43 @@ def test_option_changes_the_result(name: str, runs: Runs, ufseg: Callable[..., D
 @pytest.mark.parametrize("name", EFFECTS)
 def test_both_spellings_mean_the_same(name: str) -> None:
     value = str(EFFECTS[name][0])
-    known, hyphens = (parse(["segment", "x", f"--{flag}", value]) for flag in (name, name.replace("_", "-")))
+    flags = (name, name.replace("_", "-"))
+    known, hyphens = (parse(["segment", "x", "-o", "l.tif", f"--{flag}", value]) for flag in flags)
+    assert isinstance(known, SegmentArguments)
     assert known == hyphens
-    assert getattr(known, name) == EFFECTS[name][0]
+    assert known.options == {name: EFFECTS[name][0]}
 
 
-@pytest.mark.parametrize("flag", ["n_channels", "channel_axis", "path", "model_path", "memory_budget", "train_on"])
+@pytest.mark.parametrize("flag", ["n_channels", "channel_axis", "model_path", "memory_budget", "train_on"])
 def test_the_other_flags_have_both_spellings_too(flag: str) -> None:
-    assert parse(["segment", f"--{flag}", "1"]) == parse(["segment", f"--{flag.replace('_', '-')}", "1"])
+    job, value = ["segment", "x", "-o", "l.tif"], "2GB" if flag == "memory_budget" else "1"
+    given, hyphens = (parse([*job, f"--{name}", value]) for name in (flag, flag.replace("_", "-")))
+    assert given == hyphens != parse(job)
+
+
+def test_all_that_is_asked_for_is_in_the_arguments() -> None:
+    words = "segment a.tif -o out/ b --axes TYX --n-channels 3 --channel_axis -1 --level 2 --preset paper --device cpu"
+    words += (
+        " --scribbles s.tif --scribbles - --memory_budget 2GB --force 4 --model_path m --report r --pie p.png --quiet"
+    )
+    assert parse([*words.split(), "--nu", "7"]) == SegmentArguments(
+        inputs=(Path("a.tif"), Path("b")),
+        output=LabelsOutput(Path("out"), says_folder=True),
+        preset="paper",
+        options={"nu": 7},
+        opening=ImageOpening("TYX", -1, 3, 2),
+        device="cpu",
+        memory_budget=2 * 10**9,
+        scribbles=(Path("s.tif"), None),
+        model_path=Path("m"),
+        report=Path("r"),
+        pie=Path("p.png"),
+        force=4,
+        messages=Messages(quiet=True),
+    )
+    corrected = parse(["segment", "--path", "a", "-o", "l.tif", "--train_on", "m", "--corrected", "-"])
+    assert isinstance(corrected, SegmentArguments)
+    assert (corrected.inputs, corrected.train_on, corrected.corrected) == ((Path("a"),), Path("m"), (None,))
 
 
 def test_smoothness_along_x_is_not_that_along_y(runs: Runs, ufseg: Callable[..., Done]) -> None:

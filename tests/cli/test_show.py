@@ -6,40 +6,66 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+import tifffile
+import zarr
 
-from napari_ufseg.io import read_labels
+from napari_ufseg.io import open_image
 
-from .conftest import QUICK, SOURCE, Done, environment
+from .conftest import QUICK, SOURCE, Done, blobs, environment
 
 pytestmark = pytest.mark.window
 
-#: ``ufseg`` with a user who closes the window once the run has ended, or at once
+#: ``ufseg`` for each of some jobs, with a user who closes its window once the run has ended, or at once
 USER = """
-import sys
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
 from qtpy.QtCore import QTimer
 import napari
 from napari_ufseg.cli import main
-when, words = sys.argv[1], sys.argv[2:]
+jobs = json.loads(sys.argv[1])
 run = napari.run
+records = []
 def run_and_close():
     from qtpy.QtWidgets import QApplication
     from napari_ufseg._napari.dock.widget import SegmentationWidget
     viewer = napari.current_viewer()
     widget = next(w for w in QApplication.allWidgets() if isinstance(w, SegmentationWidget))
-    if when == "end":
-        widget.run_finished.connect(lambda segmentation: QTimer.singleShot(0, viewer.close))
-    else:
-        QTimer.singleShot(0, viewer.close)
+    def close():
+        if widget.is_running and when == "end":
+            return QTimer.singleShot(20, close)
+        records[:] = [layer.metadata["napari_ufseg"] for layer in viewer.layers if "napari_ufseg" in layer.metadata]
+        viewer.close()
+    QTimer.singleShot(0, close)
     run()
 napari.run = run_and_close
-sys.exit(main(words))
+ends = []
+for when, words in jobs:
+    records.clear()
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        status = main(words)
+    ends.append([status, out.getvalue(), err.getvalue(), list(records)])
+print(json.dumps(ends))
 """
 
 
-@pytest.fixture
+@dataclass(frozen=True)
+class Shown(Done):
+    """How a call with a window ended, with the records of its Labels layers."""
+
+    records: list[dict[str, Any]]
+
+
+Job = list[str | Path]
+
+
+@pytest.fixture(scope="module")
 def window() -> Iterator[dict[str, str]]:
     """The environment of a process that can open a window."""
     if not sys.platform.startswith("linux"):
@@ -61,37 +87,123 @@ def window() -> Iterator[dict[str, str]]:
     server.wait()
 
 
-@pytest.fixture
-def user(window: dict[str, str]) -> Callable[..., Done]:
-    def call(when: str, *words: str | Path) -> Done:
-        command = [sys.executable, "-c", USER, when, *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, env=window, timeout=150, check=False)
-        return Done(done.returncode, done.stdout, done.stderr)
+def write_zarr(path: Path, axes: str, pixels: npt.NDArray[Any], steps: list[float]) -> None:
+    """An OME-Zarr of one level, in µm."""
+    group = zarr.create_group(path, zarr_format=2)
+    group.create_array("0", data=pixels, chunks=(*(1 for _ in axes[:-2]), 48, 64))
+    kinds = {"t": "time", "c": "channel"}
+    named = [{"name": name, "type": kinds.get(name, "space")} for name in axes.lower()]
+    for axis in named:
+        if axis["type"] == "space":
+            axis["unit"] = "micrometer"
+    scale = [{"type": "scale", "scale": steps}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs.put({"multiscales": [{"version": "0.4", "axes": named, "datasets": datasets}]})
 
+
+@pytest.fixture(scope="module")
+def jobs(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Job, list[str]]]:
+    """What is asked for without an output, and the files that are written into the output."""
+    folder = tmp_path_factory.mktemp("shown")
+    planes = np.stack([blobs(seed=seed) for seed in range(8)])
+    write_zarr(folder / "singles.ome.zarr", "TCZYX", planes[:2].reshape(1, 2, 1, 48, 64), [1, 1, 2, 0.5, 0.25])
+    write_zarr(folder / "series.ome.zarr", "TZYX", planes.reshape(2, 4, 48, 64), [1, 1.5, 0.5, 0.5])
+    tifffile.imwrite(folder / "deep.tif", planes[:4], imagej=True, metadata={"axes": "ZYX", "spacing": 3})
+    volume: Job = ["--spatial_dims", "3", "--n_convolutions", "1"]
+    return {
+        "joint images": (
+            [images / "grey.png", images / "grey2.png", "--force", "3"],
+            ["grey_labels.tif", "grey2_labels.tif"],
+        ),
+        "stack": ([images / "stack.tif"], ["stack_labels.tif"]),
+        "axes of length 1": ([folder / "singles.ome.zarr"], ["singles_labels.ome.zarr"]),
+        "axes of length 1 as planes of a TIFF": ([folder / "singles.ome.zarr", "--axes", "TCQYX"], ["l.tif"]),
+        "volume": ([images / "stack.tif", *volume, "--anisotropy", "2.5"], ["stack_labels.tif"]),
+        "volume as given, not as the file says": ([folder / "deep.tif", *volume, "--anisotropy", "1"], ["l.tif"]),
+        "series of volumes as the file says": ([folder / "series.ome.zarr", *volume], ["series_labels.ome.zarr"]),
+        "preset": ([images / "grey.png", "--preset", "paper"], ["l.tif"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def shown(
+    window: dict[str, str],
+    images: Path,
+    jobs: dict[str, tuple[Job, list[str]]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[Shown, Path]]:
+    """Every job in a window, all windows from one process: how it ended, and the folder that it wrote into."""
     probe = [sys.executable, "-c", "from qtpy.QtWidgets import QApplication; QApplication([])"]
     if subprocess.run(probe, env=window, capture_output=True, check=False).returncode:
         pytest.skip("Qt cannot open a window here")
-    return call
+    folders = {name: tmp_path_factory.mktemp("window") for name in [*jobs, *OTHER_ENDS]}
+    asked = [("end", command(job, names, folders[name])) for name, (job, names) in jobs.items()]
+    for name, (when, words) in OTHER_ENDS.items():
+        asked.append((when, [*command([images / "grey.png"], ["l.tif"], folders[name]), *words]))
+    calls = json.dumps([[when, [*map(str, words), "--show"]] for when, words in asked])
+    done = subprocess.run(
+        [sys.executable, "-c", USER, calls], capture_output=True, text=True, env=window, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ends = [Shown(*end) for end in json.loads(done.stdout.splitlines()[-1])]
+    return {name: (end, folders[name]) for (name, end) in zip(folders, ends, strict=True)}
 
 
-def test_shown_run_writes_the_same_files(
-    user: Callable[..., Done], ufseg: Callable[..., Done], images: Path, tmp_path: Path
+#: when the user closes the window, and flags with which nothing is written
+OTHER_ENDS = {"too little memory": ("end", ["--memory_budget", "0.5GB"]), "closed": ("now", ["--epochs", "100000"])}
+
+
+def command(job: Job, names: list[str], folder: Path) -> Job:
+    out = folder / names[0] if len(names) == 1 else f"{folder}/"
+    return ["segment", *job, *QUICK, "-o", out, "--report", folder / "r.json"]
+
+
+NAMES = [
+    *("joint images", "stack", "axes of length 1", "axes of length 1 as planes of a TIFF", "volume"),
+    *("volume as given, not as the file says", "series of volumes as the file says", "preset"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_window_writes_what_the_terminal_writes(
+    name: str,
+    shown: dict[str, tuple[Shown, Path]],
+    jobs: dict[str, tuple[Job, list[str]]],
+    ufseg: Callable[..., Done],
+    tmp_path: Path,
 ) -> None:
-    job = ["segment", images / "grey.png", images / "grey2.png", "--force", "3", *QUICK]
-    done = user("end", *job, "-o", tmp_path / "shown", "--report", tmp_path / "r.json", "--show")
+    job, names = jobs[name]
+    done, folder = shown[name]
     assert done.status == 0, done.err
-    names = ["shown/grey_labels.tif", "shown/grey2_labels.tif", "r.json"]
-    assert done.out.splitlines() == [str(tmp_path / name) for name in names]
-    assert json.loads((tmp_path / "r.json").read_text())["epochs_run"] == 8
-    assert ufseg(*job, "-o", tmp_path / "plain").status == 0
-    for name in ("grey_labels.tif", "grey2_labels.tif"):
-        same = read_labels(tmp_path / "shown" / name) == read_labels(tmp_path / "plain" / name)
-        assert same.mean() > 0.99
+    assert done.out.splitlines() == [str(folder / its) for its in [*names, "r.json"]]
+    assert ufseg(*command(job, names, tmp_path)).status == 0
+    reports = [json.loads((place / "r.json").read_text()) for place in (folder, tmp_path)]
+    timed = ("outputs", "seconds_per_epoch", "total_seconds", "peak_memory_bytes")
+    in_window, in_terminal = ({key: its for key, its in report.items() if key not in timed} for report in reports)
+    assert in_window == in_terminal
+    for label_file in names:
+        one, other = open_image(folder / label_file), open_image(tmp_path / label_file)
+        assert (one.axes, one.scale, one.unit) == (other.axes, other.scale, other.unit)
+        np.testing.assert_array_equal(one.data[...], other.data[...], strict=True)
+    assert [record["config"] for record in done.records] == [in_terminal["config"]] * len(names)
+    assert [record["preset"] for record in done.records] == [in_terminal["preset"]] * len(names)
 
 
-def test_window_closed_before_the_end(user: Callable[..., Done], images: Path, tmp_path: Path) -> None:
-    endless = ["--epochs", "100000", "--min_classes", "1", "--settle_fraction", "0", "--device", "cpu"]
-    done = user("now", "segment", images / "grey.png", "-o", tmp_path / "l.tif", "--show", *endless)
+def test_a_window_keeps_to_the_memory_budget(
+    shown: dict[str, tuple[Shown, Path]], ufseg: Callable[..., Done], images: Path, tmp_path: Path
+) -> None:
+    """Half a gigabyte is taken already by what a process has to load."""
+    done, folder = shown["too little memory"]
+    assert done.status == 2
+    reason = "There is too little memory to train even on small tiles"
+    assert done.err.startswith(f"ufseg: nothing was written: the run failed ({reason}")
+    assert list(folder.iterdir()) == []
+    words = OTHER_ENDS["too little memory"][1]
+    assert ufseg(*command([images / "grey.png"], ["l.tif"], tmp_path), *words).err.startswith(f"ufseg: {reason}")
+
+
+def test_window_closed_before_the_end(shown: dict[str, tuple[Shown, Path]]) -> None:
+    done, folder = shown["closed"]
     assert done.status == 130
     assert done.err.splitlines()[-1] == ("ufseg: nothing was written: the window was closed before the end of the run.")
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []

@@ -145,6 +145,12 @@ def test_the_anisotropy_of_a_volume_is_shown_and_another_can_be_set(bare, stack)
     assert box.value() == bare.widget.config.anisotropy == 5
 
 
+def test_a_config_for_volumes_brings_its_anisotropy_along(bare, stack):
+    bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"), scale=(3, 1, 1))
+    bare.widget.config = QUICK.replace(spatial_dims=3, anisotropy=2)
+    assert bare.part("option.anisotropy").value() == bare.widget.config.anisotropy == 2
+
+
 def test_a_flat_image_is_segmented_as_one_whatever_was_chosen_for_a_stack(bare, stack):
     image = bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"))
     assert bare.part("what", QComboBox).isVisibleTo(bare.widget)

@@ -4,22 +4,29 @@ import os
 import sys
 import traceback
 import warnings
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TextIO
 
+from napari_ufseg.cli.arguments import (
+    Arguments,
+    BatchArguments,
+    DemoArguments,
+    InfoArguments,
+    PredictArguments,
+    SegmentArguments,
+)
 from napari_ufseg.cli.parser import parse
-from napari_ufseg.engine.errors import UfsegError, UfsegWarning
+from napari_ufseg.engine.errors import InternalError, UfsegError, UfsegWarning
 from napari_ufseg.engine.processor import share_the_processor
 
-_COMMANDS = {
-    "segment": ("segment", "run_segment"),
-    "predict": ("predict", "run_predict"),
-    "batch": ("batch", "run_batch_command"),
-    "info": ("info", "run_info"),
-    "demo": ("demo", "run_demo"),
+_COMMANDS: dict[type, tuple[str, str]] = {
+    SegmentArguments: ("segment", "run_segment"),
+    PredictArguments: ("predict", "run_predict"),
+    BatchArguments: ("batch", "run_batch_command"),
+    InfoArguments: ("info", "run_info"),
+    DemoArguments: ("demo", "run_demo"),
 }
 EXIT_OK, EXIT_BUG, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -36,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0, 2 for anything that the user can mend (one sentence on
-        stderr), 130 after Ctrl-C.
+        stderr), 1 for a mistake in the program, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -48,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             with with_log() if debug else nullcontext():
                 return _run(arguments)
+    except InternalError as error:
+        return _fail_inside(str(error), debug)
     except UfsegError as error:
         return _fail(str(error), EXIT_USER, debug)
     except KeyboardInterrupt:
@@ -56,15 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _fail(f"something went wrong inside ({reason}); --debug shows where.", EXIT_BUG, debug)
+        return _fail_inside(f"{type(error).__name__}: {error}".splitlines()[0], debug)
 
 
-def _run(arguments: Namespace) -> int:
-    """Run the command that the arguments name; it is loaded only now, since --help must not wait for torch."""
-    module, function = _COMMANDS[arguments.command]
+def _run(arguments: Arguments) -> int:
+    """Run the command that the arguments are for; it is loaded only now, since --help must not wait for torch."""
+    module, function = _COMMANDS[type(arguments)]
     status: int = getattr(import_module(f"{__name__}.{module}"), function)(arguments)
     return status
+
+
+def _fail_inside(reason: str, debug: bool) -> int:
+    """Tell of a mistake in the program."""
+    return _fail(f"something went wrong inside ({reason}); --debug shows where.", EXIT_BUG, debug)
 
 
 def _fail(sentence: str, status: int, debug: bool) -> int:

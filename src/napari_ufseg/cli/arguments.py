@@ -1,35 +1,229 @@
-"""The arguments of ``ufseg``; those of the method come from the fields of SegmentationConfig."""
+"""What each command of ``ufseg`` is asked to do, as checked values: the parser makes them, the commands take them."""
 
-import argparse
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from napari_ufseg.engine.errors import UfsegError
 
-_EPILOG = "Exit status: 0; 2 with one sentence on stderr if something can be mended; 130 after Ctrl-C."
+if TYPE_CHECKING:
+    from napari_ufseg.batch.folder import Existing, Format
 
 
 class UsageError(UfsegError):
     """The command line cannot be understood."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(allow_abbrev=False, epilog=_EPILOG, **arguments)
+@dataclass(frozen=True)
+class Messages:
+    """What a command says.
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message[0].upper()}{message[1:].rstrip('.')}: see {self.prog} --help.")
+    Parameters
+    ----------
+    quiet : bool
+        Warnings and errors only.
+    debug : bool
+        Show the traceback of an error, and what libraries say.
+    """
 
-    def flag(self, group: Any, name: str, **arguments: Any) -> None:
-        """Add ``--a_b`` and ``--a-b``."""
-        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-        group.add_argument(*spellings, dest=name, **arguments)
+    quiet: bool = False
+    debug: bool = False
 
 
-def _value(text: str) -> int | float | str:
-    """A number if it is one, else the text; the config says what is allowed."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+@dataclass(frozen=True)
+class ImageOpening:
+    """How image files are opened.
+
+    Parameters
+    ----------
+    axes : str, optional
+        What each axis is, one letter for each; by default as the file says.
+    channel_axis : int, optional
+        Which axis holds the channels.
+    n_channels : int, optional
+        Channels to work with: grey is made from colour, or colour from grey; by default those of the file.
+    level : int
+        Resolution level of a pyramid; 0 is the full one.
+    """
+
+    axes: str | None = None
+    channel_axis: int | None = None
+    n_channels: int | None = None
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class LabelsOutput:
+    """Where labels go.
+
+    Parameters
+    ----------
+    path : Path
+        A label file, or a folder of them.
+    says_folder : bool
+        Whether the name ends in a slash, so that it is a folder even if there is none yet.
+    """
+
+    path: Path
+    says_folder: bool = False
+
+
+@dataclass(frozen=True)
+class SegmentArguments:
+    """``ufseg segment``.
+
+    Parameters
+    ----------
+    inputs : tuple of Path
+        Images and folders of images; at least one.
+    output : LabelsOutput, optional
+        Where the labels go; None only with `show`.
+    preset : str
+        The settings to begin with, unless `train_on` gives them.
+    options : mapping of str to Any
+        The options of SegmentationConfig that were given, each with a value that it allows.
+    opening : ImageOpening
+    device : str
+        As in `napari_ufseg.segment`.
+    memory_budget : int, optional
+        Bytes that the run may take.
+    scribbles : tuple of Path or None, optional
+        One file per image, None for an image without.
+    train_on : Path, optional
+        A saved model whose training goes on.
+    corrected : tuple of Path or None, optional
+        One file of corrected labels per image, None for an image without.
+    model_path, report, pie : Path, optional
+        Further files to write.
+    force : int, optional
+        Merge classes until so many are left.
+    show : bool
+        Run in a window of napari.
+    messages : Messages
+    """
+
+    inputs: tuple[Path, ...]
+    output: LabelsOutput | None
+    preset: str
+    options: Mapping[str, Any]
+    opening: ImageOpening = ImageOpening()
+    device: str = "auto"
+    memory_budget: int | None = None
+    scribbles: tuple[Path | None, ...] | None = None
+    train_on: Path | None = None
+    corrected: tuple[Path | None, ...] | None = None
+    model_path: Path | None = None
+    report: Path | None = None
+    pie: Path | None = None
+    force: int | None = None
+    show: bool = False
+    messages: Messages = Messages()
+
+
+@dataclass(frozen=True)
+class PredictArguments:
+    """``ufseg predict``.
+
+    Parameters
+    ----------
+    model : Path
+        A saved model.
+    inputs : tuple of Path
+        Images and folders of images; at least one.
+    output : LabelsOutput
+        Where the labels go.
+    opening : ImageOpening
+    device : str
+        As in `napari_ufseg.predict`.
+    scheduler : str, optional
+        Address of a scheduler of dask whose workers do the work.
+    messages : Messages
+    """
+
+    model: Path
+    inputs: tuple[Path, ...]
+    output: LabelsOutput
+    opening: ImageOpening = ImageOpening()
+    device: str = "auto"
+    scheduler: str | None = None
+    messages: Messages = Messages()
+
+
+@dataclass(frozen=True)
+class BatchArguments:
+    """``ufseg batch``.
+
+    Parameters
+    ----------
+    model : Path
+        A saved model.
+    folder, output : Path
+        Where the images are, and where the labels go.
+    recursive : bool
+        Take the images in the folders of `folder` too.
+    existing : {"skip", "overwrite"}
+        What becomes of images that have labels already.
+    format : {"tif", "ome.zarr"}
+        Of the labels.
+    opening : ImageOpening
+        Its channels are those of the file.
+    device : str
+        As in `napari_ufseg.predict`.
+    report : Path, optional
+        A CSV or JSON of what became of each image.
+    messages : Messages
+    """
+
+    model: Path
+    folder: Path
+    output: Path
+    recursive: bool = True
+    existing: "Existing" = "skip"
+    format: "Format" = "tif"
+    opening: ImageOpening = ImageOpening()
+    device: str = "auto"
+    report: Path | None = None
+    messages: Messages = Messages()
+
+
+@dataclass(frozen=True)
+class InfoArguments:
+    """``ufseg info``.
+
+    Parameters
+    ----------
+    model : Path
+        A saved model.
+    json : bool
+        For programs and not for people.
+    messages : Messages
+    """
+
+    model: Path
+    json: bool = False
+    messages: Messages = Messages()
+
+
+@dataclass(frozen=True)
+class DemoArguments:
+    """``ufseg demo``.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of what a run in the terminal writes.
+    headless : bool
+        Run in the terminal even if a window could be opened.
+    device : str
+        As in `napari_ufseg.segment`.
+    messages : Messages
+    """
+
+    output: Path
+    headless: bool = False
+    device: str = "auto"
+    messages: Messages = Messages()
+
+
+Arguments = SegmentArguments | PredictArguments | BatchArguments | InfoArguments | DemoArguments

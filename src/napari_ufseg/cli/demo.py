@@ -1,14 +1,14 @@
 """``ufseg demo``: the main job on a sample image, in napari or, without a display, in the terminal."""
 
 import sys
-from argparse import Namespace
 from pathlib import Path
 
+from napari_ufseg.cli.arguments import DemoArguments
 from napari_ufseg.cli.chart import write_picture
 from napari_ufseg.cli.outputs import check_writable, print_written
 from napari_ufseg.cli.progress import stops_on_ctrl_c, train
 from napari_ufseg.cli.show import display_problem, show_run
-from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.config import DEFAULT_PRESET, SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.training.session import TrainingSession
@@ -16,31 +16,31 @@ from napari_ufseg.io import write_labels
 from napari_ufseg.samples import nuclei
 
 
-def run_demo(arguments: Namespace) -> int:
+def run_demo(arguments: DemoArguments) -> int:
     """Segment the sample image of nuclei where the user can see it."""
     resolve_device(arguments.device)
     config = SegmentationConfig.preset()
     problem = "--headless was given" if arguments.headless else display_problem()
     if problem is None:
-        run = show_run([open_source(nuclei())], ["nuclei"], config, arguments.device)
+        run = show_run([open_source(nuclei())], ["nuclei"], config, preset=DEFAULT_PRESET, device=arguments.device)
         return 2 if run.failures and not run.finished else 0
-    folder = Path(arguments.output)
+    folder = arguments.output
     paths = [folder / "nuclei_labels.tif", folder / "nuclei.png"]
     for path in paths:
         check_writable(path)
-    if not arguments.quiet:
+    if not arguments.messages.quiet:
         print(f"ufseg: the demo runs in the terminal and writes into {folder}, since {problem}.", file=sys.stderr)
     return _run_headless(arguments, config, paths)
 
 
-def _run_headless(arguments: Namespace, config: SegmentationConfig, paths: list[Path]) -> int:
+def _run_headless(arguments: DemoArguments, config: SegmentationConfig, paths: list[Path]) -> int:
     image = nuclei()
     session = TrainingSession([image], config, device=arguments.device)
-    with stops_on_ctrl_c(session) as ctrl_c:
-        labels = train(session, quiet=arguments.quiet).labels[0]
+    with stops_on_ctrl_c(session.stop) as ctrl_c:
+        labels = train(session, quiet=arguments.messages.quiet).labels[0]
         write_labels(paths[0], labels)
         write_picture(paths[1], image, labels)
-        print_written(paths, arguments)
+        print_written(paths, quiet=arguments.messages.quiet)
     if ctrl_c.pressed:
         print("ufseg: stopped by Ctrl-C; what there was is written.", file=sys.stderr)
         return 130

@@ -1,15 +1,15 @@
 """``ufseg info``: what a saved model is."""
 
 import json
-from argparse import Namespace
 from typing import Any
 
+from napari_ufseg.cli.arguments import InfoArguments
 from napari_ufseg.engine.config import options
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.model_file import load_model
 
 
-def run_info(arguments: Namespace) -> int:
+def run_info(arguments: InfoArguments) -> int:
     """``ufseg info``: what a model is, for people or as JSON."""
     facts = model_facts(load_model(arguments.model))
     if arguments.json:

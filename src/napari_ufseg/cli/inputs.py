@@ -1,7 +1,6 @@
 """What goes in: image files, their axes and channels, and scribbles."""
 
 import warnings
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +11,14 @@ import numpy.typing as npt
 from skimage.color import rgb2gray
 
 from napari_ufseg.batch.label_file import InputImage, open_input
-from napari_ufseg.cli.arguments import UsageError
+from napari_ufseg.cli.arguments import ImageOpening, SegmentArguments, UsageError
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted
 from napari_ufseg.engine.images.source import ImageSource, without_singles
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import predict
 from napari_ufseg.engine.training.warm_start import WarmStart
-from napari_ufseg.io import find_images, read_image
+from napari_ufseg.io import read_image
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Inputs:
 
     images: list[InputImage]
     scribbles: list[npt.NDArray[Any] | None] | None
-    scribble_paths: list[str] | None
 
     @property
     def sources(self) -> list[ImageSource]:
@@ -36,20 +34,9 @@ class Inputs:
         return [image.source for image in self.images]
 
 
-def input_paths(arguments: Namespace) -> list[Path]:
-    """The image files named by INPUT or --path; UsageError if there are none or both are given."""
-    folder = getattr(arguments, "path", None)
-    if folder and arguments.inputs:
-        raise UsageError("Give the images either as INPUT or with --path, not both.")
-    given = [folder] if folder else arguments.inputs
-    if not given:
-        raise UsageError("Give at least one image: TIFF, PNG, JPEG or OME-Zarr, or folders of them.")
-    return find_images(given)
-
-
-def load_inputs(arguments: Namespace, paths: Sequence[Path], spatial_dims: int) -> Inputs:
+def load_inputs(arguments: SegmentArguments, paths: Sequence[Path], spatial_dims: int) -> Inputs:
     """Open the images and read the scribbles of ``ufseg segment``; a UfsegError names the file at fault."""
-    images = [load_image(arguments, path, spatial_dims) for path in paths]
+    images = [load_image(arguments.opening, path, spatial_dims) for path in paths]
     for image in images:
         if image.source.n_channels != images[0].source.n_channels:
             raise ImageError(
@@ -58,14 +45,10 @@ def load_inputs(arguments: Namespace, paths: Sequence[Path], spatial_dims: int) 
                 "(--n_channels 1 or 3 converts colour and grey)."
             )
     scribbles = _load_scribbles(arguments.scribbles, images) if arguments.scribbles else None
-    if arguments.corrected and not arguments.train_on:
-        raise UsageError("--corrected are labels of a model: give it with --train_on.")
-    if arguments.train_on and (arguments.scribbles or arguments.show):
-        raise UsageError("--train_on goes neither with --scribbles (use --corrected) nor with --show.")
-    return Inputs(images, scribbles, arguments.scribbles)
+    return Inputs(images, scribbles)
 
 
-def beginning_of(arguments: Namespace, model: SegmentationModel | None, inputs: Inputs) -> WarmStart | None:
+def beginning_of(arguments: SegmentArguments, model: SegmentationModel | None, inputs: Inputs) -> WarmStart | None:
     """What --train_on and --corrected say, with the labels of the model made anew; None without them."""
     if model is None:
         return None
@@ -79,25 +62,13 @@ def beginning_of(arguments: Namespace, model: SegmentationModel | None, inputs: 
     return WarmStart(model, find_corrections(predicted, labels, model.class_labels))
 
 
-def check_channel_arguments(arguments: Namespace) -> None:
-    """UsageError if --n_channels or --channel_axis is no such number."""
-    n_channels, axis = arguments.n_channels, arguments.channel_axis
-    if n_channels is not None and not (isinstance(n_channels, int) and n_channels >= 1):
-        raise UsageError(f"n_channels is {n_channels!r}, but must be a whole number of at least 1.")
-    if axis is not None and not isinstance(axis, int):
-        raise UsageError(f"channel_axis is {axis!r}, but must be a whole number such as 0 or -1.")
-
-
-def load_image(arguments: Namespace, path: Path, spatial_dims: int) -> InputImage:
-    """Open and check one image; with --n_channels it is converted, and for that read."""
-    check_channel_arguments(arguments)
-    image = open_input(
-        path, spatial_dims, axes=arguments.axes, channel_axis=arguments.channel_axis, level=arguments.level
-    )
+def load_image(opening: ImageOpening, path: Path, spatial_dims: int) -> InputImage:
+    """Open and check one image; with another number of channels it is converted, and for that read."""
+    image = open_input(path, spatial_dims, axes=opening.axes, channel_axis=opening.channel_axis, level=opening.level)
     if image.warning:
         warnings.warn(image.warning, UfsegWarning, stacklevel=2)
-    if arguments.n_channels not in (None, image.source.n_channels):
-        return replace(image, source=_with_channels(image.source, arguments.n_channels, path))
+    if opening.n_channels not in (None, image.source.n_channels):
+        return replace(image, source=_with_channels(image.source, opening.n_channels, path))
     return image
 
 
@@ -120,7 +91,7 @@ def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSou
 
 
 def _load_scribbles(
-    files: Sequence[str], images: Sequence[InputImage], flag: str = "scribbles", what: str = "scribbles"
+    files: Sequence[Path | None], images: Sequence[InputImage], flag: str = "scribbles", what: str = "scribbles"
 ) -> list[npt.NDArray[Any] | None]:
     if len(files) != len(images):
         raise UsageError(
@@ -129,7 +100,7 @@ def _load_scribbles(
         )
     scribbles: list[npt.NDArray[Any] | None] = []
     for file, image in zip(files, images, strict=True):
-        labels = None if file == "-" else read_image(file)
+        labels = None if file is None else read_image(file)
         if labels is not None:
             shape = image.source.labels_shape
             if without_singles(labels.shape) != without_singles(shape):

@@ -1,7 +1,5 @@
 """What comes out: where the files go, checked before the work begins, and writing them after it."""
 
-import os
-from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from typing import Any
 
 from napari_ufseg.batch.label_file import InputImage, label_array, label_names
 from napari_ufseg.batch.label_file import check_writable as check_writable
-from napari_ufseg.cli.arguments import UsageError
+from napari_ufseg.cli.arguments import LabelsOutput, UsageError
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io import TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
 
@@ -30,8 +28,27 @@ class OutputPaths:
         return [*self.labels, *(path for path in (self.model, self.pie, self.report) if path)]
 
 
-def plan_outputs(arguments: Namespace, inputs: Sequence[Path]) -> OutputPaths:
+def plan_outputs(
+    output: LabelsOutput | None,
+    given: Sequence[Path],
+    inputs: Sequence[Path],
+    *,
+    model: Path | None = None,
+    pie: Path | None = None,
+    report: Path | None = None,
+) -> OutputPaths:
     """Choose all output files of a command and check that they can be written.
+
+    Parameters
+    ----------
+    output : LabelsOutput, optional
+        Where the labels go; None for nowhere.
+    given : sequence of Path
+        The files and folders that the user has named.
+    inputs : sequence of Path
+        The images that they stand for.
+    model, pie, report : Path, optional
+        Further files.
 
     Raises
     ------
@@ -40,11 +57,7 @@ def plan_outputs(arguments: Namespace, inputs: Sequence[Path]) -> OutputPaths:
     FileError
         If the system would refuse to write there.
     """
-    extra = {name: getattr(arguments, name, None) for name in ("model_path", "pie", "report")}
-    model, pie, report = (Path(name) if name else None for name in extra.values())
-    if pie and pie.suffix.lower() != ".png":
-        raise UsageError(f"The chart is written as PNG: let the name {pie} end in .png.")
-    paths = OutputPaths(label_paths(arguments, inputs), model, pie, report)
+    paths = OutputPaths(label_paths(output, given, inputs) if output else [], model, pie, report)
     seen = {path.resolve(): "an input" for path in inputs}
     for path in paths.all:
         if path.resolve() in seen:
@@ -54,15 +67,10 @@ def plan_outputs(arguments: Namespace, inputs: Sequence[Path]) -> OutputPaths:
     return paths
 
 
-def label_paths(arguments: Namespace, inputs: Sequence[Path]) -> list[Path]:
+def label_paths(output: LabelsOutput, given: Sequence[Path], inputs: Sequence[Path]) -> list[Path]:
     """One label file per input: OUT itself, or ``<stem>_labels.tif`` in the folder OUT."""
-    if not arguments.output:
-        if getattr(arguments, "show", False):
-            return []
-        raise UsageError("Say with -o OUT where the labels go.")
-    out = Path(arguments.output)
-    given = [Path(name) for name in [*arguments.inputs, getattr(arguments, "path", None)] if name]
-    is_folder = arguments.output.endswith(("/", os.sep)) or (out.is_dir() and not _is_label_name(out))
+    out = output.path
+    is_folder = output.says_folder or (out.is_dir() and not _is_label_name(out))
     one_file = len(inputs) == 1 and (not given[0].is_dir() or is_zarr(given[0]))
     if one_file and not is_folder:
         if not _is_label_name(out):
@@ -95,8 +103,8 @@ def label_arrays(
         ]
 
 
-def print_written(paths: Iterable[Path], arguments: Namespace) -> None:
-    """One line per file on stdout, unless --quiet."""
-    if not arguments.quiet:
+def print_written(paths: Iterable[Path], *, quiet: bool) -> None:
+    """One line per file on stdout, unless `quiet`."""
+    if not quiet:
         for path in paths:
             print(path)

@@ -1,18 +1,49 @@
-"""The arguments of ``ufseg``; those of the method come from the fields of SegmentationConfig."""
+"""From words to arguments: the flags of ``ufseg``, and the check of every value that can be checked without a file.
+
+The flags of the method come from the fields of SegmentationConfig.
+"""
 
 import argparse
 import difflib
-from collections.abc import Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from napari_ufseg._version import __version__
-from napari_ufseg.cli.arguments import UsageError, _Parser, _value
-from napari_ufseg.cli.batch import fill_batch
-from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, options
+from napari_ufseg.cli.arguments import (
+    Arguments,
+    BatchArguments,
+    DemoArguments,
+    ImageOpening,
+    InfoArguments,
+    LabelsOutput,
+    Messages,
+    PredictArguments,
+    SegmentArguments,
+    UsageError,
+)
+from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, SegmentationConfig, options
+
+SMALLEST_BUDGET = 5 * 10**8
+_EPILOG = "Exit status: 0; 2 with one sentence on stderr if something can be mended; 130 after Ctrl-C."
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments as a namespace with ``command``; UsageError if they cannot be understood."""
+def parse(words: Sequence[str]) -> Arguments:
+    """What a command is asked to do.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Those that follow ``ufseg``.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be understood, or a value is none that is allowed.
+    ConfigError
+        If it is that of an option of SegmentationConfig.
+    """
     if any(not word.strip() or (word.startswith("--") and word.endswith("=")) for word in words):
         raise UsageError(
             "One of the arguments is empty, perhaps by a variable of the shell that is not set: give it a value."
@@ -25,7 +56,34 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         known.inputs, unknown = known.inputs + unknown, []  # argparse stops collecting at the first flag
     if unknown:
         raise UsageError(_unknown_sentence(unknown, commands[known.command], known.command))
-    return known
+    arguments: Arguments = _ARGUMENTS_OF[known.command](known)
+    return arguments
+
+
+# -- the flags -------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(allow_abbrev=False, epilog=_EPILOG, **arguments)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[0].upper()}{message[1:].rstrip('.')}: see {self.prog} --help.")
+
+    def flag(self, group: Any, name: str, **arguments: Any) -> None:
+        """Add ``--a_b`` and ``--a-b``."""
+        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+        group.add_argument(*spellings, dest=name, **arguments)
+
+
+def _value(text: str) -> int | float | str:
+    """A number if it is one, else the text; the config says what is allowed."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _unknown_sentence(unknown: list[str], command: argparse.ArgumentParser, name: str) -> str:
@@ -48,7 +106,7 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
     for name, help_line, fill in (
         ("segment", "train on images and write their labels", _fill_segment),
         ("predict", "label further images with a saved model", _fill_predict),
-        ("batch", "label all images of a folder with a saved model", fill_batch),
+        ("batch", "label all images of a folder with a saved model", _fill_batch),
         ("info", "say what a saved model is", _fill_info),
         ("demo", "segment a sample image", _fill_demo),
     ):
@@ -183,6 +241,47 @@ def _fill_predict(parser: _Parser) -> None:
     )
 
 
+def _fill_batch(parser: _Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a model that ufseg segment --model_path wrote")
+    parser.add_argument("folder", metavar="FOLDER", help="the folder of the images (TIFF, PNG, JPEG or OME-Zarr)")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="the folder of the labels; gets the same folders in it as FOLDER"
+    )
+    parser.flag(
+        parser,
+        "recursive",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="take the images in the folders of FOLDER too (default: yes)",
+    )
+    parser.flag(
+        parser,
+        "existing",
+        choices=("skip", "overwrite"),
+        default="skip",
+        help="what becomes of images that have labels in OUT already (default: skip, so that the same command goes on "
+        "where it was stopped)",
+    )
+    parser.flag(parser, "format", choices=("tif", "ome.zarr"), default="tif", help="of the labels (default: tif)")
+    parser.flag(
+        parser,
+        "axes",
+        metavar="AXES",
+        help="what each axis of every image is, one letter for each: T time, Z depth, C channel, Y row, X column, "
+        "Q other, for example TZCYX (default: as each file says)",
+    )
+    parser.flag(
+        parser,
+        "level",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which resolution of every image to read: 0, the full one, or a smaller one from 1 on (default: 0)",
+    )
+    parser.flag(parser, "device", default="auto", help="auto (default), cpu, cuda or mps")
+    parser.flag(parser, "report", metavar="FILE", help="write what became of each image, as .csv or .json")
+
+
 def _fill_info(parser: _Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model that ufseg segment --model_path wrote")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -207,3 +306,147 @@ def _metavar(option: Option) -> str:
 def _help(option: Option) -> str:
     text = f"{option.help.rstrip('.')} ({option.allowed}; default: see --preset)."
     return text.replace("%", "%%")
+
+
+# -- from a namespace to values; it goes no further ------------------------------------------------
+
+
+def _segment_arguments(known: argparse.Namespace) -> SegmentArguments:
+    given = {name: getattr(known, name) for name in options() if getattr(known, name) is not None}
+    SegmentationConfig.preset(known.preset, **given)  # each value, whatever the settings that they change
+    force = _whole("force", known.force)
+    budget = _memory_budget(known.memory_budget)
+    opening = _opening(known)
+    if known.path and known.inputs:
+        raise UsageError("Give the images either as INPUT or with --path, not both.")
+    inputs = _inputs([known.path] if known.path else known.inputs)
+    pie = _path(known.pie)
+    if pie and pie.suffix.lower() != ".png":
+        raise UsageError(f"The chart is written as PNG: let the name {pie} end in .png.")
+    output = _labels_output(known) if known.output or not known.show else None
+    if known.corrected and not known.train_on:
+        raise UsageError("--corrected are labels of a model: give it with --train_on.")
+    if known.train_on and (known.scribbles or known.show):
+        raise UsageError("--train_on goes neither with --scribbles (use --corrected) nor with --show.")
+    return SegmentArguments(
+        inputs=inputs,
+        output=output,
+        preset=known.preset,
+        options=given,
+        opening=opening,
+        device=known.device,
+        memory_budget=budget,
+        scribbles=_one_per_image(known.scribbles),
+        train_on=_path(known.train_on),
+        corrected=_one_per_image(known.corrected),
+        model_path=_path(known.model_path),
+        report=_path(known.report),
+        pie=pie,
+        force=force,
+        show=known.show,
+        messages=_messages(known),
+    )
+
+
+def _predict_arguments(known: argparse.Namespace) -> PredictArguments:
+    return PredictArguments(
+        model=Path(known.model),
+        opening=_opening(known),
+        inputs=_inputs(known.inputs),
+        output=_labels_output(known),
+        device=known.device,
+        scheduler=known.scheduler,
+        messages=_messages(known),
+    )
+
+
+def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
+    if not known.output:
+        raise UsageError("Say with -o OUT in which folder the labels go.")
+    report = _path(known.report)
+    if report and report.suffix.lower() not in (".csv", ".json"):
+        raise UsageError(f"The report is written as CSV or JSON: let the name {report} end in .csv or .json.")
+    return BatchArguments(
+        model=Path(known.model),
+        folder=Path(known.folder),
+        output=Path(known.output),
+        recursive=known.recursive,
+        existing=known.existing,
+        format=known.format,
+        opening=ImageOpening(axes=known.axes, level=known.level),
+        device=known.device,
+        report=report,
+        messages=_messages(known),
+    )
+
+
+def _info_arguments(known: argparse.Namespace) -> InfoArguments:
+    return InfoArguments(Path(known.model), known.json, _messages(known))
+
+
+def _demo_arguments(known: argparse.Namespace) -> DemoArguments:
+    return DemoArguments(Path(known.output), known.headless, known.device, _messages(known))
+
+
+_ARGUMENTS_OF: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "segment": _segment_arguments,
+    "predict": _predict_arguments,
+    "batch": _batch_arguments,
+    "info": _info_arguments,
+    "demo": _demo_arguments,
+}
+
+
+def _messages(known: argparse.Namespace) -> Messages:
+    return Messages(known.quiet, known.debug)
+
+
+def _opening(known: argparse.Namespace) -> ImageOpening:
+    axis = known.channel_axis
+    n_channels = _whole("n_channels", known.n_channels)
+    if axis is not None and not isinstance(axis, int):
+        raise UsageError(f"channel_axis is {axis!r}, but must be a whole number such as 0 or -1.")
+    return ImageOpening(known.axes, axis, n_channels, known.level)
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """A whole number of at least 1, or None if it was not given."""
+    if value is not None and not (isinstance(value, int) and value >= 1):
+        raise UsageError(f"{name} is {value!r}, but must be a whole number of at least 1.")
+    return value
+
+
+def _memory_budget(text: str | None) -> int | None:
+    """--memory_budget in bytes."""
+    if text is None:
+        return None
+    from dask.utils import parse_bytes
+
+    try:
+        budget = int(parse_bytes(text))
+    except (ValueError, AttributeError):
+        budget = 0
+    if budget < SMALLEST_BUDGET:
+        raise UsageError(f"memory_budget is {text!r}, but must be an amount of at least 0.5GB, such as 2GB or 1500MiB.")
+    return budget
+
+
+def _inputs(given: Sequence[str]) -> tuple[Path, ...]:
+    if not given:
+        raise UsageError("Give at least one image: TIFF, PNG, JPEG or OME-Zarr, or folders of them.")
+    return tuple(map(Path, given))
+
+
+def _labels_output(known: argparse.Namespace) -> LabelsOutput:
+    if not known.output:
+        raise UsageError("Say with -o OUT where the labels go.")
+    return LabelsOutput(Path(known.output), known.output.endswith(("/", os.sep)))
+
+
+def _one_per_image(files: Sequence[str] | None) -> tuple[Path | None, ...] | None:
+    """Files of a flag that is given once per image; ``-`` stands for an image without."""
+    return tuple(None if file == "-" else Path(file) for file in files) if files else None
+
+
+def _path(name: str | None) -> Path | None:
+    return Path(name) if name else None

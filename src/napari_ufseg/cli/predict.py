@@ -3,7 +3,6 @@
 import logging
 import tempfile
 import warnings
-from argparse import Namespace
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 import torch
 
 from napari_ufseg.batch.label_file import InputImage
-from napari_ufseg.cli.arguments import UsageError
-from napari_ufseg.cli.inputs import check_channel_arguments, input_paths, load_image
+from napari_ufseg.cli.arguments import PredictArguments, UsageError
+from napari_ufseg.cli.inputs import load_image
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_written
 from napari_ufseg.cli.progress import follow_labelling
 from napari_ufseg.engine.device import resolve_device
@@ -24,22 +23,21 @@ from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.model_file import load_model
 from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, label_images, learn_intensity
-from napari_ufseg.io import create_label_array
+from napari_ufseg.io import create_label_array, find_images
 
 if TYPE_CHECKING:
     from napari_ufseg.batch.cluster import Cluster, Threads
 
 
-def run_predict(arguments: Namespace) -> int:
+def run_predict(arguments: PredictArguments) -> int:
     """``ufseg predict``: one image after the other, so that any number of them fits into memory."""
-    check_channel_arguments(arguments)
     place = None if arguments.scheduler else resolve_device(arguments.device)  # the workers look for their own
     model = load_model(arguments.model)
-    files = input_paths(arguments)
-    paths = plan_outputs(arguments, files)
+    files = find_images(arguments.inputs)
+    paths = plan_outputs(arguments.output, arguments.inputs, files)
     with _cluster(arguments) as cluster:
         for file, path in zip(files, paths.labels, strict=True):
-            image = load_image(arguments, file, model.config.spatial_dims)
+            image = load_image(arguments.opening, file, model.config.spatial_dims)
             if image.source.n_channels != model.n_channels:
                 raise ImageError(
                     f"{file} has {counted(image.source.n_channels, 'channel')}, but the model was trained on "
@@ -55,19 +53,24 @@ def run_predict(arguments: Namespace) -> int:
                 else:
                     with _stored(arrays[0], path, image) as array:
                         _predict_blockwise(model, image, array, cluster or _threads(place), path, arguments)
-            print_written([path], arguments)
+            print_written([path], quiet=arguments.messages.quiet)
     return 0
 
 
 def _predict_here(
-    model: SegmentationModel, image: InputImage, array: Any, place: torch.device, path: Path, arguments: Namespace
+    model: SegmentationModel,
+    image: InputImage,
+    array: Any,
+    place: torch.device,
+    path: Path,
+    arguments: PredictArguments,
 ) -> None:
     """Label an image that is in memory, or into an array that is."""
     with engine_errors("Preparing the image"):
         job = LabellingJob(image.source, learn_intensity(image.source, model.config.scaling), array)
     _warn_if_constant(image, job.brightness)
     with engine_errors("Prediction"):
-        follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.quiet)
+        follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.messages.quiet)
 
 
 def _predict_blockwise(
@@ -76,7 +79,7 @@ def _predict_blockwise(
     array: Any,
     runner: "Threads | Cluster",
     path: Path,
-    arguments: Namespace,
+    arguments: PredictArguments,
 ) -> None:
     """Label an image file into a Zarr array, with tasks that open both by themselves."""
     from napari_ufseg.batch.cluster import label_blocks, learn_blocks
@@ -89,10 +92,10 @@ def _predict_blockwise(
         found.append((yield from learn_blocks(runner, work, image.source)))
 
     with engine_errors("Preparing the image"):
-        follow_labelling(scanned(), f"reading {image.path.name}", quiet=arguments.quiet)
+        follow_labelling(scanned(), f"reading {image.path.name}", quiet=arguments.messages.quiet)
     _warn_if_constant(image, found[0])
     with engine_errors("Prediction"):
-        follow_labelling(label_blocks(runner, work, image.source, found[0]), path.name, quiet=arguments.quiet)
+        follow_labelling(label_blocks(runner, work, image.source, found[0]), path.name, quiet=arguments.messages.quiet)
 
 
 def _warn_if_constant(image: InputImage, brightness: IntensityRange) -> None:
@@ -101,7 +104,7 @@ def _warn_if_constant(image: InputImage, brightness: IntensityRange) -> None:
 
 
 @contextmanager
-def _cluster(arguments: Namespace) -> Iterator["Cluster | None"]:
+def _cluster(arguments: PredictArguments) -> Iterator["Cluster | None"]:
     """The workers of --scheduler; what dask logs is shown with --debug only."""
     if not arguments.scheduler:
         yield None
@@ -109,7 +112,7 @@ def _cluster(arguments: Namespace) -> Iterator["Cluster | None"]:
     from napari_ufseg.batch.cluster import Cluster
 
     before = logging.root.manager.disable
-    logging.disable(before if arguments.debug else logging.CRITICAL)
+    logging.disable(before if arguments.messages.debug else logging.CRITICAL)
     try:
         with Cluster(arguments.scheduler) as cluster:
             yield cluster

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
@@ -25,8 +25,8 @@ class CtrlC:
 
 
 @contextmanager
-def stops_on_ctrl_c(session: TrainingSession) -> Iterator[CtrlC]:
-    """Within the block the first Ctrl-C lets the session end after its present step; a second one aborts."""
+def stops_on_ctrl_c(stop: Callable[[], Any] = lambda: None) -> Iterator[CtrlC]:
+    """Within the block the first Ctrl-C calls `stop`, which asks the work to end soon; a second one aborts."""
     state = CtrlC()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may have a handler
         yield state
@@ -35,7 +35,7 @@ def stops_on_ctrl_c(session: TrainingSession) -> Iterator[CtrlC]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         state.pressed = True
-        session.stop()
+        stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, handle)

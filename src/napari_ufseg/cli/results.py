@@ -1,7 +1,6 @@
 """From a finished run to files: merging, model, chart, and the report of all that is needed to repeat it."""
 
 import json
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_ufseg.cli.arguments import SegmentArguments
 from napari_ufseg.cli.chart import write_chart
 from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.cli.outputs import OutputPaths
@@ -50,7 +50,7 @@ class Outcome:
         return labels if isinstance(labels, list) else [labels]
 
 
-def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs: list[Path]) -> dict[str, Any]:
+def build_report(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, outputs: list[Path]) -> dict[str, Any]:
     """The report as plain values; docs/command-line.md explains each key."""
     result = outcome.segmentation
     areas = result.areas
@@ -66,9 +66,9 @@ def build_report(arguments: Namespace, inputs: Inputs, outcome: Outcome, outputs
             for image in inputs.images
         ],
         "n_channels": inputs.sources[0].n_channels,
-        "channel_axis": arguments.channel_axis,
-        "level": arguments.level,
-        "scribbles": inputs.scribble_paths,
+        "channel_axis": arguments.opening.channel_axis,
+        "level": arguments.opening.level,
+        "scribbles": None if arguments.scribbles is None else [str(file or "-") for file in arguments.scribbles],
         "preset": arguments.preset,
         "config": result.config.to_dict(),
         "seed": result.config.seed,
@@ -130,7 +130,7 @@ def _relabel_in_place(labels: Any, label_of: Mapping[int, int]) -> None:
         labels[plane] = relabel(np.asarray(labels[plane]), label_of)
 
 
-def write_results(arguments: Namespace, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> None:
+def write_results(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> None:
     """Write every file that was asked for beside the labels; with --force, merge classes first."""
     if arguments.force is not None:
         outcome = merge_classes(outcome, inputs, arguments.force)

@@ -5,22 +5,20 @@ import os
 import subprocess
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.cli.arguments import UsageError
+from napari_ufseg.cli.arguments import SegmentArguments, UsageError
 from napari_ufseg.cli.inputs import Inputs
-from napari_ufseg.cli.outputs import OutputPaths, label_arrays
+from napari_ufseg.cli.outputs import OutputPaths, label_arrays, print_written
 from napari_ufseg.cli.results import Outcome, write_results
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
-from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.source import ImageSource, without_singles
 from napari_ufseg.engine.training.results import Segmentation
 
 _AXIS_NAMES = {"T": "t", "Z": "z", "C": "c", "Y": "y", "X": "x"}
@@ -56,32 +54,36 @@ class ShownRun:
     failures: list[str] = field(default_factory=list)
 
 
-def show_segment(arguments: Namespace, config: SegmentationConfig, inputs: Inputs, paths: OutputPaths) -> int:
+def show_segment(arguments: SegmentArguments, config: SegmentationConfig, inputs: Inputs, paths: OutputPaths) -> int:
     """``ufseg segment --show``: the run in napari; at its end the files are written as without --show."""
     problem = display_problem()
     if problem:
         raise UsageError(f"--show needs a display, but {problem}: leave --show out to run in the terminal.")
     start = time.perf_counter()
+    quiet = arguments.messages.quiet
 
-    def write(segmentation: Segmentation) -> list[Path]:
-        outcome = Outcome(segmentation, time.perf_counter() - start)
-        if [labels.shape for labels in outcome.labels] != [source.labels_shape for source in inputs.sources]:
-            return []  # a later run in the same window, on another image
+    def write(segmentation: Segmentation) -> None:
+        outcome = _fitted(Outcome(segmentation, time.perf_counter() - start), inputs.sources)
+        if outcome is None:
+            print("ufseg: warning: this run is not written: its labels do not fit the images.", file=sys.stderr)
+            return
         with label_arrays(paths.labels, inputs.images) as arrays:
             for array, labels in zip(arrays or [], outcome.labels, strict=bool(arrays)):
                 for plane in np.ndindex(array.shape[:-2]):
                     array[plane] = labels[plane]
-            kept = outcome.labels if arrays is None else arrays
-            write_results(arguments, inputs, replace(outcome, segmentation=replace(segmentation, labels=kept)), paths)
-        return paths.all
+            kept = replace(outcome.segmentation, labels=outcome.labels if arrays is None else arrays)
+            write_results(arguments, inputs, replace(outcome, segmentation=kept), paths)
+        print_written(paths.all, quiet=quiet)
 
     run = show_run(
         inputs.sources,
         [image.path.stem for image in inputs.images],
         config,
-        arguments.device,
+        preset=arguments.preset,
+        device=arguments.device,
+        memory_budget=arguments.memory_budget,
         scribbles=inputs.scribbles,
-        on_finished=lambda segmentation: [print(path) for path in write(segmentation) if not arguments.quiet],
+        on_finished=write,
     )
     if run.error:
         raise run.error
@@ -94,12 +96,27 @@ def show_segment(arguments: Namespace, config: SegmentationConfig, inputs: Input
     return 2 if run.failures else 130
 
 
+def _fitted(outcome: Outcome, sources: Sequence[ImageSource]) -> Outcome | None:
+    """The labels in the shapes of label files; None if they are those of a later run in the window, on other pixels."""
+    fitted: list[Any] = []
+    for labels, source in zip(outcome.labels, sources, strict=False):
+        if labels.shape == source.labels_shape:
+            fitted.append(labels)
+        elif isinstance(labels, np.ndarray) and without_singles(labels.shape) == without_singles(source.labels_shape):
+            fitted.append(labels.reshape(source.labels_shape))
+    if len(fitted) != len(sources) or len(fitted) != len(outcome.labels):
+        return None
+    return replace(outcome, segmentation=replace(outcome.segmentation, labels=fitted))
+
+
 def show_run(
     sources: Sequence[ImageSource],
     names: Sequence[str],
     config: SegmentationConfig,
-    device: str,
     *,
+    preset: str,
+    device: str,
+    memory_budget: int | None = None,
     scribbles: Sequence[npt.NDArray[Any] | None] | None = None,
     on_finished: Callable[[Segmentation], Any] = lambda segmentation: None,
 ) -> ShownRun:
@@ -123,11 +140,14 @@ def show_run(
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
     viewer.window.resize(1400, 900)
     QTimer.singleShot(500, viewer.reset_view)  # once the dock has taken its room from the canvas
+    widget.preset = preset
     widget.config = config
     widget.device = device
     widget.run_finished.connect(finish)
     widget.run_failed.connect(run.failures.append)
-    widget.segment_layers(layers, sources=list(sources), scribbles=scribbles)
+    widget.segment_layers(
+        layers, sources=list(sources), scribbles=scribbles, config=config, memory_budget=memory_budget
+    )
     napari.run()
     return run
 

@@ -35,6 +35,10 @@ class TrainingError(UfsegError):
     """Training could not go on."""
 
 
+class InternalError(TrainingError):
+    """A mistake in a program, ours or a library's, has ended the work: nothing that a user could mend."""
+
+
 class ModelFileError(UfsegError):
     """A model file cannot be read or written."""
 
@@ -94,6 +98,8 @@ def go_on(stopped: Callable[[], bool]) -> None:
 
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+#: what is raised where a program itself is wrong; images, files, devices and torch raise other kinds
+_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -112,6 +118,8 @@ def engine_errors(doing: str) -> Iterator[None]:
         For MemoryError and for torch's out-of-memory errors (a kind of RuntimeError).
     FileError
         If a disk is full.
+    InternalError
+        For what only a mistake in a program raises, such as TypeError, KeyError or ZeroDivisionError.
     TrainingError
         For every other exception that is not a `UfsegError` already.
     """
@@ -129,4 +137,5 @@ def engine_errors(doing: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             raise FileError(f"{doing} stopped because the disk is full: make room, or choose another place.") from error
         first_line = text.splitlines()[0] if text else "no further message"
-        raise TrainingError(f"{doing} failed: {type(error).__name__}: {first_line}") from error
+        kind = InternalError if isinstance(error, _MISTAKES) else TrainingError
+        raise kind(f"{doing} failed: {type(error).__name__}: {first_line}") from error

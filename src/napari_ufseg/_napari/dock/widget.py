@@ -15,7 +15,7 @@ from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.dock.layout import lay_out
 from napari_ufseg._napari.dock.preparation import Preparation
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
-from napari_ufseg._napari.layers.region import Extent, ImageRegion
+from napari_ufseg._napari.layers.region import Extent, ImageRegion, region_of
 from napari_ufseg._napari.layers.result_layer import belongs_to
 from napari_ufseg._napari.method.device_choice import load_heavy_parts
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
@@ -75,12 +75,21 @@ class SegmentationWidget(QWidget):
 
     @config.setter
     def config(self, config: SegmentationConfig) -> None:
-        self._method.measure(self._source.anisotropy)
+        if config.spatial_dims != self._source.what.spatial_dims:
+            self._source.what = Extent.VOLUME if config.spatial_dims == 3 else Extent.PLANES
+        self._method.measure(self._source.anisotropy)  # before it is set: what is set stays
         self._method.config = config
         if config.anisotropy == 1:  # it was not set
             self._method.measure_anew()
-        if config.spatial_dims != self._source.what.spatial_dims:
-            self._source.what = Extent.VOLUME if config.spatial_dims == 3 else Extent.PLANES
+
+    @property
+    def preset(self) -> str:
+        """The settings that the options began with; to set it sets all of them."""
+        return self._method.preset
+
+    @preset.setter
+    def preset(self, name: str) -> None:
+        self._method.preset = name
 
     @property
     def device(self) -> str:
@@ -123,6 +132,8 @@ class SegmentationWidget(QWidget):
         *,
         sources: Sequence[ImageSource] | None = None,
         scribbles: Sequence[Any] | None = None,
+        config: SegmentationConfig | None = None,
+        memory_budget: int | None = None,
     ) -> None:
         """Start one run on several Image layers jointly.
 
@@ -131,9 +142,13 @@ class SegmentationWidget(QWidget):
         layers : sequence of napari.layers.Image
             Each gets a Labels layer ``<name> classes``.
         sources : sequence of ImageSource, optional
-            Their pixels and axes, if they are known better than the layers say.
+            Their pixels and axes, if they are known better than the layers say: what they hold is segmented.
         scribbles : sequence of integer arrays, optional
             0 for none, s trains the class that is shown as label s. Default: the layer that is chosen in the dock.
+        config : SegmentationConfig, optional
+            Default: what the controls show.
+        memory_budget : int, optional
+            Bytes that the process may take, as in `napari_ufseg.segment`.
         """
         if busy := self._jobs.busy:
             show_info(busy)
@@ -143,16 +158,18 @@ class SegmentationWidget(QWidget):
         try:
             for layer, source in zip(layers, sources or (), strict=False):
                 self._source.tell_axes(layer, source.axes)
-                if source.series_shape:
+                if source.spatial_dims == 3:
+                    self._source.what = Extent.VOLUME
+                elif source.series_shape:
                     self._source.what = Extent.PLANES
-            parts = self._source.parts(layers)
+            parts = list(map(region_of, layers, sources)) if sources else self._source.parts(layers)
             marks = scribbles if scribbles is not None else self.scribbles.arrays(parts)
             if list(layers) != self._source.layers:  # the estimate was for others
                 self._estimate.refresh()
         except UfsegError as error:
             self._report_failure(str(error))
         else:
-            self._start(parts, config=self.config, scribbles=marks)
+            self._start(parts, config=config or self.config, scribbles=marks, memory_budget=memory_budget)
 
     def train_on(self) -> None:
         """Let the training of the classes that are shown go on from what the user has made of them."""

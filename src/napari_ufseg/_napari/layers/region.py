@@ -221,6 +221,19 @@ def part_of(layer: Image, axes: str, what: Extent, point: Sequence[float], level
     return ImageRegion(layer, source, index, singles, _geometry(layer, kept, stretched, start, level), level)
 
 
+def region_of(layer: Image, source: ImageSource) -> ImageRegion:
+    """The whole of a layer, with the axes and the label image that a source of the same pixels has."""
+    kept, stretched = _label_axes(source.axes, layer.ndim)
+    shown = set(zip(source.labels_axes, source.labels_shape, strict=True))
+    singles = tuple(
+        place
+        for place, axis in enumerate(kept)
+        if axis == stretched or (source.axes[axis], source.data.shape[axis]) not in shown
+    )
+    geometry = _geometry(layer, kept, stretched, data_index(source.axes, layer.ndim, ()), 0)
+    return ImageRegion(layer, source, (), singles, geometry)
+
+
 def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:
     """The pixel of a level, along every axis of a layer, where the labels begin."""
     steps = iter(index)

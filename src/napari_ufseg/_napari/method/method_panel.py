@@ -83,6 +83,10 @@ class MethodPanel(QWidget):
         """The preset that was chosen last; options may differ from it."""
         return str(self._preset.value)
 
+    @preset.setter
+    def preset(self, name: str) -> None:
+        self._preset.value = name
+
     @property
     def device(self) -> str:
         """The device that is asked for."""

@@ -42,6 +42,8 @@ class RunPlan:
         Seconds between pictures, at least.
     train_on : TrainOn or RestoredKeyframe, optional
         Labels whose training goes on, or a moment of an earlier run that is only labelled.
+    memory_budget : int, optional
+        As in `napari_ufseg.segment`.
     """
 
     sources: Sequence[Any]
@@ -51,6 +53,7 @@ class RunPlan:
     device: str = "auto"
     every: float = 0.125
     train_on: "TrainOn | RestoredKeyframe | None" = None
+    memory_budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def _train(plan: RunPlan, hand: TrainingThread, device: Any) -> Trained | None:
         plan.config,
         scribbles=None if plan.scribbles is None else list(plan.scribbles),
         device=plan.device,
+        memory_budget=plan.memory_budget,
         out=None if plan.outs is None else list(plan.outs),
         warm_start=warm_start,
     )
