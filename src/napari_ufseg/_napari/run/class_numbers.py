@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Labels
 
 from napari_ufseg._napari.layers.class_metadata import read_table
 from napari_ufseg._napari.layers.result_layer import ClassesLayer
@@ -42,7 +43,8 @@ def keep_class_numbers(layers: Sequence[ClassesLayer], segmentation: "Segmentati
         return segmentation
     table = table_of(layers) or ClassTable()
     named = [info.label for info in table.values() if info.name or info.colour]
-    label_of = match_labels(pairs, segmentation.model.class_labels, named)
+    merged = {label for item in layers if item.reference is not None for label in _merged_in(item.reference)}
+    label_of = match_labels(pairs, segmentation.model.class_labels, named, merged)
     if all(old == new for old, new in label_of.items()):
         return segmentation
     edit = renaming(label_of)
@@ -52,6 +54,11 @@ def keep_class_numbers(layers: Sequence[ClassesLayer], segmentation: "Segmentati
         item.show()
     areas = {label_of.get(label, label): n for label, n in segmentation.areas.items()}
     return replace(segmentation, model=segmentation.model.merged(label_of), areas=dict(sorted(areas.items())))
+
+
+def _merged_in(layer: Labels) -> set[int]:
+    """The labels of an earlier result that a user has made of several classes."""
+    return set(read_table(layer).label_of.values())
 
 
 def table_of(layers: Sequence[ClassesLayer]) -> ClassTable | None:

@@ -59,7 +59,10 @@ def require_labels(labels: npt.NDArray[Any], what: str = "labels") -> npt.NDArra
 
 
 def match_labels(
-    pairs: Mapping[tuple[int, int], int], labels: Sequence[int] = (), named: Collection[int] = ()
+    pairs: Mapping[tuple[int, int], int],
+    labels: Sequence[int] = (),
+    named: Collection[int] = (),
+    merged: Collection[int] = (),
 ) -> dict[int, int]:
     """The label that each new class should have, so that it is called as what was there before.
 
@@ -67,7 +70,8 @@ def match_labels(
     large as possible (the assignment problem, Crouse 2016,
     doi:10.1109/TAES.2016.140952, as in `scipy.optimize.linear_sum_assignment`);
     old labels that a user has named come first, where the new one holds most of
-    their pixels. 0 is no class, and nothing is paired with it. A new label
+    their pixels. Old labels that were made of several are paired only where either
+    holds most of the pixels of the other, since a piece of them is something else. 0 is no class, and nothing is paired with it. A new label
     without a partner keeps its number if that is free, or gets the least one that is.
 
     Parameters
@@ -78,6 +82,8 @@ def match_labels(
         New labels that need a number though they have no pixels.
     named : collection of int, optional
         Old labels that come first.
+    merged : collection of int, optional
+        Old labels that were made of several classes.
 
     Returns
     -------
@@ -91,9 +97,12 @@ def match_labels(
     sizes = [sum(n for pair, n in pairs.items() if pair[0] == before) for before in old]
     others = [sum(n for pair, n in pairs.items() if pair[1] == after) for after in new]
     score = shared / np.maximum(np.add.outer(sizes, others) - shared, 1)
-    first = np.isin(old, list(named))[:, None] & (shared > np.array(sizes)[:, None] / 2)
-    rows, columns = linear_sum_assignment(score + len(old) * first, maximize=True)
-    found = {new[j]: old[i] for i, j in zip(rows, columns, strict=True) if shared[i, j] > 0}
+    holds_most = shared > np.array(sizes)[:, None] / 2
+    score += len(old) * (np.isin(old, list(named))[:, None] & holds_most)
+    is_same = holds_most & (shared > np.array(others) / 2)
+    score *= is_same | ~np.isin(old, list(merged))[:, None]
+    rows, columns = linear_sum_assignment(score, maximize=True)
+    found = {new[j]: old[i] for i, j in zip(rows, columns, strict=True) if score[i, j] > 0}
     taken = set(found.values()) | set(old)
     for label in new:
         if label not in found:
