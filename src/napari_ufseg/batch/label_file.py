@@ -25,6 +25,7 @@ from napari_ufseg.io import (
     create_label_zarr,
     finish_label_zarr,
     folder_written_whole,
+    label_file_axes,
     missing_words,
     open_image,
     require_chunks,
@@ -194,7 +195,7 @@ def label_array(path: Path, image: InputImage, classes: ClassTable | None = None
         If the system refuses to write, also while the block fills the array, or if the image has lost pixels meanwhile.
     """
     source = image.source
-    axes = _axes_of_labels(source, path)
+    axes = label_file_axes(path, source.labels_axes)
     about: dict[str, Any] = {
         "axes": axes,
         "scale": image.labels_scale,
@@ -238,17 +239,3 @@ def _named(temporary: Path, path: Path) -> Iterator[None]:
         yield
     except FileError as error:
         raise FileError(str(error).replace(str(temporary), str(path))) from error
-
-
-def _axes_of_labels(source: ImageSource, path: Path) -> str:
-    """The axes of a label file: as those of the image, with other series called T or Z."""
-    axes = source.labels_axes
-    for free in "TZ":
-        if "Q" in axes and free not in axes:
-            axes = axes.replace("Q", free, 1)
-    if axes not in ("YX", "ZYX", "TYX", "TZYX"):
-        raise FileError(
-            f"Cannot write {path}: labels with the axes {source.labels_axes} have no place in TIFF or OME-Zarr; "
-            "bring the image into the order TZCYX first."
-        )
-    return axes

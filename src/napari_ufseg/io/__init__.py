@@ -7,6 +7,7 @@ from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.read_image import label_images_of, open_image, read_image, read_labels, readable
 from napari_ufseg.io.reading.zarr_pixels import missing_words, require_chunks
 from napari_ufseg.io.units import length_name
+from napari_ufseg.io.writing.label_grid import label_file_axes
 from napari_ufseg.io.writing.label_zarr import create_label_array, create_label_zarr, finish_label_zarr
 from napari_ufseg.io.writing.labels import write_labels
 from napari_ufseg.io.zarr_folder import check_replaceable, folder_written_whole
@@ -25,6 +26,7 @@ __all__ = [
     "finish_label_zarr",
     "folder_written_whole",
     "is_zarr",
+    "label_file_axes",
     "label_images_of",
     "length_name",
     "missing_words",

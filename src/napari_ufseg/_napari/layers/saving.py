@@ -24,14 +24,12 @@ def write_layer(layer: Labels, path: Path) -> None:
         If it can't be written; the sentence names the file.
     """
     with engine_errors(f"Saving {path.name}"):
-        from napari_ufseg.io import write_labels
+        from napari_ufseg.io import label_file_axes, write_labels
 
         known = str(layer.metadata.get(METADATA_KEY, {}).get("axes", ""))
-        letters = known if len(known) == layer.ndim else "TZYX"[-layer.ndim :]
+        letters = known if len(known) == layer.ndim else f"{'Q' * layer.ndim}TZYX"[-layer.ndim :]
         kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
-        axes = "".join(letters[i] for i in kept)
-        for free in "ZT":
-            axes = axes if free in axes else axes.replace("Q", free, 1)
+        axes = label_file_axes(path, "".join(letters[i] for i in kept))
         index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
         data = sliced(layer.data, index)
         scale = [float(layer.scale[i]) for i in kept]
