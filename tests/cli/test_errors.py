@@ -68,7 +68,7 @@ FAULTS = {
         f"segment {{in}}/grey.png {OUT} --scribbles {{in}}/grey2.png --n_classes 4",
         "n_classes is 4",
     ),
-    "output is no TIFF": ("segment {in}/grey.png -o {out}/l.png", "end in .tif or .zarr"),
+    "output is no format of labels": ("segment {in}/grey.png -o {out}/l.bmp", "l.bmp end in .tif"),
     "output must be a folder": ("segment {in}/pair -o {out}/l.tif", "must be a folder"),
     "output is an input": ("segment {in}/planar.tif --channel_axis 0 -o {in}/planar.tif", "overwrite an input"),
     "output inside a file": ("segment {in}/grey.png -o {in}/notes.txt/l.tif", "not a folder"),

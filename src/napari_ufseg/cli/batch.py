@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_ufseg.io import LABEL_FORMATS, TIFF, label_formats_told
+
 if TYPE_CHECKING:
     from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone
     from napari_ufseg.cli.arguments import _Parser
@@ -37,7 +39,13 @@ def fill_batch(parser: "_Parser") -> None:
         help="what becomes of images that have labels in OUT already (default: skip, so that the same command goes on "
         "where it was stopped)",
     )
-    parser.flag(parser, "format", choices=("tif", "ome.zarr"), default="tif", help="of the labels (default: tif)")
+    parser.flag(
+        parser,
+        "format",
+        choices=tuple(known.name for known in LABEL_FORMATS),
+        default=TIFF.name,
+        help=f"of the labels; {label_formats_told()} (default: {TIFF.name})",
+    )
     parser.flag(
         parser,
         "axes",

@@ -9,6 +9,7 @@ from napari_ufseg._version import __version__
 from napari_ufseg.cli.arguments import UsageError, _Parser, _value
 from napari_ufseg.cli.batch import fill_batch
 from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, options
+from napari_ufseg.io import label_endings
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -162,7 +163,8 @@ def _add_labels_output(group: Any) -> None:
         "-o",
         "--output",
         metavar="OUT",
-        help="where the labels go: a .tif, .ome.tif or .ome.zarr for one INPUT, else a folder (a name that ends in / is one)",
+        help=f"where the labels go: a file that ends in {label_endings()} (.ome.tif is OME-TIFF) for one INPUT, else a "
+        "folder (a name that ends in / is one)",
     )
 
 

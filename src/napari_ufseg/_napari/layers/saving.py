@@ -65,7 +65,7 @@ def write_layers(layers: Sequence[Labels], folder: Path) -> str:
 
 def paths_for(layers: Sequence[Labels], folder: Path) -> list[Path]:
     """A file for each layer, named after it; no two are the same, also where capitals do not count."""
-    from napari_ufseg.io import LABELS_ENDING
+    from napari_ufseg.io import LABELS_ENDING, TIFF
 
     taken: set[str] = set()
     paths = []
@@ -77,7 +77,7 @@ def paths_for(layers: Sequence[Labels], folder: Path) -> list[Path]:
             number += 1
             name = f"{stem} ({number}){LABELS_ENDING}"
         taken.add(name.casefold())
-        paths.append(folder / f"{name}.tif")
+        paths.append(folder / f"{name}{TIFF.ending}")
     return paths
 
 
