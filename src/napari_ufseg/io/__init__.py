@@ -4,7 +4,14 @@ from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, 
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading.find import find_images
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
-from napari_ufseg.io.reading.read_image import label_images_of, open_image, read_image, read_labels, readable
+from napari_ufseg.io.reading.read_image import (
+    label_images_of,
+    open_image,
+    read_image,
+    read_label_numbers,
+    read_labels,
+    readable,
+)
 from napari_ufseg.io.reading.zarr_pixels import missing_words, require_chunks
 from napari_ufseg.io.units import length_name
 from napari_ufseg.io.writing.label_formats import (
@@ -53,6 +60,7 @@ __all__ = [
     "missing_words",
     "open_image",
     "read_image",
+    "read_label_numbers",
     "read_labels",
     "readable",
     "require_chunks",
