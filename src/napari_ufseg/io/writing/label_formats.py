@@ -9,6 +9,7 @@ from typing import Any
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.io.writing.label_data import LabelsToWrite
+from napari_ufseg.io.writing.label_png import MOST_PNG_PIXELS, write_png
 from napari_ufseg.io.writing.label_tiff import write_tiff
 from napari_ufseg.io.writing.label_zarr import create_label_zarr, finish_label_zarr, write_zarr
 from napari_ufseg.io.zarr_folder import folder_written_whole
@@ -102,7 +103,16 @@ OME_ZARR = LabelFormat(
     write_zarr,
     in_place=FilledInPlace(create_label_zarr, finish_label_zarr),
 )
-LABEL_FORMATS = (TIFF, OME_ZARR)
+PNG = LabelFormat(
+    "png",
+    "PNG",
+    (".png",),
+    "holds one plane without its scale, in the colours of its classes up to label 255",
+    write_png,
+    planes_only=True,
+    most_pixels=MOST_PNG_PIXELS,
+)
+LABEL_FORMATS = (TIFF, OME_ZARR, PNG)
 
 
 def label_format(path: Path) -> LabelFormat | None:
