@@ -69,6 +69,7 @@ FAULTS = {
         "n_classes is 4",
     ),
     "output is no format of labels": ("segment {in}/grey.png -o {out}/l.bmp", "l.bmp end in .tif"),
+    "a stack as PNG": ("segment {in}/stack.tif -o {out}/l.png", "PNG holds one plane"),
     "output must be a folder": ("segment {in}/pair -o {out}/l.tif", "must be a folder"),
     "output is an input": ("segment {in}/planar.tif --channel_axis 0 -o {in}/planar.tif", "overwrite an input"),
     "output inside a file": ("segment {in}/grey.png -o {in}/notes.txt/l.tif", "not a folder"),

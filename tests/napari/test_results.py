@@ -12,6 +12,7 @@ from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
 from napari_ufseg._napari.layers.saving import write_layer
 from napari_ufseg.batch.label_file import label_array, open_input
 from napari_ufseg.engine.errors import UfsegError
+from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io import open_image, read_image
 
 
@@ -97,10 +98,10 @@ def test_the_name_that_is_offered_is_one_that_folders_of_images_leave_out(dock, 
     from qtpy.QtWidgets import QFileDialog
 
     offered = []
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: offered.append(args[2]) or ("", ""))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: offered.extend(args[2:]) or ("", ""))
     dock.segment_to_end()
     dock.click("save_labels")
-    assert offered == ["cells_labels.tif"]
+    assert offered == ["cells_labels.tif", "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr);;PNG (*.png)"]
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])
@@ -123,6 +124,24 @@ def test_a_suffix_comes_from_the_kind_and_what_has_that_name_is_overwritten_only
     dock.click("save_labels")
     assert asked == [f"There is {there} already. Overwrite?"]
     np.testing.assert_array_equal(read_image(there), layer.data if answer == "Yes" else before)
+
+
+def test_labels_saved_as_png_have_the_numbers_names_and_colours_of_the_layer(dock, tmp_path, monkeypatch, notices):
+    from qtpy.QtWidgets import QFileDialog
+
+    layer = Labels(np.arange(42).reshape(6, 7), name="drawing")
+    said = ClassTable().changed(3, name="nuclei", colour="#ff8000")
+    layer.metadata = {METADATA_KEY: {"classes": said.to_list()}}
+    dock.viewer.add_layer(layer)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "it"), "PNG (*.png)"))
+    dock.click("save_labels")
+    saved = open_image(tmp_path / "it.png")
+    assert (saved.is_labels, dict(saved.classes)) == (True, dict(said))
+    np.testing.assert_array_equal(saved.data, layer.data)
+    layer.data = np.zeros((2, 6, 7), int)
+    dock.widget.results.save_labels(tmp_path / "stack.png")
+    assert "PNG holds one plane" in notices[-1].message
+    assert [path.name for path in tmp_path.iterdir()] == ["it.png"]
 
 
 @pytest.mark.parametrize("method", ["save_labels", "save_model"])
