@@ -483,8 +483,8 @@ def test_what_is_wrong_with_all_is_told_first(
 def test_words_that_are_not_known(model: SegmentationModel, folder: Path) -> None:
     with pytest.raises(ConfigError, match="existing is 'ask', but must be one of skip, overwrite"):
         plan_of(model, folder, existing="ask")
-    with pytest.raises(ConfigError, match="format is 'png'"):
-        plan_of(model, folder, format="png")
+    with pytest.raises(ConfigError, match=r"format is 'bmp', but must be one of tif, ome\.zarr"):
+        plan_of(model, folder, format="bmp")
 
 
 @pytest.mark.parametrize("lost", ["the folder", "a chunk"])

@@ -1,6 +1,5 @@
-"""Graphs on the threads of this process: the labels are those of `predict`, and a stop leaves nothing behind it."""
+"""What a worker computes for a tile, in this process: the labels are those of `predict`, whoever does which tile how often."""
 
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,7 @@ import torch
 import zarr
 
 from napari_ufseg import predict
-from napari_ufseg.batch import cluster as blockwise
-from napari_ufseg.batch.cluster import Threads, TilePlan, label_blocks, learn_blocks
+from napari_ufseg.batch.tile_tasks import TilePlan, end_writing, label_tile, summarise_tiles
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import FileError, ImageError
 from napari_ufseg.engine.images.source import open_source
@@ -19,6 +17,7 @@ from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import learn_intensity
+from napari_ufseg.engine.prediction.tile_pool import tiles_of
 from napari_ufseg.io import create_label_array, open_image
 
 
@@ -33,7 +32,7 @@ def noise(shape, dtype):
 
 
 def begun(folder: Path, model, image, axes):
-    """The image as a file, its source, and the work of labelling it."""
+    """The image as a file, its source, and the plan of labelling it."""
     path = folder / ("image.tif" if axes == "TYX" else "image.zarr")
     if axes == "TYX":
         tifffile.imwrite(path, image, compression="zlib", rowsperstrip=64)
@@ -45,14 +44,15 @@ def begun(folder: Path, model, image, axes):
     return source, labels, TilePlan.of(model, source, path, labels, "cpu")
 
 
-def finished(steps):
-    """What a generator returns, and the last of what it yields."""
-    last = None
-    while True:
-        try:
-            last = next(steps)
-        except StopIteration as end:
-            return end.value, last
+def learnt(plan, source, size=2):
+    """The brightness out of summaries of a few tiles each, the last of them first."""
+    tiles = tiles_of([source])
+    parts = [summarise_tiles(tiles[i : i + size], plan) for i in range(0, len(tiles), size)]
+    assert sum(pixels for _, pixels in parts) == source.n_pixels
+    whole = parts[-1][0]
+    for summary, _ in parts[-2::-1]:
+        whole.merge(summary)
+    return whole.brightness(source.name)
 
 
 @pytest.mark.parametrize(
@@ -64,63 +64,54 @@ def finished(steps):
         ("ZYX", (70, 65, 80), "u2", {"spatial_dims": 3}),
     ],
 )
-def test_brightness_and_labels_are_those_of_one_pass(axes, shape, dtype, options, tmp_path, monkeypatch):
-    monkeypatch.setattr(blockwise, "_MERGED_AT_ONCE", 3)  # so that there are summaries of summaries
-    model, image, runner = untrained(**options), noise(shape, dtype), Threads(2)
-    source, labels, work = begun(tmp_path, model, image, axes)
-    brightness, progress = finished(learn_blocks(runner, work, source))
+def test_tiles_in_any_order_and_some_of_them_twice_are_those_of_one_pass(axes, shape, dtype, options, tmp_path):
+    model, image = untrained(**options), noise(shape, dtype)
+    source, labels, plan = begun(tmp_path, model, image, axes)
+    brightness = learnt(plan, source)
     assert brightness == learn_intensity(
         open_source(image, axes=axes, spatial_dims=source.spatial_dims), model.config.scaling
     )
-    assert progress.pixels == progress.total == image.size
-    _, progress = finished(label_blocks(runner, work, source, brightness))
+    n_threads = torch.get_num_threads()
+    tiles = tiles_of([source])
+    areas = [label_tile(tile, plan, brightness) for tile in [*tiles[::-1], tiles[0]]]
+    torch.set_num_threads(n_threads)
+    assert areas[-1] == areas[-2]
     expected = predict(model, image, axes=axes, device="cpu")
     np.testing.assert_array_equal(labels[...], expected)
-    assert len(progress.present) > 1
-    assert progress.present == dict(zip(*np.unique(expected, return_counts=True), strict=True))
+    assert len(set().union(*areas)) > 1
+    assert sum(sum(its.values()) for its in areas[:-1]) == expected.size
 
 
-def test_many_tiles_share_a_summary(tmp_path, monkeypatch):
-    monkeypatch.setattr(blockwise, "_MOST_SUMMARIES", 3)
-    image = noise((10, 40, 50), "u2")
-    source, _, work = begun(tmp_path, untrained(scaling="percentile"), image, "TYX")
-    seen = list(learn_blocks(Threads(1), work, source))
-    assert [progress.pixels for progress in seen][-1] == image.size
-    assert len(seen) == 3
+def test_nothing_more_is_written_for_a_plan_that_has_ended(tmp_path):
+    source, labels, plan = begun(tmp_path, untrained(), noise((3, 150, 150), "u1"), "TYX")
+    brightness = learnt(plan, source)
+    first, *rest = tiles_of([source])
+    label_tile(first, plan, brightness)
+    end_writing(plan.name)
+    for tile in rest:
+        assert sum(label_tile(tile, plan, brightness).values()) == tile.box.size
+    assert np.any(labels[...], axis=(1, 2)).tolist() == [True, False, False]
 
 
 def test_a_fault_of_the_image_is_told_as_always(tmp_path):
     image = noise((300, 600), "f4")
     image[2, 2], image[9, 599] = np.nan, np.inf
-    source, _, work = begun(tmp_path, untrained(), image, "YX")
+    source, _, plan = begun(tmp_path, untrained(), image, "YX")
     with pytest.raises(ImageError, match=r"^The image has 2 values that are NaN or infinite"):
-        finished(learn_blocks(Threads(2), work, source))
-
-
-def test_after_a_stop_nothing_more_is_written_and_the_threads_of_torch_are_as_before(tmp_path):
-    before = torch.get_num_threads()
-    source, labels, work = begun(tmp_path, untrained(), noise((30, 150, 150), "u1"), "TYX")
-    brightness, _ = finished(learn_blocks(Threads(2), work, source))
-    with closing(label_blocks(Threads(2), work, source, brightness)) as steps:
-        next(steps)
-    assert torch.get_num_threads() == before
-    assert 0 < np.any(labels[...], axis=(1, 2)).sum() < 30
-    written = labels[...]
-    assert finished(label_blocks(Threads(2), work, source, brightness))[1].pixels == source.n_pixels
-    np.testing.assert_array_equal(labels[...], written)  # this work has ended
+        learnt(plan, source)
 
 
 @pytest.mark.parametrize(("gone", "words"), [("image", "cannot read"), ("labels", "cannot write in")])
 def test_files_that_cannot_be_reached_are_named(gone, words, tmp_path):
-    source, _, work = begun(tmp_path, untrained(), noise((40, 50), "u1"), "YX")
-    getattr(work, gone).rename(tmp_path / "elsewhere")
+    source, _, plan = begun(tmp_path, untrained(), noise((40, 50), "u1"), "YX")
+    getattr(plan, gone).rename(tmp_path / "elsewhere")
     with pytest.raises(FileError, match=rf"^A worker on .* {words} "):
-        finished(learn_blocks(Threads(1), work, source))
+        learnt(plan, source)
 
 
 def test_an_image_that_goes_between_two_tiles_is_an_error(tmp_path):
-    source, _, work = begun(tmp_path, untrained(), noise((700, 1100), "u1"), "YX")
-    brightness, _ = finished(learn_blocks(Threads(2), work, source))
-    work.image.rename(tmp_path / "elsewhere")
+    source, _, plan = begun(tmp_path, untrained(), noise((700, 1100), "u1"), "YX")
+    brightness = learnt(plan, source)
+    plan.image.rename(tmp_path / "elsewhere")
     with pytest.raises(FileError, match="has gone while it was read"):
-        finished(label_blocks(Threads(2), work, source, brightness))
+        label_tile(tiles_of([source])[0], plan, brightness)

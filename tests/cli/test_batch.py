@@ -65,8 +65,16 @@ def test_flags(ufseg: Callable[..., Done], model: Path, folder: Path, tmp_path: 
     assert done.status == 2  # the axes are not those of the flat image
     assert done.out.splitlines() == [str(tmp_path / "out" / "stack_labels.ome.zarr")]
     assert "c.png" in done.err
+    pictures = ufseg("batch", model, folder, "-o", tmp_path / "png", "--format", "png")
+    assert pictures.status == 2  # a stack is no PNG
+    names = ["a_labels.png", "b_labels.png", "c_labels.png"]
+    assert [Path(line).name for line in pictures.out.splitlines()] == names
     flat = ufseg("batch", model, folder, "-o", tmp_path / "flat", "--no-recursive")
     assert [Path(line).name for line in flat.out.splitlines()] == ["a_labels.tif", "b_labels.tif"]
+    for name in ("a_labels", "b_labels"):
+        np.testing.assert_array_equal(
+            read_labels(tmp_path / "png" / f"{name}.png"), read_labels(tmp_path / "flat" / f"{name}.tif")
+        )
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])

@@ -18,10 +18,15 @@ import zarr
 
 from napari_ufseg import load_model, predict, save_model
 from napari_ufseg._version import __version__
+from napari_ufseg.batch import cluster as batch_cluster
+from napari_ufseg.batch.label_file import open_input
+from napari_ufseg.batch.tile_tasks import TilePlan
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.io import read_image, read_labels
+from napari_ufseg.engine.prediction.labelling import learn_intensity
+from napari_ufseg.engine.prediction.tile_pool import tiles_of
+from napari_ufseg.io import create_label_array, read_image, read_labels
 
 from .conftest import Done, environment, process
 from .test_process import Terminal, posix
@@ -171,6 +176,26 @@ def test_a_worker_is_killed_and_the_labels_are_the_same(
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
     assert not list(out.rglob("*.partial"))
     assert cluster.workers[0].wait() == -signal.SIGKILL
+
+
+def test_few_summaries_meet_here_and_their_brightness_is_that_of_one_pass(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_cluster, "_MOST_SUMMARIES", 3)
+    model = load_model(data / "planes.safetensors")
+    image = open_input(data / "stack.zarr", 2, axes="TYX")
+    labels = create_label_array(tmp_path / "labels.zarr", image.source.labels_shape, (1, 512, 512))
+    plan = TilePlan.of(model, image.source, image.path, labels, "cpu")
+    brightness = []
+
+    def learning(there: batch_cluster.Cluster) -> Iterator[Any]:
+        brightness.append((yield from there.learn_intensity(plan, image.source)))
+
+    with batch_cluster.Cluster(cluster.address) as there:
+        seen = [progress.pixels for progress in learning(there)]
+    assert brightness == [learn_intensity(image.source, model.config.scaling)]
+    assert len(tiles_of([image.source])) == 40
+    assert (len(seen), seen[-1]) == (3, image.source.n_pixels)
 
 
 def read_labelled(path: Path) -> Any:

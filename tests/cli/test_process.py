@@ -12,7 +12,9 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pytest
+import zarr
 
 from napari_ufseg.cli.progress import follow_labelling
 from napari_ufseg.io import read_labels
@@ -140,6 +142,21 @@ def test_progress_in_a_terminal(images: Path, tmp_path: Path) -> None:
     assert re.search(r"epoch 8/8 .*\d classes, loss \d+\.\d+", done.err)
     assert "left" in done.err
     assert re.search(r"grey\.png: 48 x 64, 1 channel\s+ufseg: About \d\.\d GB and \d+ s on cpu\.", done.err)
+
+
+@posix
+def test_ctrl_c_while_a_stack_is_labelled_leaves_nothing(images: Path, tmp_path: Path) -> None:
+    stack = np.tile(np.arange(256, dtype=np.uint8), (400, 256, 1))  # there must be more to do when the bar is seen
+    zarr.create_array(tmp_path / "in.zarr", data=stack, chunks=(1, 256, 256))
+    job = ["predict", images / "model.safetensors", tmp_path / "in.zarr", "--axes", "TYX"]
+    with Terminal(*job, "-o", tmp_path / "out" / "l.ome.zarr") as run:
+        run.wait_for(r"reading in.zarr \|")
+        run.wait_for(r"l.ome.zarr \|[^|]*\| +[1-9]\d? %")
+        run.process.send_signal(signal.SIGINT)
+        done = run.finish()
+    assert done.status == 130
+    assert done.err.endswith("ufseg: stopped by Ctrl-C before there was anything to write.\r\n")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @posix

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from napari_ufseg import __version__, load_model
 from napari_ufseg.cli.chart import colours_of
@@ -160,6 +160,18 @@ def test_scribbles_train_the_label_they_show(ufseg: Ufseg, images: Path, tmp_pat
     assert ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", *QUICK, *flags).status == 0
     labels, scribbles = read_labels(tmp_path / "l.tif"), read_labels(file)
     assert (labels[scribbles > 0] == scribbles[scribbles > 0]).mean() > 0.9
+
+
+def test_scribbles_in_a_png_with_a_palette_are_its_numbers(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    scribbles = read_image(images / "scribbles.tiff")
+    picture = Image.fromarray(scribbles.astype(np.uint8)).convert("P")
+    picture.putdata(scribbles.ravel().tolist())
+    picture.putpalette(bytes(range(255, -1, -1)) * 3)
+    picture.save(tmp_path / "palette.png")
+    for name, file in {"tiff": images / "scribbles.tiff", "png": tmp_path / "palette.png"}.items():
+        done = ufseg("segment", images / "grey.png", "--scribbles", file, "-o", tmp_path / f"{name}.tif", *QUICK)
+        assert (done.status, done.err) == (0, "")
+    np.testing.assert_array_equal(read_labels(tmp_path / "png.tif"), read_labels(tmp_path / "tiff.tif"))
 
 
 def test_pie_is_a_chart_of_the_areas(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:

@@ -160,6 +160,9 @@ def test_what_is_chosen_counts(panel: Panel, model: SegmentationModel, folder: P
     panel.widget._axes.setText("ZYX")
     assert panel.run_to_end().written == 1
     assert open_image(folder / "late_labels" / "d_labels.ome.zarr").axes == "ZYX"
+    panel.widget._format.value = "png"
+    assert panel.run_to_end().failed == 1
+    assert "PNG holds one plane" in panel.rows()[0][2]
 
 
 def test_a_run_that_cannot_begin_is_told(

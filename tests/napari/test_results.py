@@ -7,7 +7,12 @@ from driver import WAIT, threads_alive
 from napari.layers import Labels
 
 from napari_ufseg import load_model, predict
-from napari_ufseg.io import read_image
+from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
+from napari_ufseg._napari.layers.saving import write_layer
+from napari_ufseg.batch.label_file import label_array, open_input
+from napari_ufseg.engine.errors import UfsegError
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io import open_image, read_image
 
 
 def test_save_labels_writes_the_corrected_labels_with_their_scale(dock, tmp_path, picture):
@@ -34,6 +39,47 @@ def test_save_labels_takes_the_selected_labels_layer_and_drops_the_plane_axes(do
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "drawing.tif"), drawing[0, 0])
 
 
+def saved_by_both(axes, tmp_path):
+    """What the command line and the dock make of labels with these axes: axes of the file, or the sentence."""
+    shape = (*range(2, len(axes)), 6, 7)
+    tifffile.imwrite(tmp_path / "image.tif", np.zeros(shape, np.uint8), photometric="minisblack")
+    labels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    saved = []
+    for out in (tmp_path / "command.tif", tmp_path / "dock.tif"):
+        try:
+            if out.stem == "command":
+                with label_array(out, open_input(tmp_path / "image.tif", 2, axes=axes)) as array:
+                    array[...] = labels
+            else:
+                write_layer(Labels(labels, metadata={METADATA_KEY: {"axes": axes}}), out)
+            np.testing.assert_array_equal(read_image(out), labels)
+            saved.append(open_image(out).axes)
+        except UfsegError as error:
+            saved.append(str(error).replace(str(out), "FILE"))
+    return saved
+
+
+@pytest.mark.parametrize(
+    ("axes", "written"),
+    [("QYX", "TYX"), ("TQYX", "TZYX"), ("QZYX", "TZYX"), ("QQYX", "TZYX"), ("ZYX", "ZYX"), ("TYX", "TYX")],
+)
+def test_the_dock_and_the_command_line_call_the_axes_of_labels_the_same(axes, written, tmp_path):
+    assert saved_by_both(axes, tmp_path) == [written, written]
+
+
+@pytest.mark.parametrize("axes", ["ZQYX", "ZTYX", "QTZYX"])
+def test_labels_whose_axes_have_no_place_in_a_file_are_one_sentence_in_both(axes, tmp_path):
+    command, dock = saved_by_both(axes, tmp_path)
+    assert command == dock
+    assert command.startswith(f"Cannot write FILE: labels with the axes {axes} have no place in ")
+    assert command.endswith("bring the image into the order TZCYX first.")
+
+
+def test_labels_of_more_axes_than_files_have_are_refused(tmp_path):
+    with pytest.raises(UfsegError, match=r"labels with the axes QTZYX have no place in "):
+        write_layer(Labels(np.ones((2,) * 5, np.uint8)), tmp_path / "l.tif")
+
+
 def test_saving_asks_for_a_name_and_cancel_writes_nothing(dock, tmp_path, monkeypatch):
     from qtpy.QtWidgets import QFileDialog
 
@@ -51,10 +97,10 @@ def test_the_name_that_is_offered_is_one_that_folders_of_images_leave_out(dock, 
     from qtpy.QtWidgets import QFileDialog
 
     offered = []
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: offered.append(args[2]) or ("", ""))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: offered.extend(args[2:]) or ("", ""))
     dock.segment_to_end()
     dock.click("save_labels")
-    assert offered == ["cells_labels.tif"]
+    assert offered == ["cells_labels.tif", "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr);;PNG (*.png)"]
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])
@@ -77,6 +123,24 @@ def test_a_suffix_comes_from_the_kind_and_what_has_that_name_is_overwritten_only
     dock.click("save_labels")
     assert asked == [f"There is {there} already. Overwrite?"]
     np.testing.assert_array_equal(read_image(there), layer.data if answer == "Yes" else before)
+
+
+def test_labels_saved_as_png_have_the_numbers_names_and_colours_of_the_layer(dock, tmp_path, monkeypatch, notices):
+    from qtpy.QtWidgets import QFileDialog
+
+    layer = Labels(np.arange(42).reshape(6, 7), name="drawing")
+    said = ClassTable().changed(3, name="nuclei", colour="#ff8000")
+    layer.metadata = {METADATA_KEY: {"classes": said.to_list()}}
+    dock.viewer.add_layer(layer)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "it"), "PNG (*.png)"))
+    dock.click("save_labels")
+    saved = open_image(tmp_path / "it.png")
+    assert (saved.is_labels, dict(saved.classes)) == (True, dict(said))
+    np.testing.assert_array_equal(saved.data, layer.data)
+    layer.data = np.zeros((2, 6, 7), int)
+    dock.widget.results.save_labels(tmp_path / "stack.png")
+    assert "PNG holds one plane" in notices[-1].message
+    assert [path.name for path in tmp_path.iterdir()] == ["it.png"]
 
 
 @pytest.mark.parametrize("method", ["save_labels", "save_model"])

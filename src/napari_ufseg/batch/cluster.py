@@ -1,95 +1,43 @@
-"""An image labelled as graphs of dask: the same tiles on the threads of this process or on the workers of a cluster.
+"""An image labelled on the workers of a cluster of dask, tile by tile.
 
-Whoever computes a tile opens the image by itself, reads the tile, and writes
-its own chunks of the labels. That can be done twice without harm, so dask may
-repeat what a lost worker had begun.
+A worker opens the image by itself, reads a tile, and writes its own chunks of
+the labels. That can be done twice without harm, so dask may repeat what a lost
+worker had begun.
 """
 
 import asyncio
 import threading
 import warnings
-from collections.abc import Generator, Hashable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from collections.abc import Generator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import closing, suppress
 from dataclasses import replace
 from math import ceil
-from queue import SimpleQueue
 from typing import Any, Self
 
 import numpy as np
-import torch
 
 from napari_ufseg.batch.tile_tasks import (
     TilePlan,
-    done_reading,
     end_writing,
-    labelled,
-    learnt,
-    merged,
+    hand_on,
+    label_tile,
     require_files,
-    scanned,
-    the_plan,
+    summarise_tiles,
     versions_here,
 )
 from napari_ufseg.engine.errors import DeviceError, MemoryShortageError, UfsegWarning
-from napari_ufseg.engine.images.intensity import IntensityRange
+from napari_ufseg.engine.images.intensity import IntensityRange, IntensitySummary
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.prediction.labelling import Progress
 from napari_ufseg.engine.prediction.tile_pool import tiles_of
 
-Graph = dict[Hashable, Any]
-Results = Generator[tuple[Hashable, Any]]
 _PATIENCE = 4  # seconds for a scheduler to answer, and for its first worker
-
-
-class Threads:
-    """Computes graphs in this process.
-
-    Parameters
-    ----------
-    number : int
-        Tiles that are computed side by side.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def results(self, graph: Graph, keys: Sequence[Hashable]) -> Results:
-        """The wanted keys with their values, as they are ready."""
-        from dask.threaded import get
-
-        wanted: Any = list(keys)
-        sought, ready, stopped = set(wanted), SimpleQueue[tuple[Hashable, Any] | None](), threading.Event()
-
-        def tell(key: Hashable, value: Any, *_: Any) -> None:
-            if stopped.is_set():
-                raise CancelledError
-            if key in sought:
-                ready.put((key, value))
-
-        n_threads = torch.get_num_threads()
-        with ThreadPoolExecutor(1) as conductor, ThreadPoolExecutor(self._number, "ufseg-label") as pool:
-            told = (None, None, None, tell, None)  # after every task
-            run = conductor.submit(get, graph, wanted, pool=pool, callbacks=[told])
-            run.add_done_callback(lambda _: ready.put(None))
-            try:
-                while (item := ready.get()) is not None:
-                    yield item
-                run.result()
-            finally:
-                stopped.set()
-                torch.set_num_threads(n_threads)
-
-    def begin(self, work: TilePlan) -> None:
-        """Nothing to check: the files are those of this process."""
-
-    def end(self, work: TilePlan) -> None:
-        """Make sure that nothing is written for a work any more."""
-        end_writing(work.name)
+_MOST_SUMMARIES = 1000  # of an image; each may have half a megabyte
 
 
 class Cluster:
-    """Computes graphs on the workers of a scheduler of dask; a context manager that holds the connection.
+    """Labels images on the workers of a scheduler of dask; a context manager that holds the connection.
 
     Parameters
     ----------
@@ -112,16 +60,91 @@ class Cluster:
     def __exit__(self, *error: object) -> None:
         self._client.close()
 
-    def results(self, graph: Graph, keys: Sequence[Hashable]) -> Results:
-        """The wanted keys with their values, as they are ready."""
+    def learn_intensity(self, plan: TilePlan, source: ImageSource) -> Generator[Progress, None, IntensityRange]:
+        """Learn the brightness of an image, reading every pixel of it once.
+
+        Parameters
+        ----------
+        plan : TilePlan
+        source : ImageSource
+            That of the plan, with its data.
+
+        Yields
+        ------
+        Progress
+            After every few tiles.
+
+        Returns
+        -------
+        IntensityRange
+            The same as that of `learn_intensity`.
+
+        Raises
+        ------
+        FileError
+            If a worker cannot get at the files of the plan.
+        DeviceError, MemoryShortageError
+            If the connection is lost, or several workers die of the same tiles.
+        """
+        for seen in self._client.run(require_files, plan.image, plan.labels, on_error="return").values():
+            if isinstance(seen, Exception):
+                raise seen
+        tiles = tiles_of([source])
+        size = ceil(len(tiles) / _MOST_SUMMARIES)
+        groups = [tiles[i : i + size] for i in range(0, len(tiles), size)]
+        whole = IntensitySummary.of(source, plan.model.config.scaling)
+        progress = Progress(0, source.n_pixels, np.zeros(2**16, np.int64))
+        with closing(self._results(summarise_tiles, groups, plan)) as results:
+            for summary, pixels in results:
+                whole.merge(summary)
+                progress = replace(progress, pixels=progress.pixels + pixels)
+                yield progress
+        return whole.brightness(source.name)
+
+    def label_image(
+        self, plan: TilePlan, source: ImageSource, brightness: IntensityRange
+    ) -> Generator[Progress, None, None]:
+        """Label an image into its Zarr array; the labels are those of `label_images`, bit for bit.
+
+        However it ends, nothing is written any more after it.
+
+        Yields
+        ------
+        Progress
+            After every tile.
+
+        Raises
+        ------
+        DeviceError, MemoryShortageError
+            As for `learn_intensity`.
+        """
+        progress = Progress(0, source.n_pixels, np.zeros(2**16, np.int64))
+        try:
+            with closing(self._results(label_tile, tiles_of([source]), plan, brightness=brightness)) as results:
+                for areas in results:
+                    for label, pixels in areas.items():
+                        progress.areas[label] += pixels
+                    progress = replace(progress, pixels=progress.pixels + sum(areas.values()))
+                    yield progress
+        finally:
+            self._end(plan)
+
+    def _results(self, task: Any, items: Sequence[Any], plan: TilePlan, **arguments: Any) -> Generator[Any]:
+        """What a task makes of each item, as it is ready; those that are not awaited any more are withdrawn."""
         from distributed import KilledWorker, as_completed
 
-        futures = self._client.get(graph, list(keys), sync=False)
+        # A task, and not scattered: what was scattered is lost with the workers that hold it, a task is done again.
+        handed = self._client.submit(hand_on, plan, key=f"ufseg-plan-{plan.name}")
+        futures = self._client.map(task, items, plan=handed, **arguments, pure=False)
+        left = {future.key: future for future in futures}
         try:
-            for future, value in as_completed(futures, loop=self._client.loop, with_results=True):  # type: ignore[no-untyped-call]
+            completed: Any = as_completed(futures, loop=self._client.loop, with_results=True)  # type: ignore[no-untyped-call]
+            del futures  # a result stays on its worker as long as somebody here holds its future
+            for future, value in completed:
                 if isinstance(value, CancelledError):
                     raise value
-                yield future.key, value
+                del left[future.key]
+                yield value
         except KilledWorker as error:
             raise MemoryShortageError(
                 "Several workers died while they computed the same piece of the image, most often for lack of memory: "
@@ -130,26 +153,21 @@ class Cluster:
         except CancelledError as error:
             raise DeviceError(f"The connection to the scheduler {self._address} was lost.") from error
         finally:
-            if rest := [future for future in futures if not future.done()]:
+            if rest := [future for future in left.values() if not future.done()]:
                 self._client.cancel(rest)
 
-    def begin(self, work: TilePlan) -> None:
-        """Raise FileError if a worker cannot get at the files of a work."""
-        for seen in self._client.run(require_files, work.image, work.labels, on_error="return").values():
-            if isinstance(seen, Exception):
-                raise seen
-
-    def end(self, work: TilePlan) -> None:
-        """Make sure that nothing is written for a work any more, and clear away what a lost worker left half written."""
+    def _end(self, plan: TilePlan) -> None:
+        """Make sure that nothing is written for a plan any more, and clear away what a lost worker left half written."""
 
         def ask() -> None:
             with suppress(Exception):  # a connection that is lost tells so elsewhere
-                self._client.run(end_writing, work.name, on_error="ignore")
+                self._client.run(end_writing, plan.name, on_error="ignore")
 
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        asking.join(2 * _PATIENCE)  # a worker that hangs must not hang us
-        for part in work.labels.rglob("*.partial"):
+        if self._client.status == "running":
+            asking = threading.Thread(target=ask, daemon=True)
+            asking.start()
+            asking.join(2 * _PATIENCE)  # a worker that hangs must not hang us
+        for part in plan.labels.rglob("*.partial"):
             part.unlink(missing_ok=True)
 
 
@@ -199,89 +217,3 @@ def _compare_versions(others: dict[str, Any]) -> None:
                     UfsegWarning,
                     stacklevel=2,
                 )
-
-
-_MERGED_AT_ONCE, _MOST_SUMMARIES = 8, 1000
-
-
-def learn_blocks(
-    runner: Threads | Cluster, work: TilePlan, source: ImageSource
-) -> Generator[Progress, None, IntensityRange]:
-    """Learn the brightness of an image, reading every pixel of it once.
-
-    Parameters
-    ----------
-    runner : Threads or Cluster
-        Whoever computes the graph.
-    work : TilePlan
-    source : ImageSource
-        That of the work, with its data.
-
-    Yields
-    ------
-    Progress
-        After every few tiles.
-
-    Returns
-    -------
-    IntensityRange
-        The same as that of `learn_intensity`.
-    """
-    runner.begin(work)
-    tiles = tiles_of([source])
-    size = ceil(len(tiles) / _MOST_SUMMARIES)
-    graph: Graph = {"ufseg-work-" + work.name: (the_plan, work)}
-    parts: list[Hashable] = []
-    read: dict[Hashable, int] = {}
-    for i in range(0, len(tiles), size):
-        parts.append((f"ufseg-scan-{work.name}", i))
-        graph[parts[-1]] = (scanned, "ufseg-work-" + work.name, tiles[i : i + size])
-        told = (f"ufseg-read-{work.name}", i)
-        graph[told] = (done_reading, parts[-1])
-        read[told] = sum(tile.box.size for tile in tiles[i : i + size])
-    level = 0
-    while len(parts) > 1:
-        level += 1
-        few = [parts[i : i + _MERGED_AT_ONCE] for i in range(0, len(parts), _MERGED_AT_ONCE)]
-        parts = [(f"ufseg-merge-{work.name}", level, i) for i in range(len(few))]
-        graph |= {part: (merged, some) for part, some in zip(parts, few, strict=True)}
-    root = "ufseg-brightness-" + work.name
-    graph[root] = (learnt, parts[0], source.name)
-    progress = Progress(0, sum(read.values()), np.zeros(2**16, np.int64))
-    found: IntensityRange | None = None
-    with closing(runner.results(graph, [*read, root])) as results:
-        for key, value in results:
-            if key == root:
-                found = value
-            else:
-                progress = replace(progress, pixels=progress.pixels + read[key])
-                yield progress
-    assert found is not None
-    return found
-
-
-def label_blocks(
-    runner: Threads | Cluster, work: TilePlan, source: ImageSource, brightness: IntensityRange
-) -> Generator[Progress, None, None]:
-    """Label an image into its Zarr array; the labels are those of `label_images`, bit for bit.
-
-    Yields
-    ------
-    Progress
-        After every tile.
-    """
-    tiles = tiles_of([source])
-    graph: Graph = {"ufseg-work-" + work.name: (the_plan, work)}
-    keys = [(f"ufseg-label-{work.name}", i) for i in range(len(tiles))]
-    for key, tile in zip(keys, tiles, strict=True):
-        graph[key] = (labelled, "ufseg-work-" + work.name, brightness, tile)
-    progress = Progress(0, sum(tile.box.size for tile in tiles), np.zeros(2**16, np.int64))
-    try:
-        with closing(runner.results(graph, keys)) as results:
-            for _, areas in results:
-                for label, pixels in areas.items():
-                    progress.areas[label] += pixels
-                progress = replace(progress, pixels=progress.pixels + sum(areas.values()))
-                yield progress
-    finally:
-        runner.end(work)

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from napari_ufseg.batch.label_file import check_writable, label_array, label_names, open_input
+from napari_ufseg.batch.label_file import check_writable, is_written_as_folder, label_array, label_names, open_input
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, FileError, StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.images.axes import checked_axes
 from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
-from napari_ufseg.io import ZARR_SUFFIX, check_replaceable, find_images, is_zarr, open_image
+from napari_ufseg.io import LABEL_FORMATS, TIFF, check_replaceable, find_images, is_zarr, open_image
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.network.model import SegmentationModel
 
 Existing = Literal["skip", "overwrite"]
-Format = Literal["tif", "ome.zarr"]
 Status = Literal["written", "skipped", "failed"]
 
 
@@ -38,13 +37,13 @@ class BatchPlan:
     folder : Path
         Where the images are.
     output : Path
-        Gets the folders of `folder` with ``<stem>_labels.tif`` (or ``.ome.zarr``) in them; made if it is missing.
+        Gets the folders of `folder` with ``<stem>_labels.tif`` (or as `format` says) in them; made if it is missing.
     recursive : bool
         Take the images in the folders of `folder` too.
     existing : {"skip", "overwrite"}
         What becomes of an image whose label file is there already.
-    format : {"tif", "ome.zarr"}
-        Of the label files.
+    format : str
+        Of the label files: the name of one of `napari_ufseg.io.LABEL_FORMATS`, as ``"tif"`` or ``"ome.zarr"``.
     axes : str, optional
         What each axis of every image is, one letter for each; by default as each file says.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -65,13 +64,14 @@ class BatchPlan:
     output: Path
     recursive: bool = True
     existing: Existing = "skip"
-    format: Format = "tif"
+    format: str = TIFF.name
     axes: str | None = None
     device: str = "auto"
     level: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("existing", get_args(Existing)), ("format", get_args(Format))):
+        formats = tuple(known.name for known in LABEL_FORMATS)
+        for name, known in (("existing", get_args(Existing)), ("format", formats)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(known)}.")
         if self.axes is not None:
@@ -286,7 +286,7 @@ def _labelled(
 
 def _is_there(output: Path) -> bool:
     """Whether a label file is there (they are written whole or not at all); FileError if it is something else."""
-    if output.suffix == ZARR_SUFFIX:
+    if is_written_as_folder(output):
         check_replaceable(output)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return False

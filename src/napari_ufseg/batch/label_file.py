@@ -19,15 +19,17 @@ from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io import (
     LABELS_ENDING,
-    ZARR_SUFFIX,
+    OME_ZARR,
+    TIFF,
     ImageFile,
     check_replaceable,
     create_label_zarr,
-    finish_label_zarr,
-    folder_written_whole,
+    label_file_axes,
+    label_format,
     missing_words,
     open_image,
     require_chunks,
+    require_label_format,
     write_labels,
 )
 
@@ -132,7 +134,7 @@ def label_names(inputs: Sequence[Path], ending: str | None = None) -> list[str]:
     inputs : sequence of Path
         The images.
     ending : str, optional
-        ``".tif"`` or ``".ome.zarr"``; by default that of a Zarr for a Zarr, else of a TIFF.
+        Of a format of labels; by default that of a Zarr for a Zarr, else of a TIFF.
 
     Returns
     -------
@@ -144,7 +146,7 @@ def label_names(inputs: Sequence[Path], ending: str | None = None) -> list[str]:
     taken: set[str] = set()
     for path in inputs:
         base = _stem(path) if stems[_stem(path).casefold()] == 1 else path.name
-        its_ending = ending or (f".ome{ZARR_SUFFIX}" if path.is_dir() else ".tif")
+        its_ending = ending or (OME_ZARR if path.is_dir() else TIFF).ending
         number, name = 1, f"{base}{LABELS_ENDING}{its_ending}"
         while name.casefold() in taken:
             number += 1
@@ -159,8 +161,8 @@ def _stem(path: Path) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Raise FileError now if a file (or a Zarr folder) could not be written to `path` later."""
-    if path.suffix.lower() == ZARR_SUFFIX:
+    """Raise FileError now if a file (or labels in a folder of their format) could not be written to `path` later."""
+    if is_written_as_folder(path):
         check_replaceable(path)
     elif path.is_dir():
         raise FileError(f"Cannot write {path}: it is a folder.")
@@ -171,12 +173,18 @@ def check_writable(path: Path) -> None:
         raise FileError(f"Cannot write {path}: there is no permission to write in {nearest}.")
 
 
+def is_written_as_folder(path: Path) -> bool:
+    """Whether labels of that name are a folder, as OME-Zarr."""
+    known = label_format(path)
+    return known is not None and known.in_place is not None
+
+
 @contextmanager
 def label_array(path: Path, image: InputImage, classes: ClassTable | None = None) -> Iterator[Any]:
     """An array that takes the labels of an image and becomes a file when the block ends well.
 
-    Labels that are large, and all that become a Zarr, wait on disk and not in
-    memory. On an error, of the block too, nothing is left, and what stood at
+    Labels that are large, and those of a format that is filled in place, wait on
+    disk and not in memory. On an error, of the block too, nothing is left, and what stood at
     `path` before stays untouched.
 
     Parameters
@@ -191,22 +199,25 @@ def label_array(path: Path, image: InputImage, classes: ClassTable | None = None
     Raises
     ------
     FileError
-        If the system refuses to write, also while the block fills the array, or if the image has lost pixels meanwhile.
+        If the labels have no place in the format, the system refuses to write, also while the block fills the array, or
+        the image has lost pixels meanwhile.
     """
     source = image.source
-    axes = _axes_of_labels(source, path)
+    kind = require_label_format(path)
+    axes = label_file_axes(path, source.labels_axes)
     about: dict[str, Any] = {
         "axes": axes,
         "scale": image.labels_scale,
         "unit": image.file.unit,
         "translate": image.labels_translate,
     }
+    kind.check_shape(path, source.labels_shape)
     chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
-    if path.suffix.lower() == ZARR_SUFFIX:
-        with folder_written_whole(path) as temporary, _named(temporary, path):
-            yield create_label_zarr(temporary, source.labels_shape, chunks=chunks, **about)
+    if kind.in_place:
+        with kind.whole(path) as temporary, _named(temporary, path):
+            yield kind.in_place.create(temporary, source.labels_shape, chunks=chunks, **about)
             require_chunks(image.file)
-            finish_label_zarr(temporary, classes=classes)
+            kind.in_place.finish(temporary, classes=classes)
     elif prod(source.labels_shape) <= _IN_MEMORY:
         labels = np.zeros(source.labels_shape, np.uint16)
         yield labels
@@ -238,17 +249,3 @@ def _named(temporary: Path, path: Path) -> Iterator[None]:
         yield
     except FileError as error:
         raise FileError(str(error).replace(str(temporary), str(path))) from error
-
-
-def _axes_of_labels(source: ImageSource, path: Path) -> str:
-    """The axes of a label file: as those of the image, with other series called T or Z."""
-    axes = source.labels_axes
-    for free in "TZ":
-        if "Q" in axes and free not in axes:
-            axes = axes.replace("Q", free, 1)
-    if axes not in ("YX", "ZYX", "TYX", "TZYX"):
-        raise FileError(
-            f"Cannot write {path}: labels with the axes {source.labels_axes} have no place in TIFF or OME-Zarr; "
-            "bring the image into the order TZCYX first."
-        )
-    return axes

@@ -1,4 +1,4 @@
-"""What is computed for a tile, in this process or on a worker: everything here can be done twice without harm."""
+"""What a worker of a cluster computes for a tile: everything here can be done twice without harm."""
 
 import copy
 import os
@@ -16,17 +16,18 @@ import numpy as np
 import torch
 
 from napari_ufseg._version import __version__
-from napari_ufseg.engine.device import resolve_device
+from napari_ufseg.engine.device import place_on, resolve_device
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.images.intensity import IntensityRange, IntensitySummary
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import label_box
+from napari_ufseg.engine.prediction.tile_pool import Tile
 from napari_ufseg.io import open_image
 
 _WRITING = threading.Lock()
-_ENDED: set[str] = set()  # names of works that nobody may write for any more
+_ENDED: set[str] = set()  # names of plans that nobody may write for any more
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class TilePlan:
     Parameters
     ----------
     name : str
-        Differs from that of every other work.
+        Differs from that of every other plan.
     model : SegmentationModel
     source : ImageSource
         Without its data.
@@ -62,64 +63,47 @@ class TilePlan:
     def of(
         cls, model: SegmentationModel, source: ImageSource, image: Path, labels: Any, device: str, level: int = 0
     ) -> Self:
-        """The work of labelling an image file into a Zarr array on disk."""
+        """The plan of labelling an image file into a Zarr array on disk."""
         folder = Path(labels.store.root).absolute() / labels.path
         return cls(uuid.uuid4().hex, model, replace(source, data=None), image.absolute(), folder, device, level)
 
 
-def the_plan(work: TilePlan) -> TilePlan:
-    """A node of the graph that holds the work, so that it travels to each worker once."""
-    return work
+def hand_on(plan: TilePlan) -> TilePlan:
+    """A task whose result is the plan, so that it travels to each worker once."""
+    return plan
 
 
-def done_reading(summary: IntensitySummary) -> None:
-    """Tell that a summary is there, without sending it."""
-
-
-def scanned(work: TilePlan, tiles: Sequence[Any]) -> IntensitySummary:
-    """What some tiles tell of the brightness."""
-    _, source, _ = _opened(work)
-    summary = IntensitySummary.of(source, work.model.config.scaling)
+def summarise_tiles(tiles: Sequence[Tile], plan: TilePlan) -> tuple[IntensitySummary, int]:
+    """What some tiles tell of the brightness, and how many pixels they have."""
+    _, source, _ = _opened(plan)
+    summary = IntensitySummary.of(source, plan.model.config.scaling)
     for tile in tiles:
         summary.add(source.read(tile.item, tile.box), tile.box)
-    return summary
+    return summary, sum(tile.box.size for tile in tiles)
 
 
-def merged(summaries: Sequence[IntensitySummary]) -> IntensitySummary:
-    """What they tell together."""
-    whole = copy.deepcopy(summaries[0])  # what dask gives to a task stays as it is
-    for summary in summaries[1:]:
-        whole.merge(summary)
-    return whole
-
-
-def learnt(summary: IntensitySummary, name: str) -> IntensityRange:
-    """The brightness of the image of that name."""
-    return summary.brightness(name)
-
-
-def labelled(work: TilePlan, brightness: IntensityRange, tile: Any) -> dict[int, int]:
+def label_tile(tile: Tile, plan: TilePlan, brightness: IntensityRange) -> dict[int, int]:
     """Label a tile and write it; the pixels of each label."""
     torch.set_num_threads(1)  # of this thread: sums may depend on how many share them
-    network, source, out = _opened(work)
-    config, class_labels = work.model.config, work.model.class_labels
+    network, source, out = _opened(plan)
+    config, class_labels = plan.model.config, plan.model.class_labels
     labels = label_box(network, config, class_labels, source, brightness, tile.item, tile.box)
     with _WRITING:
-        if work.name not in _ENDED:
+        if plan.name not in _ENDED:
             source.write(out, tile.item, tile.box, labels)
     present, pixels = np.unique(labels, return_counts=True)
     return dict(zip(present.tolist(), pixels.tolist(), strict=True))
 
 
 @lru_cache(maxsize=4)
-def _opened(work: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
+def _opened(plan: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
     """The network on its device, the image and the array for its labels; once per process."""
     import zarr
 
-    require_files(work.image, work.labels)
-    network = copy.deepcopy(work.model.network).to(resolve_device(work.device)).eval()
-    data = open_image(work.image, work.level).data
-    return network, replace(work.source, data=data), zarr.open_array(work.labels, mode="r+")
+    require_files(plan.image, plan.labels)
+    network = place_on(copy.deepcopy(plan.model.network), resolve_device(plan.device)).eval()
+    data = open_image(plan.image, plan.level).data
+    return network, replace(plan.source, data=data), zarr.open_array(plan.labels, mode="r+")
 
 
 def require_files(image: Path, labels: Path) -> None:
@@ -132,7 +116,7 @@ def require_files(image: Path, labels: Path) -> None:
 
 
 def end_writing(name: str) -> None:
-    """Wait until this process has written what it is writing, and let it write nothing more for a work."""
+    """Wait until this process has written what it is writing, and let it write nothing more for a plan."""
     with _WRITING:
         _ENDED.add(name)
     _opened.cache_clear()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ufseg.engine.errors import UfsegError
 
 if TYPE_CHECKING:
-    from napari_ufseg.batch.folder import Existing, Format
+    from napari_ufseg.batch.folder import Existing
 
 
 class UsageError(UfsegError):
@@ -164,7 +164,7 @@ class BatchArguments:
         Take the images in the folders of `folder` too.
     existing : {"skip", "overwrite"}
         What becomes of images that have labels already.
-    format : {"tif", "ome.zarr"}
+    format : str
         Of the labels.
     opening : ImageOpening
         Its channels are those of the file.
@@ -180,7 +180,7 @@ class BatchArguments:
     output: Path
     recursive: bool = True
     existing: "Existing" = "skip"
-    format: "Format" = "tif"
+    format: str = "tif"
     opening: ImageOpening = ImageOpening()
     device: str = "auto"
     report: Path | None = None

@@ -18,7 +18,7 @@ from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import predict
 from napari_ufseg.engine.training.warm_start import WarmStart
-from napari_ufseg.io import read_image
+from napari_ufseg.io import read_label_numbers
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _load_scribbles(
         )
     scribbles: list[npt.NDArray[Any] | None] = []
     for file, image in zip(files, images, strict=True):
-        labels = None if file is None else read_image(file)
+        labels = None if file is None else read_label_numbers(file)
         if labels is not None:
             shape = image.source.labels_shape
             if without_singles(labels.shape) != without_singles(shape):

@@ -10,7 +10,7 @@ from napari_ufseg.batch.label_file import InputImage, label_array, label_names
 from napari_ufseg.batch.label_file import check_writable as check_writable
 from napari_ufseg.cli.arguments import LabelsOutput, UsageError
 from napari_ufseg.engine.labels.class_table import ClassTable
-from napari_ufseg.io import TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
+from napari_ufseg.io import is_zarr, label_endings, label_format, label_titles
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,15 @@ def plan_outputs(
 def label_paths(output: LabelsOutput, given: Sequence[Path], inputs: Sequence[Path]) -> list[Path]:
     """One label file per input: OUT itself, or ``<stem>_labels.tif`` in the folder OUT."""
     out = output.path
-    is_folder = output.says_folder or (out.is_dir() and not _is_label_name(out))
+    is_folder = output.says_folder or (out.is_dir() and not label_format(out))
     one_file = len(inputs) == 1 and (not given[0].is_dir() or is_zarr(given[0]))
     if one_file and not is_folder:
-        if not _is_label_name(out):
-            raise UsageError(f"Labels are TIFF or OME-Zarr: let {out} end in .tif or .zarr, or in / for a folder.")
+        if not label_format(out):
+            raise UsageError(f"Labels are {label_titles()}: let {out} end in {label_endings()}, or in / for a folder.")
         return [out]
-    if out.is_file() or (not is_folder and _is_label_name(out)):
+    if out.is_file() or (not is_folder and label_format(out)):
         raise UsageError(f"There are labels of several images to write: {out} must be a folder, not a file.")
     return [out / name for name in label_names(inputs)]
-
-
-def _is_label_name(path: Path) -> bool:
-    return path.suffix.lower() in (*TIFF_SUFFIXES, ZARR_SUFFIX)
 
 
 @contextmanager
@@ -91,7 +87,7 @@ def label_arrays(
 ) -> Iterator[list[Any] | None]:
     """Arrays that take the labels and become files when the block ends well; None without paths.
 
-    Labels that are large, and all that become a Zarr, wait on disk and not in
+    Labels that are large, and those that become a Zarr, wait on disk and not in
     memory. The files carry names and colours of `classes`.
     """
     if not paths:

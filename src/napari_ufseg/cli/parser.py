@@ -24,6 +24,7 @@ from napari_ufseg.cli.arguments import (
     UsageError,
 )
 from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, SegmentationConfig, options
+from napari_ufseg.io import LABEL_FORMATS, TIFF, label_endings, label_formats_told
 
 SMALLEST_BUDGET = 5 * 10**8
 _EPILOG = "Exit status: 0; 2 with one sentence on stderr if something can be mended; 130 after Ctrl-C."
@@ -220,7 +221,8 @@ def _add_labels_output(group: Any) -> None:
         "-o",
         "--output",
         metavar="OUT",
-        help="where the labels go: a .tif, .ome.tif or .ome.zarr for one INPUT, else a folder (a name that ends in / is one)",
+        help=f"where the labels go: a file that ends in {label_endings()} (.ome.tif is OME-TIFF) for one INPUT, else a "
+        "folder (a name that ends in / is one)",
     )
 
 
@@ -262,7 +264,13 @@ def _fill_batch(parser: _Parser) -> None:
         help="what becomes of images that have labels in OUT already (default: skip, so that the same command goes on "
         "where it was stopped)",
     )
-    parser.flag(parser, "format", choices=("tif", "ome.zarr"), default="tif", help="of the labels (default: tif)")
+    parser.flag(
+        parser,
+        "format",
+        choices=tuple(known.name for known in LABEL_FORMATS),
+        default=TIFF.name,
+        help=f"of the labels; {label_formats_told()} (default: {TIFF.name})",
+    )
     parser.flag(
         parser,
         "axes",

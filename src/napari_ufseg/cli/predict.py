@@ -22,11 +22,11 @@ from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.model_file import load_model
-from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, label_images, learn_intensity
+from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, iter_learn_intensity, label_images
 from napari_ufseg.io import create_label_array, find_images
 
 if TYPE_CHECKING:
-    from napari_ufseg.batch.cluster import Cluster, Threads
+    from napari_ufseg.batch.cluster import Cluster
 
 
 def run_predict(arguments: PredictArguments) -> int:
@@ -48,11 +48,12 @@ def run_predict(arguments: PredictArguments) -> int:
                 raise UsageError("--n_channels converts a whole image in memory, which cannot go with --scheduler.")
             with label_arrays([path], [image], model.classes) as arrays:
                 assert arrays is not None
-                if place and (isinstance(arrays[0], np.ndarray) or image.source.data is not image.file.data):
+                if place:
                     _predict_here(model, image, arrays[0], place, path, arguments)
                 else:
+                    assert cluster is not None
                     with _stored(arrays[0], path, image) as array:
-                        _predict_blockwise(model, image, array, cluster or _threads(place), path, arguments)
+                        _predict_on(cluster, model, image, array, path, arguments)
             print_written([path], quiet=arguments.messages.quiet)
     return 0
 
@@ -65,42 +66,39 @@ def _predict_here(
     path: Path,
     arguments: PredictArguments,
 ) -> None:
-    """Label an image that is in memory, or into an array that is."""
-    with engine_errors("Preparing the image"):
-        job = LabellingJob(image.source, learn_intensity(image.source, model.config.scaling), array)
-    _warn_if_constant(image, job.brightness)
+    """Label an image in this process."""
+    brightness = _learn(iter_learn_intensity(image.source, model.config.scaling), image, arguments)
+    job = LabellingJob(image.source, brightness, array)
     with engine_errors("Prediction"):
         follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.messages.quiet)
 
 
-def _predict_blockwise(
-    model: SegmentationModel,
-    image: InputImage,
-    array: Any,
-    runner: "Threads | Cluster",
-    path: Path,
-    arguments: PredictArguments,
+def _predict_on(
+    cluster: "Cluster", model: SegmentationModel, image: InputImage, array: Any, path: Path, arguments: PredictArguments
 ) -> None:
-    """Label an image file into a Zarr array, with tasks that open both by themselves."""
-    from napari_ufseg.batch.cluster import label_blocks, learn_blocks
+    """Label an image file into a Zarr array, on workers that open both by themselves."""
     from napari_ufseg.batch.tile_tasks import TilePlan
 
-    work = TilePlan.of(model, image.source, image.path, array, arguments.device, image.file.level)
+    plan = TilePlan.of(model, image.source, image.path, array, arguments.device, image.file.level)
+    brightness = _learn(cluster.learn_intensity(plan, image.source), image, arguments)
+    with engine_errors("Prediction"):
+        follow_labelling(cluster.label_image(plan, image.source, brightness), path.name, quiet=arguments.messages.quiet)
+
+
+def _learn(
+    steps: Generator[Progress, None, IntensityRange], image: InputImage, arguments: PredictArguments
+) -> IntensityRange:
+    """The brightness of an image, learnt with a bar; a warning if there is nothing to tell apart."""
     found: list[IntensityRange] = []
 
-    def scanned() -> Generator[Progress]:
-        found.append((yield from learn_blocks(runner, work, image.source)))
+    def learning() -> Generator[Progress]:
+        found.append((yield from steps))
 
     with engine_errors("Preparing the image"):
-        follow_labelling(scanned(), f"reading {image.path.name}", quiet=arguments.messages.quiet)
-    _warn_if_constant(image, found[0])
-    with engine_errors("Prediction"):
-        follow_labelling(label_blocks(runner, work, image.source, found[0]), path.name, quiet=arguments.messages.quiet)
-
-
-def _warn_if_constant(image: InputImage, brightness: IntensityRange) -> None:
-    if brightness.is_constant:
+        follow_labelling(learning(), f"reading {image.path.name}", quiet=arguments.messages.quiet)
+    if found[0].is_constant:
         warnings.warn(f"{image.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
+    return found[0]
 
 
 @contextmanager
@@ -118,12 +116,6 @@ def _cluster(arguments: PredictArguments) -> Iterator["Cluster | None"]:
             yield cluster
     finally:
         logging.disable(before)
-
-
-def _threads(place: torch.device | None) -> "Threads":
-    from napari_ufseg.batch.cluster import Threads
-
-    return Threads(torch.get_num_threads() if place is None or place.type == "cpu" else 1)
 
 
 @contextmanager

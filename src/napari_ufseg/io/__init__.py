@@ -1,12 +1,32 @@
-"""Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, TIFF, OME-TIFF and OME-Zarr labels out."""
+"""Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, labels out in any of `LABEL_FORMATS`."""
 
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading.find import find_images
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
-from napari_ufseg.io.reading.read_image import label_images_of, open_image, read_image, read_labels, readable
+from napari_ufseg.io.reading.read_image import (
+    label_images_of,
+    open_image,
+    read_image,
+    read_label_numbers,
+    read_labels,
+    readable,
+)
 from napari_ufseg.io.reading.zarr_pixels import missing_words, require_chunks
 from napari_ufseg.io.units import length_name
+from napari_ufseg.io.writing.label_formats import (
+    LABEL_FORMATS,
+    OME_ZARR,
+    TIFF,
+    LabelFormat,
+    label_dialog_filters,
+    label_endings,
+    label_format,
+    label_formats_told,
+    label_titles,
+    require_label_format,
+)
+from napari_ufseg.io.writing.label_grid import label_file_axes
 from napari_ufseg.io.writing.label_zarr import create_label_array, create_label_zarr, finish_label_zarr
 from napari_ufseg.io.writing.labels import write_labels
 from napari_ufseg.io.zarr_folder import check_replaceable, folder_written_whole
@@ -14,9 +34,13 @@ from napari_ufseg.io.zarr_folder import check_replaceable, folder_written_whole
 __all__ = [
     "IMAGE_SUFFIXES",
     "LABELS_ENDING",
+    "LABEL_FORMATS",
+    "OME_ZARR",
+    "TIFF",
     "TIFF_SUFFIXES",
     "ZARR_SUFFIX",
     "ImageFile",
+    "LabelFormat",
     "LazyArray",
     "check_replaceable",
     "create_label_array",
@@ -25,14 +49,22 @@ __all__ = [
     "finish_label_zarr",
     "folder_written_whole",
     "is_zarr",
+    "label_dialog_filters",
+    "label_endings",
+    "label_file_axes",
+    "label_format",
+    "label_formats_told",
     "label_images_of",
+    "label_titles",
     "length_name",
     "missing_words",
     "open_image",
     "read_image",
+    "read_label_numbers",
     "read_labels",
     "readable",
     "require_chunks",
+    "require_label_format",
     "with_log",
     "write_labels",
 ]

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg")
+PNG_SUFFIX = ".png"
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, PNG_SUFFIX, ".jpg", ".jpeg")
 LABELS_ENDING = "_labels"
 ZARR_SUFFIX = ".zarr"
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")

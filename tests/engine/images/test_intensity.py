@@ -6,7 +6,7 @@ from napari_ufseg.engine.images import intensity as scaling
 from napari_ufseg.engine.images.intensity import learn_range
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import iter_tiles
-from napari_ufseg.engine.prediction.labelling import learn_intensity
+from napari_ufseg.engine.prediction.labelling import iter_learn_intensity, learn_intensity
 
 WHOLE_NUMBERS = ["u1", "i1", "u2", "i2", ">u2", ">i2"]
 OTHERS = ["u4", "i4", "i8", "f2", "f4", "f8", ">f4"]
@@ -115,6 +115,20 @@ def test_planes_that_are_constant_each_are_not_so_together():
     found = learn_intensity(open_source(image, axes="TYX"), "minmax")
     assert not found.is_constant
     assert np.array_equal(found.scaled(image), image)
+
+
+@pytest.mark.parametrize("how", ["minmax", "percentile"])
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_side_by_side_it_is_the_same_and_tells_how_far_it_is(how, dtype):
+    source, found, seen = open_source(stack(dtype), axes="TCYX"), [], []
+
+    def learning():
+        found.append((yield from iter_learn_intensity(source, how)))
+
+    for progress in learning():
+        seen.append((progress.pixels, progress.total))
+    assert found == [learn_intensity(source, how)]
+    assert seen == [(n * 37 * 41, 3 * 37 * 41) for n in (1, 2, 3)]
 
 
 def test_a_piece_is_scaled_as_in_the_whole():

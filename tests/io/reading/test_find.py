@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io import find_images
@@ -44,6 +46,18 @@ def test_a_zarr_without_the_name_of_one(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / ".zgroup").write_text("{}")
     assert find_images([tmp_path / "0"]) == [tmp_path / "0"]
+
+
+def test_pictures_that_are_labels_are_left_out(tmp_path: Path) -> None:
+    said = PngInfo()
+    said.add_text("Software", "napari-ufseg labels")
+    picture = Image.new("L", (3, 2))
+    picture.save(tmp_path / "ours.png", pnginfo=said)
+    for name in ("a.png", "b.jpg", "a_labels.png", "b_labels.jpg"):
+        picture.save(tmp_path / name)
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "ours.png").read_bytes()[:20])
+    assert [file.name for file in find_images([tmp_path])] == ["a.png", "b.jpg", "damaged.png"]
+    assert find_images([tmp_path / "ours.png"]) == [tmp_path / "ours.png"]
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 import tifffile
 import zarr
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io import read_image, read_labels
+from napari_ufseg.io import open_image, read_image, read_labels
 
 GREY = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
 COLOUR = np.stack([GREY, GREY + 50, GREY + 100], axis=-1)
@@ -47,6 +48,47 @@ def test_every_kind_of_png(mode: str, tmp_path: Path) -> None:
     Image.fromarray(COLOUR).convert(mode).save(tmp_path / "x.png")
     expected = {"L": (12, 10), "LA": (12, 10), "1": (12, 10)}.get(mode, (12, 10, 3))
     assert read_image(tmp_path / "x.png").shape == expected
+
+
+def indexed(numbers: Any) -> Image.Image:
+    """A picture whose pixels are numbers of a palette, as GIMP and label images of VOC have them."""
+    picture = Image.fromarray(np.asarray(numbers, np.uint8)).convert("P")
+    picture.putdata(np.ravel(numbers).tolist())
+    picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+    return picture
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_labels_in_a_png_with_a_palette_are_its_numbers_and_an_image_its_colours(bits: int, tmp_path: Path) -> None:
+    numbers = np.array([[0, 1, 3], [3, 3, 2]])
+    indexed(numbers).save(tmp_path / "x.png", bits=bits)
+    np.testing.assert_array_equal(read_labels(tmp_path / "x.png"), numbers)
+    assert read_image(tmp_path / "x.png").shape == (2, 3, 3)
+    assert open_image(tmp_path / "x.png").is_rgb
+
+
+@pytest.mark.parametrize("numbers", [[[0, 1, 255]], [[0, 1, 40000]]])
+def test_a_png_that_says_so_holds_labels(numbers: Any, tmp_path: Path) -> None:
+    said = PngInfo()
+    said.add_text("Software", "napari-ufseg labels")
+    said.add_text("napari-ufseg classes", '[{"label": 1, "name": "nuclei", "colour": "#ff8000"}, {"label": "?"}, 3]')
+    picture = indexed(numbers) if np.max(numbers) < 256 else Image.fromarray(np.array(numbers, np.uint16))
+    picture.save(tmp_path / "x.png", pnginfo=said)
+    image = open_image(tmp_path / "x.png")
+    assert (image.is_labels, image.is_rgb, image.axes) == (True, False, "YX")
+    assert (image.classes[1].name, image.classes[1].colour, len(image.classes)) == ("nuclei", "#ff8000", 1)
+    for read in (image.data, read_image(tmp_path / "x.png"), read_labels(tmp_path / "x.png")):
+        np.testing.assert_array_equal(read, numbers)
+
+
+def test_what_a_png_says_of_its_classes_may_be_damaged(tmp_path: Path) -> None:
+    for number, text in enumerate(("[{", '{"label": 1}', "1e999", "[" * 100_000)):
+        said = PngInfo()
+        said.add_text("Software", "napari-ufseg labels")
+        said.add_text("napari-ufseg classes", text)
+        indexed([[0, 1]]).save(tmp_path / f"{number}.png", pnginfo=said)
+        image = open_image(tmp_path / f"{number}.png")
+        assert (image.is_labels, dict(image.classes)) == (True, {})
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

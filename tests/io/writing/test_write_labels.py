@@ -147,8 +147,8 @@ def test_labels_that_do_not_fit_are_refused(name: str, labels: Any, options: Any
 
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"let the name end in \.tif or \.zarr"):
-        write_labels(tmp_path / "l.png", GREY)
+    with pytest.raises(FileError, match=r"labels are TIFF.*, so let the name end in \.tif"):
+        write_labels(tmp_path / "l.bmp", GREY)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,13 +24,13 @@ from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import labelled_choice, name_widget
 from napari_ufseg.engine.errors import UfsegError
+from napari_ufseg.io import LABEL_FORMATS, TIFF, label_formats_told
 
 if TYPE_CHECKING:
     from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone, FileProgress
     from napari_ufseg.engine.network.model import SegmentationModel
 
 _EXISTING = [("Keep them, skip the image", "skip"), ("Overwrite them", "overwrite")]
-_FORMATS = [("TIFF", "tif"), ("OME-Zarr", "ome.zarr")]
 
 
 class FolderPanel(QWidget):
@@ -145,8 +145,9 @@ class FolderPanel(QWidget):
         )
         self._existing = labelled_choice("Existing labels", "ufseg.folder.existing", value="skip", choices=_EXISTING,
                                tip="What becomes of label files that are there already, as after Cancel.")  # fmt: skip
-        self._format = labelled_choice("Format", "ufseg.folder.format", value="tif", choices=_FORMATS,
-                               tip="Of the label files; OME-Zarr holds lower resolutions, too.")  # fmt: skip
+        formats = [(known.title, known.name) for known in LABEL_FORMATS]
+        self._format = labelled_choice("Format", "ufseg.folder.format", value=TIFF.name, choices=formats,
+                               tip=f"Of the label files; {label_formats_told()}.")  # fmt: skip
         self._axes = QLineEdit()
         self._axes.setPlaceholderText("as the files say")
         name_widget(self._axes, "axes", "Axes", "What each axis of the files is, one letter for each: T time, Z depth, C channel, "

@@ -1,5 +1,6 @@
 """What can be done with a result: save labels, save and load the model, apply it to another image."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,11 @@ from napari_ufseg._napari.image.scribbles import is_scribbles
 from napari_ufseg._napari.layers.saving import file_stem, paths_for, write_layer, write_layers
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
+from napari_ufseg.io import TIFF, label_dialog_filters
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.network.model import SegmentationModel
 
-_LABEL_FILES = "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr)"
 _SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
 _APPLY = "Label the chosen image with the network."
 _MODEL_FILES = "napari-ufseg model (*.safetensors)"
@@ -165,7 +166,7 @@ class ResultsPanel(QWidget):
         if model is None:
             show_warning("There is no model to save yet: press Segment first.")
             return
-        chosen = path or self._ask_to_save("Save model", "model.safetensors", _MODEL_FILES, ".safetensors")
+        chosen = path or self._ask_to_save("Save model", "model.safetensors", _MODEL_FILES)
         if chosen:
             self._reported(lambda: save_model(model, chosen), f"Saved {chosen}")
 
@@ -218,7 +219,7 @@ class ResultsPanel(QWidget):
         return results or [layer for layer in self._layers if layer in layers] or selected
 
     def _save_one(self, layer: Labels, path: str | Path | None) -> None:
-        chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}.tif", _LABEL_FILES, ".tif")
+        chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}{TIFF.ending}", label_dialog_filters())
         if chosen:
             self._reported(lambda: write_layer(layer, Path(chosen)), f"Saved {layer.name} as {chosen}")
 
@@ -234,12 +235,12 @@ class ResultsPanel(QWidget):
         there = [path.name for path in paths_for(layers, Path(chosen)) if path.exists()] if chosen else []
         return "" if there and not self._may_overwrite(title, f"{', '.join(there)} in {chosen}") else chosen
 
-    def _ask_to_save(self, title: str, name: str, kinds: str, suffix: str) -> str:
-        """The file name that the user gives, with the suffix of its kind if it has none; empty after Cancel."""
+    def _ask_to_save(self, title: str, name: str, kinds: str) -> str:
+        """The file name that the user gives, with the (first) suffix of its kind if it has none; empty after Cancel."""
         chosen, kind = map(str, QFileDialog.getSaveFileName(self, title, name, kinds))
         if not chosen or Path(chosen).suffix:
             return chosen
-        named = chosen + (".zarr" if "*.zarr" in kind else suffix)
+        named = chosen + re.findall(r"\*(\.\w+)", kind or kinds)[0]
         return named if not Path(named).exists() or self._may_overwrite(title, named) else ""
 
     def _may_overwrite(self, title: str, what: str) -> bool:

@@ -24,14 +24,12 @@ def write_layer(layer: Labels, path: Path) -> None:
         If it can't be written; the sentence names the file.
     """
     with engine_errors(f"Saving {path.name}"):
-        from napari_ufseg.io import write_labels
+        from napari_ufseg.io import label_file_axes, write_labels
 
         known = str(layer.metadata.get(METADATA_KEY, {}).get("axes", ""))
-        letters = known if len(known) == layer.ndim else "TZYX"[-layer.ndim :]
+        letters = known if len(known) == layer.ndim else f"{'Q' * layer.ndim}TZYX"[-layer.ndim :]
         kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
-        axes = "".join(letters[i] for i in kept)
-        for free in "ZT":
-            axes = axes if free in axes else axes.replace("Q", free, 1)
+        axes = label_file_axes(path, "".join(letters[i] for i in kept))
         index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
         data = sliced(layer.data, index)
         scale = [float(layer.scale[i]) for i in kept]
@@ -67,7 +65,7 @@ def write_layers(layers: Sequence[Labels], folder: Path) -> str:
 
 def paths_for(layers: Sequence[Labels], folder: Path) -> list[Path]:
     """A file for each layer, named after it; no two are the same, also where capitals do not count."""
-    from napari_ufseg.io import LABELS_ENDING
+    from napari_ufseg.io import LABELS_ENDING, TIFF
 
     taken: set[str] = set()
     paths = []
@@ -79,7 +77,7 @@ def paths_for(layers: Sequence[Labels], folder: Path) -> list[Path]:
             number += 1
             name = f"{stem} ({number}){LABELS_ENDING}"
         taken.add(name.casefold())
-        paths.append(folder / f"{name}.tif")
+        paths.append(folder / f"{name}{TIFF.ending}")
     return paths
 
 

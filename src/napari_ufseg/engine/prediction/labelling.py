@@ -4,7 +4,7 @@ import copy
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import place_on, resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors, go_on
-from napari_ufseg.engine.images.intensity import IntensityRange, learn_range
+from napari_ufseg.engine.images.intensity import IntensityRange, IntensitySummary, learn_range
 from napari_ufseg.engine.images.source import ImageSource, as_list, open_sources
 from napari_ufseg.engine.images.tiling import Box, block_edges, iter_tiles
 from napari_ufseg.engine.network.feature_net import FeatureNet
@@ -159,6 +159,34 @@ def learn_intensity(source: ImageSource, scaling: str, stopped: Callable[[], boo
             yield task.item, task.box
 
     return learn_range(source, scaling, pieces())
+
+
+def iter_learn_intensity(source: ImageSource, scaling: str) -> Generator[Progress, None, IntensityRange]:
+    """Learn the brightness of an image as `learn_intensity` does, on as many threads as torch has.
+
+    Yields
+    ------
+    Progress
+        After every tile.
+
+    Returns
+    -------
+    IntensityRange
+        The same as that of `learn_intensity`.
+    """
+
+    def summarise(tile: Tile) -> tuple[IntensitySummary, int]:
+        part = IntensitySummary.of(source, scaling)
+        part.add(source.read(tile.item, tile.box), tile.box)
+        return part, tile.box.size
+
+    whole = IntensitySummary.of(source, scaling)
+    progress = Progress(0, source.n_pixels, np.zeros(2**16, np.int64))
+    for part, pixels in map_tiles(summarise, tiles_of([source]), torch.get_num_threads(), lambda: False):
+        whole.merge(part)
+        progress = replace(progress, pixels=progress.pixels + pixels)
+        yield progress
+    return whole.brightness(source.name)
 
 
 def label_images(

@@ -2,13 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
-from napari_ufseg.io.quiet import without_log
-from napari_ufseg.io.reading.known_labels import tiff_says_labels, zarr_says_labels
+from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, ZARR_SUFFIX, is_zarr
+from napari_ufseg.io.reading.known_labels import says_labels
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
@@ -20,7 +18,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = Fa
         Files and Zarr folders are taken as they are. Of any other folder all
         TIFF, PNG and JPEG files and all folders ``*.zarr`` that lie directly in
         it are taken, in order of their names, except hidden ones and label
-        images: those named so (``*_labels.tif``, ``*_labels.ome.zarr``), and
+        images: those named so (``*_labels.tif``, ``*_labels.png``, ``*_labels.ome.zarr``), and
         those that this program has written under any name.
     recursive : bool
         Take those in the folders of a folder too. One that may not be read is itself among what is found, so that
@@ -69,14 +67,5 @@ def _is_wanted(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix not in ((ZARR_SUFFIX,) if path.is_dir() else IMAGE_SUFFIXES):
         return False
-    if suffix not in (*TIFF_SUFFIXES, ZARR_SUFFIX):
-        return True
     stem = path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
-    return not (stem.endswith(LABELS_ENDING) or _says_labels(path))
-
-
-def _says_labels(path: Path) -> bool:
-    """Whether a file says of itself that it holds labels."""
-    with suppress(Exception), without_log():  # whoever opens it tells what is wrong with it
-        return zarr_says_labels(path) if path.is_dir() else tiff_says_labels(path)
-    return False
+    return not (stem.endswith(LABELS_ENDING) or says_labels(path))

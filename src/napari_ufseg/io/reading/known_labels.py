@@ -1,18 +1,44 @@
 """Whether a file says that it holds labels, and what it tells of their classes."""
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tifffile
+from PIL import Image
 
 from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex
+from napari_ufseg.io.paths import PNG_SUFFIX, TIFF_SUFFIXES
+from napari_ufseg.io.quiet import without_log
 
 if TYPE_CHECKING:
     import zarr
 
-LABELS_SOFTWARE = "napari-ufseg labels"  # in the tag Software, by which the file is known as labels
-CLASSES_TAG = 65123  # a private one: names and colours of classes as JSON
+LABELS_SOFTWARE = (
+    "napari-ufseg labels"  # in Software, a tag of TIFF and a text of PNG: the file is known as labels by it
+)
+CLASSES_TAG = 65123  # of a TIFF, a private one: names and colours of classes as JSON
+CLASSES_KEY = "napari-ufseg classes"  # of a text in a PNG: the same
+
+
+def says_labels(path: Path) -> bool:
+    """Whether a file or Zarr folder says of itself that it holds labels; False also for one that cannot be read."""
+    with suppress(Exception), without_log():  # whoever opens it tells what is wrong with it
+        if path.is_dir():
+            return zarr_says_labels(path)
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            return tiff_says_labels(path)
+        return path.suffix.lower() == PNG_SUFFIX and png_says_labels(path)
+    return False
+
+
+def classes_in_json(text: Any) -> ClassTable:
+    """Names and colours out of `ClassTable.to_list` as JSON; an empty table of what is damaged."""
+    with suppress(ValueError, TypeError, RecursionError):
+        return ClassTable.from_list(json.loads(text))
+    return ClassTable()
 
 
 def classes_of(image_label: Any) -> ClassTable:
@@ -37,6 +63,12 @@ def tiff_says_labels(file: Path) -> bool:
     """Whether a TIFF file is one that `write_tiff` has made of labels; of a long stack only the first page is read."""
     with tifffile.TiffFile(file) as tiff:
         return bool(tiff.pages.first.software == LABELS_SOFTWARE)
+
+
+def png_says_labels(file: Path) -> bool:
+    """Whether a PNG file is one that this program has made of labels; its pixels are not read."""
+    with Image.open(file) as picture:
+        return bool(picture.info.get("Software") == LABELS_SOFTWARE)
 
 
 def zarr_says_labels(folder: Path) -> bool:

@@ -81,14 +81,22 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     -------
     (Y, X) or (Y, X, C) array; for a TIFF or Zarr any axes, as stored
         Axes of length 1 beside Y and X are dropped, and so is the alpha
-        channel of a PNG; a palette is looked up.
+        channel of a PNG; a palette is looked up, except that of labels of this program.
 
     Raises
     ------
     FileError
         If the file is missing, cannot be read or is no such image.
     """
-    file = Path(path)
+    return _all_pixels(Path(path))
+
+
+def read_label_numbers(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """All pixels of a label image of any axes, as `read_image`; of a PNG with a palette the numbers, not the colours."""
+    return _all_pixels(Path(path), numbers=True)
+
+
+def _all_pixels(file: Path, *, numbers: bool = False) -> npt.NDArray[Any]:
     check_is_image(file)
     with readable(file):
         if file.is_dir():
@@ -96,7 +104,7 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
             return without_single(np.asarray(image.data[...]), image.axes)
         if file.suffix.lower() in TIFF_SUFFIXES:
             return without_single(*read_tiff(file))
-        return np.asarray(open_picture(file).data)
+        return np.asarray(open_picture(file, numbers=numbers).data)
 
 
 def without_single(array: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
@@ -144,7 +152,8 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     Parameters
     ----------
     path : path-like
-        A TIFF or PNG file, or a Zarr folder, with one channel of whole numbers.
+        A TIFF or PNG file, or a Zarr folder, with one channel of whole numbers; a
+        PNG may have a palette, of which the numbers count.
 
     Returns
     -------
@@ -155,7 +164,7 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     FileError
         If it cannot be read, has channels, or holds other than whole numbers.
     """
-    array = read_image(path)
+    array = read_label_numbers(path)
     if array.ndim != 2:
         raise FileError(f"{path} has shape {array.shape}, but a label image has one channel: (Y, X).")
     if array.dtype.kind not in "bui":

@@ -4,7 +4,6 @@ import json
 import struct
 import weakref
 from collections.abc import Iterable
-from contextlib import suppress
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import tifffile
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
-from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE
+from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, classes_in_json
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 
@@ -137,9 +136,7 @@ def _ome_steps(xml: str) -> tuple[dict[str, float], str | None]:
 
 def _classes(series: tifffile.TiffPageSeries) -> ClassTable:
     """Names and colours of labels, if `write_tiff` has put some in."""
-    with suppress(ValueError, TypeError):
-        return ClassTable.from_list(json.loads(series.keyframe.tags.valueof(CLASSES_TAG, "[]")))
-    return ClassTable()
+    return classes_in_json(series.keyframe.tags.valueof(CLASSES_TAG, "[]"))
 
 
 def require_whole(tiff: tifffile.TiffFile, level: int = 0) -> None:

@@ -44,6 +44,35 @@ class LabelGrid:
         return dict(zip(self.axes, self.scale, strict=True)) if self.scale else {}
 
 
+def label_file_axes(path: Path, axes: str) -> str:
+    """The axes that a label file gets: those of the labels, with other series (Q) called T or Z.
+
+    Parameters
+    ----------
+    path : Path
+        For the message.
+    axes : str
+        A letter for each axis of the labels: T, Z, Y, X or Q.
+
+    Raises
+    ------
+    FileError
+        If they are then none of those that label files have.
+    """
+    # A series of which nothing is known is seldom one of depths, and a wrong T does no harm: Z would be taken for a
+    # volume, with a depth of its voxels. So Q becomes T where that is free, and Z only beside a T.
+    named = axes
+    for free in "TZ":
+        if free not in named:
+            named = named.replace("Q", free, 1)
+    if named not in _AXES:
+        raise FileError(
+            f"Cannot write {path}: labels with the axes {axes} have no place in a label file ({', '.join(_AXES)}); "
+            "bring the image into the order TZCYX first."
+        )
+    return named
+
+
 def label_grid(
     path: Path,
     shape: tuple[int, ...],

@@ -1,50 +1,34 @@
 """Label images as TIFF: plain, as ImageJ writes it, or OME-TIFF."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
-from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE
 from napari_ufseg.io.units import in_ascii, length_name
+from napari_ufseg.io.writing.label_data import LabelsToWrite
 from napari_ufseg.io.writing.label_grid import LabelGrid
 
 LARGEST_TIFF = 2**32 - 2**25  # bytes of pixels before compression; the rest of 4 GB is for what else the file holds
 
 
-def write_tiff(
-    temporary: Path,
-    planes: Iterator[npt.NDArray[np.uint16]],
-    grid: LabelGrid,
-    classes: ClassTable | None = None,
-    *,
-    ome: bool,
-) -> None:
-    """Write label planes as a compressed TIFF.
+def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
+    """Write labels as a compressed TIFF, plane by plane, with ImageJ's metadata if there is a scale or more than (Y, X).
 
-    Parameters
-    ----------
-    temporary : Path
-        The file.
-    planes : iterator of (Y, X) uint16 arrays
-        As many as the axes before Y and X make, the last of them fastest.
-    grid : LabelGrid
-        The shape, axes and scale of all planes together.
-    classes : ClassTable, optional
-        Names and the rest, for `CLASSES_TAG`.
-    ome : bool
-        Write an OME-TIFF. That is done in any case if the pixels may pass 4 GB,
-        as a BigTIFF, since there is no BigTIFF of ImageJ's kind.
+    Names and colours of classes go as JSON into a private tag, which only this
+    program reads. It becomes an OME-TIFF if the name that was asked for ends in ``.ome.tif``
+    or ``.ome.tiff``. That is done in any case if the pixels may pass 4 GB, as a
+    BigTIFF, since there is no BigTIFF of ImageJ's kind.
     """
+    grid, classes = labels.grid, labels.classes
+    ome = labels.path.stem.lower().endswith(".ome")
     big = int(np.prod(grid.shape, dtype=np.int64)) * np.dtype(np.uint16).itemsize > LARGEST_TIFF
     tifffile.imwrite(
         temporary,
-        planes,
+        labels.planes(),
         shape=grid.shape,
         dtype=np.uint16,
         photometric="minisblack",

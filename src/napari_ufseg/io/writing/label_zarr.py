@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.labels.class_table import N_COLOURS, ClassTable
 from napari_ufseg.io.units import length_name
+from napari_ufseg.io.writing.label_data import LabelsToWrite
 from napari_ufseg.io.writing.label_grid import LabelGrid, blocks, label_grid
 from napari_ufseg.io.zarr_folder import check_replaceable
 
@@ -20,7 +21,31 @@ if TYPE_CHECKING:
     import zarr
 
 SMALLEST_LEVEL = 256  # pixels along the longer of Y and X: no lower resolution is made of such a level
+_CHUNK = 512  # pixels along Y and X
 _UNFINISHED = "napari-ufseg"  # where the axes and the scale wait for finish_label_zarr
+
+
+def write_zarr(temporary: Path, labels: LabelsToWrite) -> None:
+    """Write labels as an OME-Zarr label image with lower resolutions, a band of its chunks at a time.
+
+    What is known of the classes becomes ``properties`` and ``colors``.
+    """
+    grid = labels.grid
+    chunks = (1,) * (len(grid.shape) - 2) + (_CHUNK, _CHUNK)
+    array = create_label_zarr(
+        temporary,
+        grid.shape,
+        chunks=chunks,
+        axes=grid.axes,
+        scale=grid.scale,
+        unit=grid.unit,
+        translate=grid.translate,
+        ome_zarr_version=labels.ome_zarr_version,
+    )
+    band = (*chunks[:-1], max(grid.shape[-1], 1))
+    for region in blocks(grid.shape, band):
+        array[region] = labels[region]
+    finish_label_zarr(temporary, colours=labels.colours, classes=labels.classes)
 
 
 def create_label_zarr(
