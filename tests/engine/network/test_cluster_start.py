@@ -14,7 +14,7 @@ from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.training.estimate import estimate_run
 from napari_ufseg.engine.training.session import TrainingSession
 
-CLUSTERS = {"start": "clusters", "skip": "on", "n_classes": 6}
+CLUSTERS = {"start": "clusters", "skip": True, "n_classes": 6}
 
 
 def nearest(image, centroids):
@@ -157,7 +157,7 @@ def test_the_sample_is_drawn_from_all_images_without_repetition(monkeypatch):
 
 def test_clusters_need_the_skip(coins, quick):
     with pytest.raises(ConfigError, match="start is 'clusters', which needs the skip"):
-        TrainingSession(coins, quick(start="clusters", skip="off"), device="cpu")
+        TrainingSession(coins, quick(start="clusters", skip=False), device="cpu")
     estimate_run(open_sources([coins]), quick(**CLUSTERS), "cpu")
 
 

@@ -22,8 +22,8 @@ _PIECE = 2**20
 
 def require_skip(config: SegmentationConfig) -> None:
     """Raise ConfigError if the start needs an input that the classifier does not see."""
-    if config.start == "clusters" and config.skip == "off":
-        raise ConfigError("start is 'clusters', which needs the skip: use skip 'on', or start 'random'.")
+    if config.start == "clusters" and not config.skip:
+        raise ConfigError("start is 'clusters', which needs the skip: turn skip on, or use start 'random'.")
 
 
 @torch.no_grad()

@@ -113,7 +113,7 @@ def estimate_run(
 
 def _cost_only(config: SegmentationConfig) -> SegmentationConfig:
     """The config with the options that do not change the cost of a step at fixed values."""
-    stops = {"epochs": 1, "min_classes": 1, "settle_fraction": 0.0, "guard": "off"}
+    stops = {"epochs": 1, "min_classes": 1, "settle_fraction": 0.0, "guard": False}
     steps = {"batch_size": 1, "learning_rate": 0.01, "learning_rate_decay": 0.0}
     return config.replace(**stops, **steps, seed=0, start="random", start_contrast=15.0)
 

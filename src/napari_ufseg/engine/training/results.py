@@ -128,7 +128,7 @@ class Segmentation:
             return ""
         if self.kept_epoch is not None:
             return f"then {left} were left, so epoch {self.kept_epoch} is kept"
-        if self.config.guard == "on":
+        if self.config.guard:
             return f"only {left} from the beginning"
         return f"only {left} are left; the option Guard would keep the last picture with {wanted}"
 

@@ -232,7 +232,7 @@ class Trainer:
         seconds = sum(step.seconds for step in steps)
         n_classes = self.count_classes()
         self.history.append(EpochRecord(self.epoch + 1, n_classes, losses, share, seconds))
-        if self.config.guard == "on":
+        if self.config.guard:
             self._keep_or_undo(n_classes)
 
     def _keep_or_undo(self, n_classes: int) -> None:
