@@ -11,6 +11,7 @@ import zarr
 
 from napari_ufseg import predict
 from napari_ufseg.batch import cluster as blockwise
+from napari_ufseg.batch import tile_tasks
 from napari_ufseg.batch.cluster import Threads, TilePlan, label_blocks, learn_blocks
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import FileError, ImageError
@@ -124,3 +125,11 @@ def test_an_image_that_goes_between_two_tiles_is_an_error(tmp_path):
     work.image.rename(tmp_path / "elsewhere")
     with pytest.raises(FileError, match="has gone while it was read"):
         finished(label_blocks(Threads(2), work, source, brightness))
+
+
+def test_the_network_of_a_tile_lies_in_memory_as_its_device_likes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_ufseg.engine.device.layout_of", lambda kind, dims: torch.channels_last)  # as on a GPU
+    _, _, work = begun(tmp_path, untrained(), noise((70, 80), np.uint8), "YX")
+    network, _, _ = tile_tasks._opened(work)
+    assert network.stages[1][0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert work.model.network.stages[1][0].weight.is_contiguous()  # that of the caller stays as it is

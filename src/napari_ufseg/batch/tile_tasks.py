@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from napari_ufseg._version import __version__
-from napari_ufseg.engine.device import resolve_device
+from napari_ufseg.engine.device import place_on, resolve_device
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.images.intensity import IntensityRange, IntensitySummary
 from napari_ufseg.engine.images.source import ImageSource
@@ -117,7 +117,7 @@ def _opened(work: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
     import zarr
 
     require_files(work.image, work.labels)
-    network = copy.deepcopy(work.model.network).to(resolve_device(work.device)).eval()
+    network = place_on(copy.deepcopy(work.model.network), resolve_device(work.device)).eval()
     data = open_image(work.image, work.level).data
     return network, replace(work.source, data=data), zarr.open_array(work.labels, mode="r+")
 
