@@ -76,6 +76,12 @@ def release_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def free_gpu_bytes(device: torch.device) -> int:
+    """Memory of a CUDA device that torch can still take, with what it has taken and does not use now, in bytes."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+
+
 def peak_memory_bytes(device: torch.device) -> dict[str, int]:
     """Largest memory so far, in bytes: of this process (``process``) and on the GPU (``cuda``) if one is used."""
     peak = {"process": _peak_resident_bytes()}

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.errors import ImageError, counted, go_on
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box
 
@@ -57,6 +57,7 @@ def learn_range(
     scaling: str,
     pieces: Iterable[tuple[int, Box]],
     visit: Callable[[int, Box, npt.NDArray[Any]], None] = lambda item, box, values: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> IntensityRange:
     """Read an image once, piece by piece, and find the values that become 0 and 1.
 
@@ -72,14 +73,19 @@ def learn_range(
         Items and boxes that together make up the image.
     visit : callable, optional
         Is shown every piece, so that nobody has to read it a second time.
+    stopped : callable, optional
+        Whether it is no longer wanted; asked before every piece.
 
     Raises
     ------
     ImageError
         If it cannot be read, or holds NaN or infinite values.
+    StoppedError
+        If it was stopped.
     """
     summary = IntensitySummary.of(source, scaling)
     for item, box in pieces:
+        go_on(stopped)
         values = source.read(item, box)
         summary.add(values, box)
         visit(item, box, values)

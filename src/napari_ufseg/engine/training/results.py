@@ -1,6 +1,8 @@
 """What a run tells: records of epochs, snapshots on the way, and the result with the versions that made it."""
 
 import platform
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
@@ -8,6 +10,7 @@ from typing import Any
 
 from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import go_on
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import LabelImage
 
@@ -141,3 +144,15 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in libraries},
     }
+
+
+def run_to_end(run: Generator[Any, None, Segmentation], stopped: Callable[[], bool] = lambda: False) -> Segmentation:
+    """What a run gives, without what it shows on the way; StoppedError if `stopped`, asked at every picture, is true."""
+    with closing(run):
+        while True:
+            go_on(stopped)
+            try:
+                next(run)
+            except StopIteration as end:
+                segmentation: Segmentation = end.value
+                return segmentation

@@ -3,7 +3,7 @@
 import threading
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -11,13 +11,13 @@ from typing import Any
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors
+from napari_ufseg.engine.errors import ConfigError, UfsegWarning, engine_errors, go_on
 from napari_ufseg.engine.images.source import as_list, check_scribbles, open_sources, require_same_channels
 from napari_ufseg.engine.network.cluster_start import require_skip
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.losses import require_a_term
 from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, label_images, outputs_for
-from napari_ufseg.engine.training.results import EpochRecord, Segmentation, Snapshot, StopReason
+from napari_ufseg.engine.training.results import EpochRecord, Segmentation, Snapshot, StopReason, run_to_end
 from napari_ufseg.engine.training.snapshots import DRAWING, SnapshotMaker
 from napari_ufseg.engine.training.trainer import Trainer
 from napari_ufseg.engine.training.training_set import build_training_set
@@ -49,9 +49,12 @@ class TrainingSession:
         Bytes that the process may take; see `build_training_set`.
     out : array-like of uint16, or list of them, optional
         Takes the labels at the end, for example a zarr array.
-    beginning : WarmStart, optional
+    warm_start : WarmStart, optional
         A model to train on from, with a user's corrections of its labels, which
         take the place of scribbles; its config is the default.
+    stopped : callable, optional
+        Whether the training is no longer wanted; asked while the images are
+        read, before every tile. From then on `stop` does it.
 
     Attributes
     ----------
@@ -69,6 +72,8 @@ class TrainingSession:
     Raises
     ------
     ImageError, ConfigError, DeviceError, MemoryShortageError
+    StoppedError
+        If it was stopped while the images were read.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class TrainingSession:
         memory_budget: int | None = None,
         out: Any = None,
         warm_start: WarmStart | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         if config is not None and not isinstance(config, SegmentationConfig):
             raise ConfigError(
@@ -104,7 +110,10 @@ class TrainingSession:
                 self.corrections.require_shapes(self.sources)
             require_skip(c)
             require_a_term(c, has_scribbles=marks is not None)
-            chosen = build_training_set(self.sources, c, marks, memory_budget, self.corrections)
+            chosen = build_training_set(
+                self.sources, c, marks, memory_budget, self.corrections, device=self.device, stopped=stopped
+            )
+            go_on(stopped)
         self.is_whole = chosen.is_whole
         self._brightness = chosen.brightness
         self.stop_reason: StopReason | None = None
@@ -236,13 +245,7 @@ class TrainingSession:
         BatchNorm statistics recomputed over all training images.
         """
         self.trainer.require_a_step()
-        labelling = self._labelled(float("inf"), stoppable=False)
-        while True:
-            try:
-                next(labelling)
-            except StopIteration as end:
-                segmentation: Segmentation = end.value
-                return segmentation
+        return run_to_end(self._labelled(float("inf"), stoppable=False))
 
     def _to_the_end(self, every: float) -> Generator[Snapshot, None, Segmentation]:
         segmentation = yield from self._labelled(every)
