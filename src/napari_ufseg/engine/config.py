@@ -13,7 +13,7 @@ from napari_ufseg.engine.errors import ConfigError
 
 @dataclass(frozen=True)
 class Option:
-    """What command line, widget and validation need to know about one field.
+    """Label, help, range and choices of one option, for command line, widget and validation.
 
     Parameters
     ----------

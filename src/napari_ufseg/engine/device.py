@@ -1,4 +1,4 @@
-"""Where the numbers are crunched: device choice, torch's threads, peak memory."""
+"""Devices: which there are, how networks are laid out on them, and their memory."""
 
 import sys
 from pathlib import Path

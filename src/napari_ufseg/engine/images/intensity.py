@@ -1,4 +1,4 @@
-"""Which brightness of an image becomes 0 and which 1, learnt in one pass over its pixels."""
+"""Intensity range of an image: which brightness becomes 0 and which 1, learnt in one pass over its pixels."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SAMPLED_VALUES = 2**24
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """The values that become 0 and 1.
+    """The values of an image that become 0 and 1, and its noise.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def learn_range(
 
 
 class IntensitySummary:
-    """What the brightness of an image is learnt from, for some of its pieces; those of all pieces can be merged.
+    """Extremes, percentiles and noise of some pieces of an image; the summaries of all pieces can be merged.
 
     The brightness is the same in whatever order the pieces come and are merged.
 

@@ -1,4 +1,4 @@
-"""What a user has made of labels -> what a training that goes on is to learn: merged classes, meant labels, painted pixels."""
+"""Corrections of labels by a user, as a training that goes on learns them: merged classes, meant labels, painted pixels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ def find_corrections(
     earlier: Sequence[Any] | None = None,
     parents: Mapping[int, int] | None = None,
 ) -> Corrections:
-    """What a user has changed.
+    """Find what a user has changed in labels: merged classes, painted pixels and new labels.
 
     An old label has become the one that most of its pixels carry now: so a
     merge, a class that was made background, or one that was filled with

@@ -1,4 +1,4 @@
-"""A network that begins with clusters: its first labels are the nearest of k-means' centroids."""
+"""Start from clusters (k-means): the first weights of a network, so that its first labels are the nearest centroids."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

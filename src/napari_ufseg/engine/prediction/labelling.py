@@ -124,7 +124,7 @@ class LabellingJob:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the labelling has come.
+    """Progress of a labelling: pixels that are done, and the areas of the labels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a run will take, told before it begins: memory, time and device, measured on a probe step."""
+"""Estimate of the memory and time of a run before it begins, measured on a probe step."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ _CLUSTER_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take.
+    """Memory, time and device that a run will take.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _cost_only(config: SegmentationConfig) -> SegmentationConfig:
 
 @dataclass(frozen=True)
 class _Probe:
-    """Costs per pixel."""
+    """Seconds and bytes per pixel, measured on a probe step."""
 
     step_seconds: float
     label_seconds: float

@@ -1,4 +1,4 @@
-"""Whether images are trained on whole or by tiles, and what memory that takes; nothing is read for it."""
+"""Memory of a training: whether images are trained on whole or by tiles; nothing is read for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ _KEPT_PER_PIXEL = 4  # two copies of the labels, 16 bit each
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a run trains.
+    """How a run trains: on whole images or on random tiles, and the memory that it takes.
 
     Parameters
     ----------

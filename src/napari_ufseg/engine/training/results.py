@@ -1,4 +1,4 @@
-"""What a run tells: records of epochs, snapshots on the way, and the result with the versions that made it."""
+"""Results of a run: records of epochs, snapshots on the way, and the result with the versions that made it."""
 
 import platform
 from collections.abc import Callable, Generator
@@ -26,7 +26,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch did.
+    """Losses, classes and time of one epoch.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a run at one moment; nobody writes into it again.
+    """Labels, losses and time left of a run at one moment; nobody writes into it again.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The result of a run.
+    """The result of a run: labels, model, history and why it ended.
 
     Parameters
     ----------

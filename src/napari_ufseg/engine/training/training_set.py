@@ -22,7 +22,7 @@ from napari_ufseg.engine.training.memory_plan import CPU, TrainingPlan, plan_tra
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training image comes from."""
+    """Where a training image comes from: a box of an item of one of the images."""
 
     number: int
     item: int

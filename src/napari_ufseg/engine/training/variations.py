@@ -31,7 +31,7 @@ _SECONDS = 0.2  # between looks at whether it is stopped
 
 @dataclass(frozen=True)
 class Variation:
-    """One of the runs.
+    """A quick run at low resolution: its config and its labels.
 
     Parameters
     ----------

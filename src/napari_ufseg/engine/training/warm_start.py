@@ -13,7 +13,7 @@ from napari_ufseg.engine.training.training_set import TrainingSet
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A model to train on from.
+    """A model to train on from, with the corrections of its labels.
 
     Parameters
     ----------
