@@ -51,7 +51,7 @@ def layout_of(device_type: str, spatial_dims: int) -> torch.memory_format:
     Parameters
     ----------
     device_type : {"cpu", "cuda", "mps"}
-        On the CPU planes have steps of their own (see `fast_step`), which choose for themselves.
+        On the CPU planes have steps of their own (see `cpu_step`), which choose for themselves.
     spatial_dims : {2, 3}
     """
     if device_type in ("cuda", "mps") and spatial_dims == 2:

@@ -141,17 +141,21 @@ def find_corrections(
     becomes = most_frequent(pairs)
     own = [_own(*arrays, becomes) for arrays in zip(predicted, meant, earlier or [None] * len(meant), strict=True)]
     labels = [becomes.get(label, label) for label in class_labels]
-    taken = set(labels)
-    added = sorted({new for _, new in pairs} - taken)
+    added = sorted({new for _, new in pairs} - set(labels))
     if len(added) > _MOST_NEW:
         raise ImageError(
             f"There are {len(added)} labels that the model does not know: it can learn up to {_MOST_NEW} new ones at a time, so merge some."
         )
+    return Corrections(meant, own, (*labels, *added), _copied(added, class_labels, pairs))
+
+
+def _copied(added: Sequence[int], class_labels: Sequence[int], pairs: Counter[tuple[int, int]]) -> dict[int, int]:
+    """For each new class, by its number, the class that most of its pixels had; 0 if that is none of the model's."""
     copied: dict[int, int] = {}
-    for number, label in enumerate(added, start=len(labels)):
+    for number, label in enumerate(added, start=len(class_labels)):
         source = max((count, old) for (old, new), count in pairs.items() if new == label)[1]
         copied[number] = list(class_labels).index(source) if source in class_labels else 0
-    return Corrections(meant, own, (*labels, *added), copied)
+    return copied
 
 
 def _counted_from_0(labels: Any) -> Any:

@@ -28,7 +28,7 @@ def step_bytes(config: SegmentationConfig, n_channels: int, pixels: int, device:
     if config.spatial_dims == 3 or device.type != "cpu":  # see FastStep.is_for
         copies = 0 if config.is_plain_network else n_channels + config.n_features  # padded, or beside the image
         return int(_FIXED + (_PER_VALUE * (n_channels + layers) + 4 * copies) * pixels)
-    gradients = max(config.n_classes, config.n_features) + config.n_features  # see fast_step
+    gradients = max(config.n_classes, config.n_features) + config.n_features  # see cpu_step
     return int(_FIXED_STRIPS + (4 * (2 * n_channels + layers + gradients) + _PER_PIXEL) * pixels)
 
 
