@@ -9,10 +9,16 @@ def table() -> str:
     rows = [f"| option | {' | '.join(f'`{name}`' for name in presets)} | range | what a larger value does |"]
     rows.append("| --- " * (len(presets) + 3) + "|")
     for name, option in options().items():
-        values = " | ".join(str(preset[name]) for preset in presets.values())
-        span = ", ".join(option.choices) if option.choices else f"{option.minimum:g} to {option.maximum:g}"
+        values = " | ".join(_written(preset[name]) for preset in presets.values())
+        span = ", ".join(option.choices) or (
+            option.allowed if option.is_switch else f"{option.minimum:g} to {option.maximum:g}"
+        )
         rows.append(f"| `{name}` | {values} | {span} | {option.help} |")
     return "\n".join(rows)
+
+
+def _written(value: bool | float | str) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 import zarr
 
 from napari_ufseg import predict
+from napari_ufseg.batch import tile_tasks
 from napari_ufseg.batch.tile_tasks import TilePlan, end_writing, label_tile, summarise_tiles
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import FileError, ImageError
@@ -115,3 +116,11 @@ def test_an_image_that_goes_between_two_tiles_is_an_error(tmp_path):
     plan.image.rename(tmp_path / "elsewhere")
     with pytest.raises(FileError, match="has gone while it was read"):
         label_tile(tiles_of([source])[0], plan, brightness)
+
+
+def test_the_netplan_of_a_tile_lies_in_memory_as_its_device_likes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_ufseg.engine.device.layout_of", lambda kind, dims: torch.channels_last)  # as on a GPU
+    _, _, plan = begun(tmp_path, untrained(), noise((70, 80), np.uint8), "YX")
+    netplan, _, _ = tile_tasks._opened(plan)
+    assert netplan.stages[1][0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert plan.model.netplan.stages[1][0].weight.is_contiguous()  # that of the caller stays as it is

@@ -101,7 +101,7 @@ def test_option_changes_the_result(name: str, runs: Runs, ufseg: Callable[..., D
     needed = needs.format(images=runs.images).split()
     before, labels_before = runs(ufseg, *needed)
     after, labels_after = runs(ufseg, *needed, f"--{name}", str(value))
-    assert after["config"] == {**before["config"], name: value}
+    assert after["config"] == SegmentationConfig.from_dict({**before["config"], name: value}).to_dict()
     if name in STOPS:
         assert after["stop_reason"] == STOPS[name]
         assert after["epochs_run"] < before["epochs_run"]

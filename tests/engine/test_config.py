@@ -14,6 +14,7 @@ from napari_ufseg.engine.errors import ConfigError, UfsegError
 FIELDS = {item.name: item.default for item in dataclasses.fields(SegmentationConfig)}
 WHOLE = [name for name, default in FIELDS.items() if type(default) is int]
 REAL = [name for name, default in FIELDS.items() if type(default) is float]
+SWITCHES = [name for name, default in FIELDS.items() if type(default) is bool]
 WORDS = [name for name, default in FIELDS.items() if type(default) is str]
 
 GENERALISED = {
@@ -33,7 +34,7 @@ def assert_refused(name, value):
 
 def test_every_field_says_what_it_is():
     assert list(options()) == list(FIELDS)
-    assert len(WHOLE) + len(REAL) + len(WORDS) == len(FIELDS)
+    assert len(WHOLE) + len(REAL) + len(WORDS) + len(SWITCHES) == len(FIELDS)
     for option in options().values():
         assert isinstance(option, Option)
         assert option.label
@@ -49,6 +50,9 @@ def test_every_field_says_what_it_is():
         assert all(word in option.allowed for word in ("from", "to"))
     for name in WORDS:
         assert FIELDS[name] in option_of(name).choices
+    for name in SWITCHES:
+        assert option_of(name).is_switch
+        assert option_of(name).allowed == "on or off"
     assert len({option.label for option in options().values()}) == len(FIELDS)
 
 
@@ -100,6 +104,23 @@ def test_a_number_too_large_for_a_float_is_refused(name):
 @pytest.mark.parametrize("value", ["Minmax", "", None, 1, ["minmax"], True])
 def test_words_must_be_known(value):
     assert_refused("scaling", value)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switches_are_bools_and_their_words_are_understood(name):
+    for value in (True, np.True_, "on", "true", "True", "yes"):
+        config = SegmentationConfig(**{name: value})
+        assert getattr(config, name) is True
+        assert config.to_dict()[name] is True
+        assert config == SegmentationConfig.from_dict({name: value}) == SegmentationConfig().replace(**{name: value})
+    for value in (False, np.False_, "off", "false", "no"):
+        assert getattr(SegmentationConfig.preset("fast", **{name: value}), name) is False
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("value", ["maybe", "", 1, 0.0, None, ["on"]])
+def test_anything_but_a_switch_is_refused(name, value):
+    assert_refused(name, value)
 
 
 def test_an_array_is_no_word():
@@ -201,4 +222,4 @@ def test_configs_survive_dict_json_and_pickle():
     assert SegmentationConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert pickle.loads(pickle.dumps(config)) == config
     assert SegmentationConfig.from_dict({}) == SegmentationConfig()
-    assert all(type(value) in (int, float, str) for value in config.to_dict().values())
+    assert all(type(value) in (bool, int, float, str) for value in config.to_dict().values())

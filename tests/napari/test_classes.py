@@ -436,7 +436,7 @@ def test_a_rerun_keeps_numbers_names_and_colours_on_what_they_named(dock, classe
     classes.panel.set.recolour(brightest, "#ff8000")
     if is_edited:
         layer.data_setitem((np.arange(3), np.arange(3)), brightest)
-    dock.widget.config = dock.widget.config.replace(seed=7, start="random", skip="off", epochs=20)
+    dock.widget.config = dock.widget.config.replace(seed=7, start="random", skip=False, epochs=20)
     result = dock.segment_to_end()
     (again,) = classes.panel.set.layers
     assert (again == layer) is not is_edited

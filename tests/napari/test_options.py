@@ -7,7 +7,7 @@ import pytest
 from driver import WAIT, Dock
 from pyqtgraph import PlotWidget
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLabel
+from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel
 
 from napari_ufseg import SegmentationConfig
 from napari_ufseg._napari.method.device_choice import devices_there
@@ -25,6 +25,10 @@ def test_every_option_has_a_control_with_range_and_help(dock):
         assert option.help in control.toolTip()
         if option.choices:
             assert tuple(control.itemText(i) for i in range(control.count())) == option.choices
+        elif option.is_switch:
+            assert isinstance(control, QCheckBox)
+            assert control.text() == ""  # the label beside it says what it is
+            assert control.accessibleName() == option.label
         else:
             assert (control.minimum(), control.maximum()) == (option.minimum, option.maximum)
             assert control.singleStep() == pytest.approx(option.step)
@@ -77,7 +81,8 @@ def test_digits_that_a_control_does_not_show_are_kept(dock):
 
 def test_options_cannot_change_during_a_run(dock):
     dock.start_endless()
-    controls = [*dock.widget.findChildren(QAbstractSpinBox), *dock.widget.findChildren(QComboBox)]
+    kinds = (QAbstractSpinBox, QComboBox, QCheckBox)
+    controls = [control for kind in kinds for control in dock.widget.findChildren(kind)]
     named = [control for control in controls if control.objectName().startswith("ufseg.option.")]
     assert len(named) == len(options()) - 1  # but for spatial_dims
     named += [dock.part("what"), dock.part("preset"), dock.part("device")]

@@ -277,7 +277,7 @@ def test_several_layers_are_trained_jointly(dock, picture):
 
 def test_a_count_that_falls_past_the_target_is_told_and_the_last_picture_with_enough_is_kept(dock):
     collapsing = SegmentationConfig(
-        n_features=6, n_classes=12, n_convolutions=1, nu=20.0, min_classes=6, guard="on", learning_rate=0.3, seed=1
+        n_features=6, n_classes=12, n_convolutions=1, nu=20.0, min_classes=6, guard=True, learning_rate=0.3, seed=1
     )
     dock.widget.config = collapsing
     result = dock.segment_to_end()

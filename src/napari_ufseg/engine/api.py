@@ -9,7 +9,7 @@ from napari_ufseg.engine.images.source import as_list
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import predict
-from napari_ufseg.engine.training.results import Segmentation, Snapshot
+from napari_ufseg.engine.training.results import Segmentation, Snapshot, run_to_end
 from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.engine.training.warm_start import WarmStart
 
@@ -88,7 +88,7 @@ def segment(
         out=out,
         every=float("inf"),
     )
-    return _ended(run)
+    return run_to_end(run)
 
 
 def train_on(
@@ -168,17 +168,7 @@ def train_on(
         out=out,
         warm_start=WarmStart(model, corrections),
     )
-    return _ended(session.run(float("inf")))
-
-
-def _ended(run: Generator[Snapshot, None, Segmentation]) -> Segmentation:
-    """What a run gives, without what it shows on the way."""
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            segmentation: Segmentation = end.value
-            return segmentation
+    return run_to_end(session.run(float("inf")))
 
 
 def iter_segment(

@@ -13,7 +13,7 @@ from napari_ufseg.engine.errors import ConfigError
 
 @dataclass(frozen=True)
 class Option:
-    """What command line, widget and validation need to know about one field.
+    """Label, help, range and choices of one option, for command line, widget and validation.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ class Option:
         Allowed range, both ends included, and the step of a spin box.
     choices : tuple of str
         The allowed words of a text option.
+    is_switch : bool
+        Whether it is on or off, a bool.
     """
 
     label: str
@@ -36,10 +38,13 @@ class Option:
     maximum: float | None = None
     step: float | None = None
     choices: tuple[str, ...] = ()
+    is_switch: bool = False
 
     @property
     def allowed(self) -> str:
         """The allowed values in words."""
+        if self.is_switch:
+            return "on or off"
         if self.choices:
             return "one of " + ", ".join(self.choices)
         return f"from {_plain(self.minimum)} to {_plain(self.maximum)}"
@@ -59,6 +64,22 @@ def number_option(default: Any, label: str, group: str, span: tuple[float, float
 def choice_option(default: str, label: str, group: str, choices: tuple[str, ...], help: str) -> Any:
     """A dataclass field for one word out of several."""
     return field(default=default, metadata={"option": Option(label, help, group, choices=choices)})
+
+
+def switch_option(default: bool, label: str, group: str, help: str) -> Any:
+    """A dataclass field for what is on or off."""
+    return field(default=default, metadata={"option": Option(label, help, group, is_switch=True)})
+
+
+_ON, _OFF = ("on", "true", "yes"), ("off", "false", "no")
+
+
+def as_switch(value: Any) -> bool | None:
+    """A bool, or a word for one (``on``, ``off``, ``true``, ``false``, ``yes``, ``no``), as a bool; None for all else."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    word = value.lower() if isinstance(value, str) else ""
+    return word in _ON if word in _ON + _OFF else None
 
 
 def as_number(value: Any, *, whole: bool) -> float | None:
@@ -130,18 +151,17 @@ class NetworkOptions:
         ("zeros", "replicate"),
         "zeros has a dark frame around the image; replicate repeats its outermost pixels: no frame of its own class.",
     )
-    skip: str = choice_option(
-        "off",
+    skip: bool = switch_option(
+        False,
         "Skip",
         _NETWORK,
-        ("off", "on"),
         "on: the classifier also sees brightness or colour of the pixel itself, so that borders stay sharp.",
     )
 
     @property
     def is_plain_network(self) -> bool:
         """Whether the network is the published one, without symmetric kernels, replicate padding or skip."""
-        return (self.kernels, self.padding, self.skip) == ("free", "zeros", "off")
+        return (self.kernels, self.padding, self.skip) == ("free", "zeros", False)
 
     @property
     def n_convolutions_z(self) -> int:
@@ -250,7 +270,8 @@ class SegmentationConfig(InputOptions, NetworkOptions):
     """All options of the method; the defaults are the preset ``generalised``.
 
     The config says what is computed. Where (device) and how often pictures
-    are shown are arguments of the run, never part of it. Symbols follow Kim,
+    are shown are arguments of the run, never part of it. What is on or off may
+    be given as a word, too ("on", "off"), and becomes a bool. Symbols follow Kim,
     Kanezaki and Tanaka (2020), https://doi.org/10.1109/TIP.2020.3011269.
 
     Raises
@@ -392,11 +413,10 @@ class SegmentationConfig(InputOptions, NetworkOptions):
         (1, 1000, 1),
         "Training stops when only so many classes are left; larger stops earlier with more classes.",
     )
-    guard: str = choice_option(
-        "off",
+    guard: bool = switch_option(
+        False,
         "Guard",
         _STOP,
-        ("off", "on"),
         "on: where fewer classes are left than the target, the last picture with enough of them is kept.",
     )
     settle_fraction: float = number_option(
@@ -447,7 +467,7 @@ class SegmentationConfig(InputOptions, NetworkOptions):
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> Self:
-        """The config that `to_dict` described; options that are missing keep their default."""
+        """The config that `to_dict` described; options that are missing keep their default, and "on" and "off" are read too."""
         return cls(**options)
 
     def to_dict(self) -> dict[str, Any]:
@@ -464,11 +484,11 @@ class SegmentationConfig(InputOptions, NetworkOptions):
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "n_features": 16, "n_convolutions": 2, "n_classes": 8, "kernels": "symmetric", "padding": "replicate",
-        "skip": "on", "scaling": "percentile", "colour": "lab", "denoise": 2.0, "local_contrast": 0.15,
+        "skip": True, "scaling": "percentile", "colour": "lab", "denoise": 2.0, "local_contrast": 0.15,
         "local_contrast_size": 16.0, "start": "clusters", "start_contrast": 15.0, "mu": 1.0, "nu": 1.0, "M": 0.0, "m": 0.0,
         "epoch_megapixels": 1.0,
         "learning_rate": 0.1, "momentum": 0.9, "learning_rate_decay": 1.0, "epochs": 20, "min_classes": 3,
-        "settle_fraction": 0.0, "guard": "on",
+        "settle_fraction": 0.0, "guard": True,
     },
     "generalised": {},
     "paper": {"momentum": 0.9, "epochs": 1000, "mu": 1.0, "nu": 5.0, "M": 0.0, "m": 0.0},
@@ -498,13 +518,18 @@ def option_of(name: str, value: Any = None) -> Option:
 
 
 def _checked(name: str, value: Any) -> Any:
-    """The value as a plain Python int, float or str, or a ConfigError that says what is allowed."""
+    """The value as a plain Python bool, int, float or str, or a ConfigError that says what is allowed."""
     option = option_of(name)
     default = SegmentationConfig.__dataclass_fields__[name].default
     if isinstance(default, str):
         if not isinstance(value, str) or value not in option.choices:
             raise ConfigError(f"{name} is {value!r}, but must be {option.allowed}.")
         return value
+    if isinstance(default, bool):
+        switch = as_switch(value)
+        if switch is None:
+            raise ConfigError(f"{name} is {value!r}, but must be {option.allowed}.")
+        return switch
     words = "a whole number" if isinstance(default, int) else "a number"
     number = as_number(value, whole=isinstance(default, int))
     if number is None:

@@ -1,4 +1,4 @@
-"""Where the numbers are crunched: device choice, torch's threads, peak memory."""
+"""Devices: which there are, how networks are laid out on them, and their memory."""
 
 import sys
 from pathlib import Path
@@ -51,7 +51,7 @@ def layout_of(device_type: str, spatial_dims: int) -> torch.memory_format:
     Parameters
     ----------
     device_type : {"cpu", "cuda", "mps"}
-        On the CPU planes have steps of their own (see `fast_step`), which choose for themselves.
+        On the CPU planes have steps of their own (see `cpu_step`), which choose for themselves.
     spatial_dims : {2, 3}
     """
     if device_type in ("cuda", "mps") and spatial_dims == 2:
@@ -74,6 +74,12 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def free_gpu_bytes(device: torch.device) -> int:
+    """Memory of a CUDA device that torch can still take, with what it has taken and does not use now, in bytes."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 
 
 def peak_memory_bytes(device: torch.device) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The processors: which there may be, and manners towards their other users; needs no torch."""
+"""Names of the devices, and manners towards their other users; needs no torch."""
 
 import os
 

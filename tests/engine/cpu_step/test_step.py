@@ -25,8 +25,8 @@ CASES = {
     "one feature": {"n_features": 1},
     "symmetric kernels": {"kernels": "symmetric", "n_convolutions": 3},
     "borders that repeat": {"padding": "replicate", "n_convolutions": 3},
-    "a skip": {"skip": "on"},
-    "all of these, all terms": {"kernels": "symmetric", "padding": "replicate", "skip": "on", "M": 0.6, "m": 0.4},
+    "a skip": {"skip": True},
+    "all of these, all terms": {"kernels": "symmetric", "padding": "replicate", "skip": True, "M": 0.6, "m": 0.4},
 }
 SHAPES = [(1, 1, 24, 31), (3, 3, 20, 17), (2, 9, 13, 40), (1, 2, 1, 50), (1, 2, 50, 1), (2, 1, 3, 2)]
 

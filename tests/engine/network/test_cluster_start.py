@@ -14,7 +14,7 @@ from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.training.estimate import estimate_run
 from napari_ufseg.engine.training.session import TrainingSession
 
-CLUSTERS = {"start": "clusters", "skip": "on", "n_classes": 6}
+CLUSTERS = {"start": "clusters", "skip": True, "n_classes": 6}
 
 
 def nearest(image, centroids):
@@ -146,6 +146,23 @@ def test_the_best_of_the_restarts_is_taken_and_ordered_from_dark_to_bright(monke
     assert many <= error(clusters(points, 9, 1))
 
 
+def test_a_centroid_that_loses_its_points_ends_nothing(monkeypatch, recorded):
+    calls, kmeans2 = [], start.kmeans2
+
+    def losing(points, k, *, iter, missing="warn", **settings):
+        calls.append(iter)
+        if missing == "raise":
+            raise start.ClusterError("one is empty")
+        return kmeans2(points, k, iter=iter, missing=missing, **settings)
+
+    monkeypatch.setattr(start, "kmeans2", losing)
+    found, caught = recorded(clusters, np.random.default_rng(0).random((500, 2)), 6, 0)
+    assert found.shape == (6, 2)
+    assert len(np.unique(found, axis=0)) == 6
+    assert set(calls) == {20, 1}
+    assert not caught
+
+
 def test_the_sample_is_drawn_from_all_images_without_repetition(monkeypatch):
     images = [torch.arange(0.0, 60).view(1, 6, 10), torch.arange(60.0, 100).view(1, 4, 10)]
     assert sorted(sampled_pixels(images, 0)[:, 0]) == list(range(100))
@@ -157,7 +174,7 @@ def test_the_sample_is_drawn_from_all_images_without_repetition(monkeypatch):
 
 def test_clusters_need_the_skip(coins, quick):
     with pytest.raises(ConfigError, match="start is 'clusters', which needs the skip"):
-        TrainingSession(coins, quick(start="clusters", skip="off"), device="cpu")
+        TrainingSession(coins, quick(start="clusters", skip=False), device="cpu")
     estimate_run(open_sources([coins]), quick(**CLUSTERS), "cpu")
 
 

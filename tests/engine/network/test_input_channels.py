@@ -156,7 +156,7 @@ def test_what_is_read_for_a_box_is_enough(size, colour, contrast):
 @pytest.mark.parametrize(("dims", "shape"), [(2, (601, 530)), (3, (9, 150, 140))])
 def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
     image = np.random.default_rng(4).integers(0, 255, shape).astype(np.uint8)
-    model = model_of(spatial_dims=dims, skip="on", denoise=1.0, local_contrast=0.5, local_contrast_size=9.0)
+    model = model_of(spatial_dims=dims, skip=True, denoise=1.0, local_contrast=0.5, local_contrast_size=9.0)
     source = open_source(image, axes="ZYX"[-dims:], spatial_dims=dims)
     brightness = learn_intensity(source, "minmax")
     whole = predict(model, image, axes="ZYX"[-dims:], device="cpu")
@@ -184,7 +184,7 @@ def test_tiles_that_are_trained_on_have_the_input_of_the_whole(quick, budget_for
 
 def test_a_run_with_local_contrast_predicts_what_it_showed(coins, tissue, quick):
     for image, n_inputs in ((coins, 2), (tissue, 6)):
-        config = quick(skip="on", padding="replicate", local_contrast=0.2, colour="lab")
+        config = quick(skip=True, padding="replicate", local_contrast=0.2, colour="lab")
         result = segment(image, config, device="cpu")
         assert result.model.network.stages[0][0].weight.shape[1] == n_inputs
         assert np.array_equal(predict(result.model, image, device="cpu"), result.labels)

@@ -13,7 +13,7 @@ from napari_ufseg.engine.network.model_file import load_model, save_model
 from napari_ufseg.engine.training.memory_plan import step_bytes
 from napari_ufseg.engine.training.session import TrainingSession
 
-SYMMETRIC, REPLICATE, SKIP = {"kernels": "symmetric"}, {"padding": "replicate"}, {"skip": "on"}
+SYMMETRIC, REPLICATE, SKIP = {"kernels": "symmetric"}, {"padding": "replicate"}, {"skip": True}
 ALL = SYMMETRIC | REPLICATE | SKIP
 EACH = pytest.mark.parametrize(
     "changes", [SYMMETRIC, REPLICATE, SKIP, ALL], ids=["symmetric", "replicate", "skip", "all"]

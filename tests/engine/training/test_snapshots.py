@@ -311,7 +311,7 @@ def test_of_a_very_large_image_a_part_around_the_centre_is_shown(make, monkeypat
     session.look_at(0, 1, centre)
     session.step()
     snapshot = session.snapshot()
-    place = session._preview.places()[0]
+    place = session._snapshots.places()[0]
     assert place[0] == 1
     assert snapshot.labels.shape == place[1].shape
     assert snapshot.labels.size <= 1200

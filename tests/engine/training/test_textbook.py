@@ -58,16 +58,16 @@ CASES = {
     ),
     "symmetric kernels": (coins(), None, {"kernels": "symmetric"}),
     "replicate padding": (coins(), None, {"padding": "replicate"}),
-    "a skip": (tissue(), painted(), {"skip": "on", "scribble_weight": 0.5}),
+    "a skip": (tissue(), painted(), {"skip": True, "scribble_weight": 0.5}),
     "all three": (  # flat parts of the image lie on a jump of the absolute value; with this seed none is hit
         [coins(), coins(30, 60)],
         None,
-        {"kernels": "symmetric", "padding": "replicate", "skip": "on", "n_convolutions": 3, "seed": 1},
+        {"kernels": "symmetric", "padding": "replicate", "skip": True, "n_convolutions": 3, "seed": 1},
     ),
     "a start from clusters": (
         tissue(),
         None,
-        {"skip": "on", "start": "clusters", "kernels": "symmetric", "padding": "replicate", "learning_rate": 0.005},
+        {"skip": True, "start": "clusters", "kernels": "symmetric", "padding": "replicate", "learning_rate": 0.005},
     ),
 }
 
@@ -91,7 +91,7 @@ def book_settings(config):
     network = {
         "symmetric": config.kernels == "symmetric",
         "replicate": config.padding == "replicate",
-        "skip": config.skip == "on",
+        "skip": config.skip,
     }
     return {name: getattr(config, name) for name in (*ALL, "learning_rate", "momentum")} | network
 

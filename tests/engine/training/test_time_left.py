@@ -5,7 +5,7 @@ import pytest
 
 from napari_ufseg.engine.training.results import EpochRecord
 from napari_ufseg.engine.training.session import TrainingSession
-from napari_ufseg.engine.training.snapshots import DRAWING, FIRST, LABELLING, Pace
+from napari_ufseg.engine.training.snapshots import DRAWING, FIRST, LABELLING
 
 
 @pytest.fixture
@@ -24,16 +24,14 @@ def test_it_falls_from_epoch_to_epoch_and_leaves_time_for_the_labelling(coins, q
 
 def test_the_epochs_with_their_pictures_and_the_labels_are_counted(trained):
     trained.trainer.history[:] = [EpochRecord(i + 1, 3, {"total": 1.0}, 0.5, s) for i, s in enumerate([9.0, 2.0, 2.0])]
-    pixels = trained.sources[0].n_pixels
-    pace = Pace(trained.trainer, pixels)
-    assert pace.seconds_left(0) == pytest.approx(2 * LABELLING)
-    assert pace.seconds_left(5) == pytest.approx(5 * 2 + 2 * LABELLING)
-    pace.drew(1.0)
-    pace.drew(0.3)
-    assert pace.seconds_left(5) == pytest.approx(5 * 2 * (1 + 1.3 / 13) + 2 * LABELLING)
-    pace.drew(60.0)  # the first pictures may take long, the next ones wait for it
-    assert pace.seconds_left(5) == pytest.approx(5 * 2 * (1 + DRAWING) + 2 * LABELLING)
-    assert Pace(trained.trainer, 3 * pixels).seconds_left(5) == pytest.approx(5 * 2 + 3 * 2 * LABELLING)
+    snapshots = trained._snapshots
+    assert snapshots.seconds_left(0) == pytest.approx(2 * LABELLING)
+    assert snapshots.seconds_left(5) == pytest.approx(5 * 2 + 2 * LABELLING)
+    snapshots.add_drawing(1.0)
+    snapshots.add_drawing(0.3)
+    assert snapshots.seconds_left(5) == pytest.approx(5 * 2 * (1 + 1.3 / 13) + 2 * LABELLING)
+    snapshots.add_drawing(60.0)  # the first pictures may take long, the next ones wait for it
+    assert snapshots.seconds_left(5) == pytest.approx(5 * 2 * (1 + DRAWING) + 2 * LABELLING)
 
 
 def test_of_tiles_an_epoch_is_a_part_of_the_labelling(quick, budget_for):
@@ -46,4 +44,4 @@ def test_of_tiles_an_epoch_is_a_part_of_the_labelling(quick, budget_for):
     seen = sum(labels.numel() for labels in session.trainer.labels)
     assert seen < image.size
     expected = FIRST * (1 + LABELLING * image.size / seen)  # one epoch is known, the first
-    assert Pace(session.trainer, image.size).seconds_left(1) == pytest.approx(expected)
+    assert session._snapshots.seconds_left(1) == pytest.approx(expected)

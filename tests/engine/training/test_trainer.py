@@ -65,7 +65,7 @@ def watched(image, config):
 @pytest.mark.parametrize("several", [False, True])
 def test_the_guard_keeps_the_last_picture_with_enough_classes(several, coins, others, quick, drained):
     image = [coins, *others] if several else coins
-    config = quick(**COLLAPSING, min_classes=5, epochs=60, guard="on", batch_size=2)
+    config = quick(**COLLAPSING, min_classes=5, epochs=60, guard=True, batch_size=2)
     session, good, weights = watched(image, config)
     assert session.history[-1].n_classes < 5
     assert good
@@ -99,7 +99,7 @@ def test_without_the_guard_the_collapse_is_shown(coins, quick):
 
 
 def test_a_run_goes_on_from_what_the_guard_kept_without_momentum(coins, quick):
-    config = quick(**COLLAPSING, min_classes=5, epochs=60, guard="on")
+    config = quick(**COLLAPSING, min_classes=5, epochs=60, guard=True)
     session, good, _ = watched(coins, config)
     assert not session.trainer._optimiser.state
     session.step()
@@ -109,7 +109,7 @@ def test_a_run_goes_on_from_what_the_guard_kept_without_momentum(coins, quick):
 def test_with_too_few_classes_from_the_beginning_the_first_picture_stays(quick):
     image = np.zeros((20, 24), np.uint8)
     image[4:9, 5:15] = 200
-    config = quick(n_classes=8, min_classes=5, guard="on", start="clusters", skip="on")
+    config = quick(n_classes=8, min_classes=5, guard=True, start="clusters", skip=True)
     session = TrainingSession(image, config, device="cpu")
     *_, last = session.run(every=0)
     assert session.stop_reason == StopReason.MIN_CLASSES

@@ -1,11 +1,12 @@
 import itertools
+from types import SimpleNamespace
 
 import dask.array
 import numpy as np
 import pytest
 import torch
 
-from napari_ufseg.engine.errors import MemoryShortageError
+from napari_ufseg.engine.errors import MemoryShortageError, StoppedError
 from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.images.tiling import tile_edges
 from napari_ufseg.engine.training import memory_plan as memory
@@ -331,3 +332,84 @@ def test_the_session_trains_on_the_same_tiles_for_the_same_seed(few, quick, budg
     assert np.array_equal(results[0].labels, results[1].labels)
     assert [r.losses for r in results[0].history] == [r.losses for r in results[1].history]
     assert not np.array_equal(results[0].labels, results[2].labels)
+
+
+# -- stopping while it is read ------------------------------------------------------------------
+
+
+class StopsAfter:
+    """An image of tiles of 64 pixels that knows how often it is read, and is wished away at the second time."""
+
+    def __init__(self, shape):
+        self.shape, self.dtype, self.chunks = shape, np.dtype(np.uint8), (*(1,) * (len(shape) - 2), 512, 512)
+        self.n_reads = 0
+
+    def __getitem__(self, index):
+        self.n_reads += 1
+        return np.broadcast_to(np.uint8(3), self.shape)[index]
+
+    def is_over(self):
+        return self.n_reads >= 2
+
+
+@pytest.mark.parametrize("budget", [None, 10**9], ids=["whole", "tiles"])
+def test_reading_ends_soon_after_a_stop(quick, budget):
+    image = StopsAfter((2, 2000, 3000) if budget is None else (2, 20_000, 20_000))
+    config = quick(n_features=2, n_classes=2)
+    assert plan_training(open_sources([image], axes="TYX"), config, budget).is_whole is (budget is None)
+    with pytest.raises(StoppedError):
+        TrainingSession(image, config, axes="TYX", device="cpu", memory_budget=budget, stopped=image.is_over)
+    assert image.n_reads == 2
+
+
+def test_what_is_stored_as_one_piece_is_read_as_one(quick, counted):
+    image = counted(texture(2, 600, 3000))
+    image.chunks = (1, 600, 3000)
+    build_training_set(open_sources([image], axes="TYX"), quick(), None, None)
+    assert (image.reads == 1).all()
+    image.chunks, image.largest = (1, 64, 64), 0
+    build_training_set(open_sources([image], axes="TYX"), quick(), None, None)
+    assert image.largest < 600 * 3000
+
+
+# -- memory of a GPU ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A function: the CUDA device whose free memory is so many bytes; none is needed."""
+
+    def of(free):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * GB))
+        return torch.device("cuda")
+
+    return of
+
+
+def test_the_memory_of_the_gpu_decides_whether_everything_is_trained_on_there(quick, gpu):
+    sources = open_sources([np.zeros((3, 1000, 1200), np.uint8)], axes="TYX")
+    config = quick(n_features=32, n_classes=32, batch_size=3)
+    needed = plan_training(sources, config, None, gpu(40 * GB)).whole_bytes
+    assert plan_training(sources, config, None, gpu(2 * needed)).is_whole
+    assert not plan_training(sources, config, None, gpu(needed)).is_whole  # some of it must stay free
+    assert not plan_training(sources, config, needed - 1, gpu(2 * needed)).is_whole
+    small = plan_training(sources, config, None, gpu(needed // 2))
+    assert small.is_short
+    assert small.run_bytes < needed // 2
+
+
+def test_images_that_fit_the_gpu_must_fit_the_process_too(quick, gpu, monkeypatch):
+    sources, config = open_sources([np.zeros((3, 5000, 6000), np.uint8)], axes="TYX"), quick(batch_size=1)
+    assert plan_training(sources, config, None, gpu(10**3 * GB)).is_whole
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=GB))
+    assert not plan_training(sources, config, None, gpu(10**3 * GB)).is_whole
+
+
+def test_a_gpu_without_room_is_told(quick, gpu):
+    with pytest.raises(MemoryShortageError, match=r"too little memory on the GPU to train .*n_features"):
+        plan_training(open_sources([np.zeros((900, 900))]), quick(), None, gpu(10**8))
+
+
+def test_layers_of_torch_need_more_memory_than_a_step_by_strips(quick):
+    on_cpu, on_gpu = (memory.step_bytes(quick(), 1, 10**7, torch.device(kind)) for kind in ("cpu", "cuda"))
+    assert on_gpu > 1.5 * on_cpu

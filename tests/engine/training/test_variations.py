@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ufseg import SegmentationConfig
+from napari_ufseg.engine.errors import StoppedError
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.training.variations import iter_variations, small_copy, varied
 from napari_ufseg.samples import nuclei
@@ -43,3 +44,41 @@ def test_the_small_copy_holds_means_of_blocks(shape):
     fy, fx = (-(-n // 160) for n in shape)
     assert small.shape == (1, -(-shape[0] // fy), -(-shape[1] // fx))
     np.testing.assert_allclose(small[0, 3, 5], image[3 * fy : 4 * fy, 5 * fx : 6 * fx].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((3000, 4100), "YX"), ((2, 2500, 3000), "CYX"), ((200, 300, 310), "ZYX")])
+def test_of_a_large_item_no_more_is_read_than_the_small_copy_needs(counted, shape, axes):
+    ramp = np.add.outer(np.arange(shape[-2], dtype=np.uint16), np.arange(shape[-1], dtype=np.uint16))
+    image = counted(np.broadcast_to(ramp, shape))
+    small, _ = small_copy(open_source(image, axes=axes, spatial_dims=3 if "Z" in axes else 2), 0)
+    assert image.reads.max() == 1
+    assert image.reads.sum() <= 6 * 10**6 < image.reads.size
+    most = 40 if "Z" in axes else 160
+    assert most / 2 < max(small.shape[1:]) <= most
+    edges = [n / cells for n, cells in zip(shape[-2:], small.shape[-2:], strict=True)]
+    rows, columns = (edge * (np.arange(n - 1) + 0.5) for edge, n in zip(edges, small.shape[-2:], strict=True))
+    whole = (slice(-1),) * (small.ndim - 1)  # the last blocks lie half beyond the image
+    off = small[0][whole] - np.add.outer(rows, columns)
+    assert np.abs(off).max() < 2 * sum(edges)
+
+
+def test_reading_and_training_end_soon_after_a_stop(counted):
+    image = counted(np.zeros((3000, 4100), np.uint8))
+    with pytest.raises(StoppedError):
+        next(iter_variations(open_source(image), 0, QUICK, stopped=lambda: image.reads.any()))
+    assert 0 < image.reads.sum() < image.reads.size / 8
+    source, made = open_source(nuclei()[:100, :100]), []
+    with pytest.raises(StoppedError):
+        made.extend(iter_variations(source, 0, QUICK.replace(epochs=100_000, min_classes=1), stopped=Countdown(12)))
+    assert made == []
+
+
+class Countdown:
+    """False so many times that it is asked, then true."""
+
+    def __init__(self, n):
+        self._left = n
+
+    def __call__(self):
+        self._left -= 1
+        return self._left < 0

@@ -87,13 +87,15 @@ def _control(name: str, option: Option, value: Any) -> Any:
     settings: dict[str, Any] = {"tooltip": f"{option.help}\n{name}: {option.allowed}"}
     if option.choices:
         settings["choices"] = option.choices
-    else:
+    elif not option.is_switch:
         settings |= {"min": option.minimum, "max": option.maximum, "step": option.step}
     if isinstance(value, float):
         settings["step"] = 1e-5 if (option.minimum or 0) > 0 else 1e-3  # magicgui takes the decimals from it
     control = create_widget(value=value, annotation=type(value), label=option.label, name=name, options=settings,
                             widget_type="ComboBox" if option.choices else None)  # fmt: skip
     native = control.native
+    if option.is_switch:
+        native.setText("")  # its name stands beside it, as with the others
     if isinstance(value, float):
         native.setSingleStep(option.step)
     native.setObjectName(f"ufseg.option.{name}")

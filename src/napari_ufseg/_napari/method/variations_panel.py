@@ -137,10 +137,8 @@ def make_variations(source: "ImageSource", item: int, config: SegmentationConfig
     """Tell variations one by one, in the thread of a job."""
     from napari_ufseg.engine.training.variations import iter_variations
 
-    for variation in iter_variations(source, item, config, device):
+    for variation in iter_variations(source, item, config, device, hand.is_stopped):
         hand.tell(variation)
-        if hand.is_stopped():
-            return
 
 
 def _pixmap(labels: "np.ndarray[Any, Any]") -> QPixmap:

@@ -111,7 +111,7 @@ class ResultController(QObject):
         for result in self._results:
             result.close()
         self._activate(None)
-        _kept[self._viewer] = self._results
+        _kept[_itself(self._viewer)] = self._results
         self._results = []
         self._viewer.layers.selection.events.active.disconnect(self._follow_active_layer)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
@@ -277,7 +277,7 @@ class ResultController(QObject):
 
     def _take_up_kept(self) -> None:
         """Go on with the results of an earlier dock, as far as their layers are still there."""
-        self._results = _kept.pop(self._viewer, [])
+        self._results = _kept.pop(_itself(self._viewer), [])
         for result in list(self._results):
             for layer in [layer for layer in result.layers if layer not in self._viewer.layers]:
                 self._leave(result, layer)
@@ -321,6 +321,11 @@ class ResultController(QObject):
         elif self.active is result:
             self.time.look_at(result)
             self._on_changed()
+
+
+def _itself(viewer: Any) -> Any:
+    """The viewer, of which each plugin gets a proxy of its own."""
+    return getattr(viewer, "__wrapped__", viewer)
 
 
 def is_ours(layer: Any) -> bool:

@@ -86,6 +86,7 @@ class LabelEditor(QObject):
         job.progressed.connect(lambda share: self.progressed.emit(words, share))
         job.ended.connect(lambda is_done: self._after("" if is_done else _STOPPED, done))
         job.failed.connect(lambda error: self._after(error, done))
+        self.progressed.emit(words, 0.0)
         job.start()
 
     def edit(

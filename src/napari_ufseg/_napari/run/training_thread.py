@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari.background import Job, JobState, JobThread
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.training.session import TrainingSession
     from napari_ufseg.engine.training.timeline import Timeline
 
+_READ_AT_ONCE = 2**22  # pixels in memory
 _SECONDS = 0.1  # between two looks of a paused run at what is wanted
 
 
@@ -176,6 +178,7 @@ def _train(plan: RunPlan, hand: TrainingThread, device: Any) -> Trained | None:
         memory_budget=plan.memory_budget,
         out=None if plan.outs is None else list(plan.outs),
         warm_start=warm_start,
+        stopped=hand.is_stopped if _takes_long_to_read(plan.sources) else hand.is_closed,
     )
     is_labelling = plan.train_on is not None and plan.train_on.labels_only
     hand.begin(session, None if is_labelling else Timeline(session))
@@ -194,6 +197,12 @@ def _train(plan: RunPlan, hand: TrainingThread, device: Any) -> Trained | None:
                 hand.hand_over()
             hand.park(draws=not labelling)
     return None
+
+
+def _takes_long_to_read(sources: Sequence[Any]) -> bool:
+    """Whether a stop should end the reading too; else there are always labels to keep."""
+    in_memory = all(isinstance(source.data, np.ndarray) for source in sources)
+    return not in_memory or sum(source.n_pixels for source in sources) > _READ_AT_ONCE
 
 
 def _describe(device: Any, threads: int) -> str:

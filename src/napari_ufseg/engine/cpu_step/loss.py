@@ -1,4 +1,4 @@
-"""The loss and its gradient in one pass over strips of the response; the formulas are those of `losses`."""
+"""The loss and its gradient in one pass over strips of the response: the twin of network/losses.py, whose formulas it has."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from napari_ufseg.engine.network.losses import ClassTargets, largest_and_smalles
 
 @dataclass
 class _Sums:
-    """What a lane adds up of the terms."""
+    """Sums of the terms of the loss over one lane of rows."""
 
     similarity: float = 0.0
     down: float = 0.0
@@ -23,7 +23,7 @@ class _Sums:
 
 @dataclass(frozen=True)
 class LossGradient:
-    """The terms of the loss, unweighted, and what BatchNorm needs of the gradient.
+    """The terms of the loss, unweighted, and the sums over its gradient that BatchNorm needs.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class StripLoss:
         Is filled with the class of every pixel.
     scribbles : (B, Y, X) integer tensor, optional
         0 for none, s for class s - 1.
-    meaning : ClassTargets, optional
+    class_targets : ClassTargets, optional
         As for `total_loss`.
     """
 

@@ -26,7 +26,7 @@ from napari_ufseg.engine.network.feature_net import FeatureNet, kernel_of
 
 @dataclass
 class Layer:
-    """A convolution with its BatchNorm, and what a step knows of it."""
+    """A convolution with its BatchNorm, and the values that a step keeps of it."""
 
     conv: nn.Conv2d
     weight: Tensor  # as it is used: a symmetric kernel is symmetrised

@@ -45,7 +45,7 @@ class FastStep:
         ----------
         images : (B, C, Y, X) float tensor
         scribbles : (B, Y, X) integer tensor, optional
-        meaning : ClassTargets, optional
+        class_targets : ClassTargets, optional
         """
         parameters = list(self._network.parameters())
         total, labels, terms = _Step.apply(self, images, scribbles, class_targets, *parameters)  # type: ignore[no-untyped-call]

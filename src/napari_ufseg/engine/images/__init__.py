@@ -1,1 +1,1 @@
-"""What goes in: arrays of any axes, read by pieces, brought to [0, 1]."""
+"""Images as the network takes them: arrays of any axes, read by pieces, brought to [0, 1]."""

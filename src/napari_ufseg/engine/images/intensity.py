@@ -1,4 +1,4 @@
-"""Which brightness of an image becomes 0 and which 1, learnt in one pass over its pixels."""
+"""Intensity range of an image: which brightness becomes 0 and which 1, learnt in one pass over its pixels."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.errors import ImageError, counted, go_on
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box
 
@@ -18,7 +18,7 @@ _SAMPLED_VALUES = 2**24
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """The values that become 0 and 1.
+    """The values of an image that become 0 and 1, and its noise.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ def learn_range(
     scaling: str,
     pieces: Iterable[tuple[int, Box]],
     visit: Callable[[int, Box, npt.NDArray[Any]], None] = lambda item, box, values: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> IntensityRange:
     """Read an image once, piece by piece, and find the values that become 0 and 1.
 
@@ -72,14 +73,19 @@ def learn_range(
         Items and boxes that together make up the image.
     visit : callable, optional
         Is shown every piece, so that nobody has to read it a second time.
+    stopped : callable, optional
+        Whether it is no longer wanted; asked before every piece.
 
     Raises
     ------
     ImageError
         If it cannot be read, or holds NaN or infinite values.
+    StoppedError
+        If it was stopped.
     """
     summary = IntensitySummary.of(source, scaling)
     for item, box in pieces:
+        go_on(stopped)
         values = source.read(item, box)
         summary.add(values, box)
         visit(item, box, values)
@@ -87,7 +93,7 @@ def learn_range(
 
 
 class IntensitySummary:
-    """What the brightness of an image is learnt from, for some of its pieces; those of all pieces can be merged.
+    """Extremes, percentiles and noise of some pieces of an image; the summaries of all pieces can be merged.
 
     The brightness is the same in whatever order the pieces come and are merged.
 

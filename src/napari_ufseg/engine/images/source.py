@@ -117,15 +117,15 @@ class ImageSource:
         """The number of the item at a position along the series axes."""
         return int(np.ravel_multi_index(tuple(position), self.series_shape)) if self.series_shape else 0
 
-    def read(self, item: int, box: Box) -> npt.NDArray[Any]:
-        """The pixels of a box of one item, (C, *box), with the type of `data`.
+    def read(self, item: int, box: Box, steps: Sequence[int] | None = None) -> npt.NDArray[Any]:
+        """The pixels of a box of one item, (C, *box), with the type of `data`; with steps every n-th along each axis.
 
         Raises
         ------
         ImageError
             If `data` cannot be read there; an error of ours that `data` raises stays as it is.
         """
-        index = self._index(item, box)
+        index = self._index(item, box, steps)
         try:
             piece = np.asarray(self.data[index])
         except (MemoryError, UfsegError):  # as of a file that has gone
@@ -160,9 +160,12 @@ class ImageSource:
         index = self._index(item, box)
         return tuple(index[i] for i in self._kept)
 
-    def _index(self, item: int, box: Box) -> tuple[int | slice, ...]:
+    def _index(self, item: int, box: Box, steps: Sequence[int] | None = None) -> tuple[int | slice, ...]:
         position = iter(np.unravel_index(item, self.series_shape)) if self.series_shape else iter(())
-        spatial = dict(zip(sorted(self.spatial, key="ZYX".index), box.slices, strict=True))
+        slices = box.slices
+        if steps is not None and any(step > 1 for step in steps):
+            slices = tuple(slice(s.start, s.stop, step) for s, step in zip(slices, steps, strict=True))
+        spatial = dict(zip(sorted(self.spatial, key="ZYX".index), slices, strict=True))
         index: list[int | slice] = []
         for letter in self.axes:
             if letter == "C":

@@ -1,4 +1,4 @@
-"""Boxes of pixels: how an image is cut so that the pieces give, bit for bit, what the whole gives."""
+"""Boxes and tiles of pixels: how an image is cut so that the pieces give, bit for bit, what the whole gives."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def iter_tiles(box: Box, edges: Sequence[int]) -> Iterator[Box]:
 
 
 def block_edges(spatial_dims: int) -> tuple[int, ...]:
-    """The cells in which every prediction is computed.
+    """Edges of the cells in which every prediction is computed.
 
     Sums of floating-point numbers depend a little on how a library orders
     them, and that depends on the size of the array. So that the labels do not
@@ -86,7 +86,7 @@ def block_edges(spatial_dims: int) -> tuple[int, ...]:
 
 
 def tile_edges(shape: Sequence[int], chunks: Sequence[int], largest: int = 2**22) -> tuple[int, ...]:
-    """Tiles to read and write at a time: whole blocks, and whole chunks of the storage where these are not too large.
+    """Edges of the tiles to read and write at a time: whole blocks, and whole chunks of the storage where these are not too large.
 
     Parameters
     ----------

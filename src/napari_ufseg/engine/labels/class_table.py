@@ -1,4 +1,4 @@
-"""What a user has said about the classes: names, colours, which are hidden, of which class a region is a part."""
+"""Table of classes: their names and colours, which are hidden, of which class a region is a part."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ BACKGROUND = 0
 
 @dataclass(frozen=True)
 class ClassInfo:
-    """What is known of one label beyond its pixels.
+    """Name, colour and visibility of one class, and what it was merged into or split from.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a user has made of labels -> what a training that goes on is to learn: merged classes, meant labels, painted pixels."""
+"""Corrections of labels by a user, as a training that goes on learns them: merged classes, meant labels, painted pixels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ def find_corrections(
     earlier: Sequence[Any] | None = None,
     parents: Mapping[int, int] | None = None,
 ) -> Corrections:
-    """What a user has changed.
+    """Find what a user has changed in labels: merged classes, painted pixels and new labels.
 
     An old label has become the one that most of its pixels carry now: so a
     merge, a class that was made background, or one that was filled with
@@ -146,17 +146,21 @@ def find_corrections(
     becomes = most_frequent(pairs)
     own = [_own(*arrays, becomes) for arrays in zip(predicted, meant, earlier or [None] * len(meant), strict=True)]
     labels = [becomes.get(label, label) for label in class_labels]
-    taken = set(labels)
-    added = sorted({new for _, new in pairs} - taken)
+    added = sorted({new for _, new in pairs} - set(labels))
     if len(added) > _MOST_NEW:
         raise ImageError(
             f"There are {len(added)} labels that the model does not know: it can learn up to {_MOST_NEW} new ones at a time, so merge some."
         )
+    return Corrections(meant, own, (*labels, *added), _copied(added, class_labels, pairs))
+
+
+def _copied(added: Sequence[int], class_labels: Sequence[int], pairs: Counter[tuple[int, int]]) -> dict[int, int]:
+    """For each new class, by its number, the class that most of its pixels had; 0 if that is none of the model's."""
     copied: dict[int, int] = {}
-    for number, label in enumerate(added, start=len(labels)):
+    for number, label in enumerate(added, start=len(class_labels)):
         source = max((count, old) for (old, new), count in pairs.items() if new == label)[1]
         copied[number] = list(class_labels).index(source) if source in class_labels else 0
-    return Corrections(meant, own, (*labels, *added), copied)
+    return copied
 
 
 def _counted_from_0(labels: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Changes of a label image, in memory or on disk, box by box, that can be taken back."""
+"""Edits of a label image (merge, absorb, split) with undo, in memory or on disk, box by box."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from math import prod
@@ -42,7 +42,7 @@ class Packed:
 
 
 class Change:
-    """What a label image held where it has been changed; `swap` brings it back, and once more undoes that."""
+    """Undo of an edit: what a label image held where it was changed; `swap` brings it back, and once more undoes that."""
 
     def __init__(self) -> None:
         self._before: dict[Box, Packed] = {}

@@ -1,4 +1,4 @@
-"""Which classes are most alike, and label images with labels renamed."""
+"""Merging of the classes that are most alike, and label images with labels renamed."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Labels that lie over each other: classes of another run keep their numbers, scribbles give theirs to classes."""
+"""Matching of labels that lie over each other: classes of another run keep their numbers, scribbles give theirs to classes."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -1,11 +1,11 @@
-"""A network that begins with clusters: its first labels are the nearest of k-means' centroids."""
+"""Start from clusters (k-means): the first weights of a network, so that its first labels are the nearest centroids."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
@@ -22,8 +22,8 @@ _PIECE = 2**20
 
 def require_skip(config: SegmentationConfig) -> None:
     """Raise ConfigError if the start needs an input that the classifier does not see."""
-    if config.start == "clusters" and config.skip == "off":
-        raise ConfigError("start is 'clusters', which needs the skip: use skip 'on', or start 'random'.")
+    if config.start == "clusters" and not config.skip:
+        raise ConfigError("start is 'clusters', which needs the skip: turn skip on, or use start 'random'.")
 
 
 @torch.no_grad()
@@ -100,9 +100,9 @@ def sampled_pixels(images: Sequence[Tensor], seed: int) -> Points:
 def clusters(points: Points, k: int, seed: int) -> Points:
     """The best of `RESTARTS` runs of k-means, from dark to bright.
 
-    Each begins as k-means++ (Arthur and Vassilvitskii 2007) and makes at most
+    Each begins as k-means++ (Arthur and Vassilvitskii 2007) and makes
     `ITERATIONS` rounds; the one with the least sum of squared distances wins.
-    A centroid that loses all its points stays where it is.
+    A run in which a centroid loses all its points makes way for one of a single round.
 
     Parameters
     ----------
@@ -163,34 +163,11 @@ def _runs(points: Points, k: int, seed: int) -> Iterator[tuple[float, Points]]:
     """Sum of squared distances, and centroids, of every restart."""
     random = np.random.default_rng([seed, 3])
     for _ in range(RESTARTS):
-        centroids = _spread_out(points, k, random)
-        nearest, before = nearest_of(points, centroids), None
-        for _ in range(ITERATIONS):
-            if before is not None and (nearest == before).all():
-                break
-            sizes = np.bincount(nearest, minlength=k)
-            sums = np.stack([np.bincount(nearest, axis, minlength=k) for axis in points.T], 1)
-            centroids = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centroids)
-            before, nearest = nearest, nearest_of(points, centroids)
+        try:
+            centroids, nearest = kmeans2(points, k, iter=ITERATIONS, minit="++", missing="raise", rng=random)
+        except ClusterError:
+            centroids, nearest = kmeans2(points, k, iter=1, minit="++", rng=random)
         yield float(((points - centroids[nearest]) ** 2).sum()), centroids
-
-
-def nearest_of(points: Points, centroids: Points) -> npt.NDArray[np.intp]:
-    """(n,) array: which centroid is nearest to each point, since ``mu x - |mu|^2 / 2`` is then the largest."""
-    nearest: npt.NDArray[np.intp] = (points @ centroids.T - (centroids**2).sum(1) / 2).argmax(1)
-    return nearest
-
-
-def _spread_out(points: Points, k: int, random: np.random.Generator) -> Points:
-    """k-means++: each next centroid is a point drawn with the squared distance to the nearest one as its weight."""
-    chosen = [points[random.integers(len(points))]]
-    distances: Any = ((points - chosen[0]) ** 2).sum(1)
-    while len(chosen) < k:
-        ends = distances.cumsum()
-        place = np.searchsorted(ends, random.random() * ends[-1], side="right")
-        chosen.append(points[min(int(place), len(points) - 1)])
-        distances = np.minimum(distances, ((points - chosen[-1]) ** 2).sum(1))
-    return np.array(chosen)
 
 
 def _moments(images: Sequence[Tensor]) -> tuple[Points, Points]:

@@ -84,7 +84,7 @@ class FeatureNet(nn.Module):
             n_convolutions_z=c.n_convolutions_z,
             symmetric=c.kernels == "symmetric",
             padding=c.padding,
-            skip=c.skip == "on",
+            skip=c.skip,
         )
 
     @property

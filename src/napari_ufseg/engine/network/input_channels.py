@@ -1,4 +1,4 @@
-"""What the network sees of an image: its channels, perhaps as colours even to the eye, and their local contrast."""
+"""Input channels of the network: those of the image, perhaps as colours even to the eye, and their local contrast."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,5 +1,8 @@
 """The five terms of the loss; each takes the response r (B, K, Y, X) first and gives a scalar.
 
+Its twin is cpu_step/loss.py, which computes the same terms with their gradient for planes on the CPU: a new term goes
+into both.
+
 In volumes the response is (B, K, Z, Y, X).
 
 Labels are class indices k = argmax r, 0 to K - 1. Scribbles are label images
@@ -26,7 +29,7 @@ def classes_of(response: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ClassTargets:
-    """What a user has made of the classes and pixels, when a training goes on from corrections.
+    """Targets of a training that goes on from corrections: which classes are one group, and the group of every pixel.
 
     Parameters
     ----------
@@ -144,7 +147,7 @@ def term_weights(config: SegmentationConfig) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class TotalLoss:
-    """The weighted sum and its parts.
+    """The loss: the weighted sum of its terms, the terms, and the labels.
 
     Parameters
     ----------
@@ -167,7 +170,7 @@ def total_loss(
     scribbles: Tensor | None = None,
     class_targets: ClassTargets | None = None,
 ) -> TotalLoss:
-    """``mu similarity + nu continuity + M max_area + m min_area + scribble_weight scribble``.
+    """The loss of a response: ``mu similarity + nu continuity + M max_area + m min_area + scribble_weight scribble``.
 
     Terms of weight 0 are not computed. In volumes the difference between
     planes counts per pixel size: nu_z is divided by the anisotropy. With a

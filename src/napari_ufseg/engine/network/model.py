@@ -1,4 +1,4 @@
-"""A trained network as a thing to keep, with all that prediction needs."""
+"""SegmentationModel: a trained network with its config, scaling and labels, ready to predict or to be saved."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self

@@ -1,4 +1,4 @@
-"""A trained network with more classes: each begins where a user has painted it, and nowhere else if that can be told."""
+"""New classes for a trained network: each begins where a user has painted it, and nowhere else if that can be told."""
 
 from collections.abc import Mapping, Sequence
 

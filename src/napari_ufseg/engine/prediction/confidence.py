@@ -1,4 +1,4 @@
-"""How sure a network is of the label of each pixel, and where it is least so."""
+"""Confidence of a network in the label of each pixel, and the regions where it is least."""
 
 import copy
 from collections.abc import Callable, Generator, Sequence
@@ -150,7 +150,7 @@ def confidence(
 
 @dataclass(frozen=True)
 class UncertainRegion:
-    """A place to look at.
+    """A connected region of low confidence, to look at.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import place_on, resolve_device
-from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors, go_on
+from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
 from napari_ufseg.engine.images.intensity import IntensityRange, IntensitySummary, learn_range
 from napari_ufseg.engine.images.source import ImageSource, as_list, open_sources
 from napari_ufseg.engine.images.tiling import Box, block_edges, iter_tiles
@@ -124,7 +124,7 @@ class LabellingJob:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the labelling has come.
+    """Progress of a labelling: pixels that are done, and the areas of the labels.
 
     Parameters
     ----------
@@ -153,12 +153,8 @@ def learn_intensity(source: ImageSource, scaling: str, stopped: Callable[[], boo
         If `stopped`, which is asked before every tile, is true.
     """
 
-    def pieces() -> Iterator[tuple[int, Box]]:
-        for task in tiles_of([source]):
-            go_on(stopped)
-            yield task.item, task.box
-
-    return learn_range(source, scaling, pieces())
+    pieces = ((tile.item, tile.box) for tile in tiles_of([source]))
+    return learn_range(source, scaling, pieces, stopped=stopped)
 
 
 def iter_learn_intensity(source: ImageSource, scaling: str) -> Generator[Progress, None, IntensityRange]:

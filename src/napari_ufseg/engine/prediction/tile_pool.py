@@ -17,7 +17,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class View:
-    """What somebody looks at: an item of an image, and the middle of what is seen of it."""
+    """The view of a user: an item of an image, and the middle of what is seen of it."""
 
     number: int
     item: int

@@ -1,4 +1,4 @@
-"""What a run will take, told before it begins: memory, time and device, measured on a probe step."""
+"""Estimate of the memory and time of a run before it begins, measured on a probe step."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ _CLUSTER_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take.
+    """Memory, time and device that a run will take.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def estimate_run(
     """
     place = resolve_device(device)
     try:
-        plan = plan_training(sources, config, memory_budget)
+        plan = plan_training(sources, config, memory_budget, place)
     except MemoryShortageError as error:
         return Estimate(0, 0.0, str(place), False, str(error), fits=False)
     n_channels = sources[0].n_channels
@@ -100,27 +100,27 @@ def estimate_run(
     training = config.epochs * plan.epoch_pixels * probe.step_seconds * (1 + DRAWING)
     start = _CLUSTER_SECONDS if config.start == "clusters" else 0.0
     seconds = start + training + labels / 2 * probe.label_seconds
-    base = resident_bytes() if place.type == "cpu" else 0
+    base = resident_bytes() if place.type != "cuda" else 0
     advice = ""
     if plan.is_short:
         advice = (
             f"The whole would take {plan.whole_bytes / 1e9:.0f} GB: for that, take a smaller part or resolution, "
             "fewer features or classes, or a smaller batch."
         )
-    in_memory = labels if plan.is_whole else 0
+    in_memory = labels if plan.is_whole and place.type != "cuda" else 0
     return Estimate(int(base + memory + in_memory), seconds, str(place), plan.is_whole, advice)
 
 
 def _cost_only(config: SegmentationConfig) -> SegmentationConfig:
     """The config with the options that do not change the cost of a step at fixed values."""
-    stops = {"epochs": 1, "min_classes": 1, "settle_fraction": 0.0, "guard": "off"}
+    stops = {"epochs": 1, "min_classes": 1, "settle_fraction": 0.0, "guard": False}
     steps = {"batch_size": 1, "learning_rate": 0.01, "learning_rate_decay": 0.0}
     return config.replace(**stops, **steps, seed=0, start="random", start_contrast=15.0)
 
 
 @dataclass(frozen=True)
 class _Probe:
-    """Costs per pixel."""
+    """Seconds and bytes per pixel, measured on a probe step."""
 
     step_seconds: float
     label_seconds: float
@@ -161,7 +161,7 @@ def _step(
     images = [torch.from_numpy(noise)]
     box = Box.of_shape(noise.shape[1:])
     chosen = TrainingSet(images, None, [Place(0, 0, box)], [IntensityRange(0.0, 1.0)], is_whole=True)
-    with _memory_watched() as grown:
+    with _memory_watched(device) as grown:
         trainer = Trainer(chosen, config, n_channels, device)
         go_on(stopped)
         trainer.step()  # the first one also prepares the machine
@@ -187,9 +187,15 @@ def _label_seconds(config: SegmentationConfig, n_channels: int, device: torch.de
 
 
 @contextmanager
-def _memory_watched() -> Iterator[list[int]]:
-    """A list whose entry becomes by how many bytes the process had grown at most during the block."""
+def _memory_watched(device: torch.device) -> Iterator[list[int]]:
+    """A list whose entry becomes by how many bytes the process, or a GPU's memory, had grown at most during the block."""
     grown, done = [0], threading.Event()
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        yield grown
+        grown[0] = torch.cuda.max_memory_allocated(device) - before
+        return
     before = resident_bytes()
 
     def watch() -> None:

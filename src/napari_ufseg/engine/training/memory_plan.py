@@ -1,16 +1,20 @@
-"""Whether images are trained on whole or by tiles, and what memory that takes; nothing is read for it."""
+"""Memory of a training: whether images are trained on whole or by tiles; nothing is read for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
 import psutil
+import torch
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.device import free_gpu_bytes
 from napari_ufseg.engine.errors import MemoryShortageError
 from napari_ufseg.engine.images.source import ImageSource
 
+CPU = torch.device("cpu")
 DEFAULT_SHARE = 0.5
+_GPU_SHARE = 0.8  # of what is free there: the rest is for workspaces of the convolutions
 TILED_BUDGET = 2 * 10**9
 _FIXED = 350 * 2**20  # buffers of torch's layers that do not grow with the image
 _FIXED_STRIPS = 200 * 2**20  # those of a step by strips, and of labelling afterwards
@@ -18,20 +22,20 @@ _PER_VALUE = 14.5  # bytes that torch's layers hold per value: itself, its gradi
 _PER_PIXEL = 16  # bytes of a step by strips beside its layers: labels, weights of pixels
 
 
-def step_bytes(config: SegmentationConfig, n_channels: int, pixels: int) -> int:
-    """Memory that one training step on so many pixels takes beyond that of the idle process, in bytes."""
+def step_bytes(config: SegmentationConfig, n_channels: int, pixels: int, device: torch.device = CPU) -> int:
+    """Memory that one training step on so many pixels takes beyond that of the idle process, in bytes; on a GPU its own."""
     layers = config.n_convolutions * config.n_features + config.n_classes
-    if config.spatial_dims == 3:  # see FastStep.is_for
+    if config.spatial_dims == 3 or device.type != "cpu":  # see FastStep.is_for
         copies = 0 if config.is_plain_network else n_channels + config.n_features  # padded, or beside the image
         return int(_FIXED + (_PER_VALUE * (n_channels + layers) + 4 * copies) * pixels)
-    gradients = max(config.n_classes, config.n_features) + config.n_features  # see fast_step
+    gradients = max(config.n_classes, config.n_features) + config.n_features  # see cpu_step
     return int(_FIXED_STRIPS + (4 * (2 * n_channels + layers + gradients) + _PER_PIXEL) * pixels)
 
 
-def affordable_pixels(config: SegmentationConfig, n_channels: int, room: float) -> int:
+def affordable_pixels(config: SegmentationConfig, n_channels: int, room: float, device: torch.device = CPU) -> int:
     """The most pixels whose training step fits into so many bytes."""
-    fixed = step_bytes(config, n_channels, 0)
-    return int(max(0.0, room - fixed) / (step_bytes(config, n_channels, 1) - fixed))
+    fixed = step_bytes(config, n_channels, 0, device)
+    return int(max(0.0, room - fixed) / (step_bytes(config, n_channels, 1, device) - fixed))
 
 
 def resident_bytes() -> int:
@@ -39,16 +43,23 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def room_for_all(budget: int | None) -> int:
-    """Bytes that a run may add so that whole images can be trained: the rest of the budget, or half of what is free."""
+def room_for_all(budget: int | None, device: torch.device = CPU) -> int:
+    """Bytes that a run may add so that whole images can be trained: the rest of the budget, or half of what is free.
+
+    On a GPU with memory of its own they are those of the GPU: most of what is free there, and no more than the budget.
+    """
+    if device.type == "cuda":
+        free = int(_GPU_SHARE * free_gpu_bytes(device))
+        return free if budget is None else min(budget, free)
     if budget is not None:
         return max(0, budget - resident_bytes())
     return int(DEFAULT_SHARE * psutil.virtual_memory().available)
 
 
-def room_for_tiles(budget: int | None) -> int:
+def room_for_tiles(budget: int | None, device: torch.device = CPU) -> int:
     """Bytes that a run on tiles may add; without a budget, what keeps the process at 2 GB, since more gains nothing."""
-    return min(room_for_all(budget), max(0, (budget or TILED_BUDGET) - resident_bytes()))
+    taken = resident_bytes() if device.type != "cuda" else 0
+    return min(room_for_all(budget, device), max(0, (budget or TILED_BUDGET) - taken))
 
 
 SAMPLED_PIXELS = 2**20
@@ -59,7 +70,7 @@ _KEPT_PER_PIXEL = 4  # two copies of the labels, 16 bit each
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a run trains.
+    """How a run trains: on whole images or on random tiles, and the memory that it takes.
 
     Parameters
     ----------
@@ -70,7 +81,7 @@ class TrainingPlan:
     run_bytes : int
         Memory that the training adds to the process, estimated from above.
     whole_bytes : int
-        What training on whole images would add.
+        What training on whole images would add. On a GPU with memory of its own both are what is added there.
     is_short : bool
         Whether there is too little memory for whole images.
     """
@@ -89,14 +100,18 @@ class TrainingPlan:
 
 
 def plan_training(
-    sources: Sequence[ImageSource], config: SegmentationConfig, memory_budget: int | None = None
+    sources: Sequence[ImageSource],
+    config: SegmentationConfig,
+    memory_budget: int | None = None,
+    device: torch.device = CPU,
 ) -> TrainingPlan:
     """Choose between whole images and tiles.
 
     Everything is trained on if that fits into the budget (see
     `build_training_set`), unless the images are much larger than
     `epoch_megapixels`; else tiles are, of the largest edge, up to 256, of
-    which `batch_size` can be trained in one step.
+    which `batch_size` can be trained in one step. On a GPU a step must fit into
+    its free memory, and the images into that of the process, too.
 
     Raises
     ------
@@ -106,21 +121,23 @@ def plan_training(
     n_channels, dims = config.n_inputs(sources[0].n_channels), config.spatial_dims
     pixels, batch = sum(source.n_pixels for source in sources), _largest_batch(sources, config)
     kept = 4 * n_channels + _KEPT_PER_PIXEL
-    whole = step_bytes(config, n_channels, batch) + kept * pixels
-    is_short = whole > room_for_all(memory_budget)
+    whole = step_bytes(config, n_channels, batch, device) + kept * pixels
+    is_short = whole > room_for_all(memory_budget, device) or kept * pixels > room_for_all(memory_budget)
     wanted = int(config.epoch_megapixels * 1e6)
     if not is_short and not (wanted and pixels >= _WORTH_SAMPLING * wanted):
         return TrainingPlan(None, batch, pixels, whole, whole)
     sampled = min(pixels, wanted or SAMPLED_PIXELS)
-    affordable = affordable_pixels(config, n_channels, room_for_tiles(memory_budget) - kept * sampled)
+    room = room_for_tiles(memory_budget, device) - kept * sampled
+    affordable = affordable_pixels(config, n_channels, room, device)
     for edge in _EDGES_2D if dims == 2 else _EDGES_3D:
         batch = min(config.batch_size * edge**dims, pixels)
         if batch <= affordable:
-            run = step_bytes(config, n_channels, batch) + kept * sampled
+            run = step_bytes(config, n_channels, batch, device) + kept * sampled
             return TrainingPlan(edge, batch, sampled, run, whole, is_short)
-    least = resident_bytes() + step_bytes(config, n_channels, batch) + kept * sampled
+    taken, where = (0, "on the GPU ") if device.type == "cuda" else (resident_bytes(), "")
+    least = taken + step_bytes(config, n_channels, batch, device) + kept * sampled
     raise MemoryShortageError(
-        f"There is too little memory to train even on small tiles, which takes {_in_gb(least)} in all: use fewer features "
+        f"There is too little memory {where}to train even on small tiles, which takes {_in_gb(least)} in all: use fewer features "
         "(n_features) and classes (n_classes), a smaller batch_size, or a larger memory budget."
     )
 

@@ -1,6 +1,8 @@
-"""What a run tells: records of epochs, snapshots on the way, and the result with the versions that made it."""
+"""Results of a run: records of epochs, snapshots on the way, and the result with the versions that made it."""
 
 import platform
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
@@ -8,6 +10,7 @@ from typing import Any
 
 from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import go_on
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import LabelImage
 
@@ -23,7 +26,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch did.
+    """Losses, classes and time of one epoch.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a run at one moment; nobody writes into it again.
+    """Labels, losses and time left of a run at one moment; nobody writes into it again.
 
     Parameters
     ----------
@@ -83,7 +86,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The result of a run.
+    """The result of a run: labels, model, history and why it ended.
 
     Parameters
     ----------
@@ -128,7 +131,7 @@ class Segmentation:
             return ""
         if self.kept_epoch is not None:
             return f"then {left} were left, so epoch {self.kept_epoch} is kept"
-        if self.config.guard == "on":
+        if self.config.guard:
             return f"only {left} from the beginning"
         return f"only {left} are left; the option Guard would keep the last picture with {wanted}"
 
@@ -141,3 +144,15 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in libraries},
     }
+
+
+def run_to_end(run: Generator[Any, None, Segmentation], stopped: Callable[[], bool] = lambda: False) -> Segmentation:
+    """What a run gives, without what it shows on the way; StoppedError if `stopped`, asked at every picture, is true."""
+    with closing(run):
+        while True:
+            go_on(stopped)
+            try:
+                next(run)
+            except StopIteration as end:
+                segmentation: Segmentation = end.value
+                return segmentation

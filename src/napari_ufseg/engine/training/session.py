@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -10,14 +10,14 @@ from typing import Any
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import ConfigError, engine_errors, warn
+from napari_ufseg.engine.errors import ConfigError, engine_errors, go_on, warn
 from napari_ufseg.engine.images.source import as_list, check_scribbles, open_sources, require_same_channels
 from napari_ufseg.engine.network.cluster_start import require_skip
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.losses import require_a_term
 from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, label_images, outputs_for
-from napari_ufseg.engine.training.results import EpochRecord, Segmentation, Snapshot, StopReason
-from napari_ufseg.engine.training.snapshots import DRAWING, Pace, Pictures, Preview
+from napari_ufseg.engine.training.results import EpochRecord, Segmentation, Snapshot, StopReason, run_to_end
+from napari_ufseg.engine.training.snapshots import DRAWING, SnapshotMaker
 from napari_ufseg.engine.training.trainer import Trainer
 from napari_ufseg.engine.training.training_set import build_training_set
 from napari_ufseg.engine.training.warm_start import WarmStart
@@ -48,9 +48,12 @@ class TrainingSession:
         Bytes that the process may take; see `build_training_set`.
     out : array-like of uint16, or list of them, optional
         Takes the labels at the end, for example a zarr array.
-    beginning : WarmStart, optional
+    warm_start : WarmStart, optional
         A model to train on from, with a user's corrections of its labels, which
         take the place of scribbles; its config is the default.
+    stopped : callable, optional
+        Whether the training is no longer wanted; asked while the images are
+        read, before every tile. From then on `stop` does it.
 
     Attributes
     ----------
@@ -68,6 +71,8 @@ class TrainingSession:
     Raises
     ------
     ImageError, ConfigError, DeviceError, MemoryShortageError
+    StoppedError
+        If it was stopped while the images were read.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class TrainingSession:
         memory_budget: int | None = None,
         out: Any = None,
         warm_start: WarmStart | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         if config is not None and not isinstance(config, SegmentationConfig):
             raise ConfigError(
@@ -103,7 +109,10 @@ class TrainingSession:
                 self.corrections.require_shapes(self.sources)
             require_skip(c)
             require_a_term(c, has_scribbles=marks is not None)
-            chosen = build_training_set(self.sources, c, marks, memory_budget, self.corrections)
+            chosen = build_training_set(
+                self.sources, c, marks, memory_budget, self.corrections, device=self.device, stopped=stopped
+            )
+            go_on(stopped)
         self.is_whole = chosen.is_whole
         self._brightness = chosen.brightness
         self.stop_reason: StopReason | None = None
@@ -111,10 +120,8 @@ class TrainingSession:
         self._epochs_wanted = c.epochs
         with engine_errors("Preparing the run"):
             self.trainer = Trainer(chosen, c, self.sources[0].n_channels, self.device, warm_start)
-        self._preview = Preview(self.sources, self._brightness, self.trainer.class_labels)
-        self._pace = Pace(self.trainer, sum(source.n_pixels for source in self.sources))
-        shown = self.sources, self._preview, self.trainer, self._pace, self.corrections
-        self._pictures = Pictures(*shown, is_single=self._single)
+        shown = self.sources, self._brightness, self.trainer, self.corrections
+        self._snapshots = SnapshotMaker(*shown, is_whole=self.is_whole, is_single=self._single)
         self._warn_of_constant_images()
 
     def look_at(self, number: int, item: int, centre: Sequence[float] | None = None) -> None:
@@ -129,7 +136,7 @@ class TrainingSession:
         centre : sequence of float, optional
             The pixel (Y, X) or (Z, Y, X) in the middle of what is seen, for images too large to show whole.
         """
-        self._preview.look_at(number, item, centre)
+        self._snapshots.look_at(number, item, centre)
 
     @property
     def network(self) -> FeatureNet:
@@ -175,9 +182,7 @@ class TrainingSession:
             If no step was made yet.
         """
         self.trainer.require_a_step()
-        is_whole = self.is_whole and self.trainer.n_batches == 1
-        goes_on = self.stop_reason is None
-        return self._pictures.of_training(self.config, self._epochs_wanted, is_whole=is_whole, goes_on=goes_on)
+        return self._snapshots.of_training(self._epochs_wanted, goes_on=self.stop_reason is None)
 
     def run(self, every: float = 0.1, epochs: int | None = None) -> Generator[Snapshot, None, Segmentation]:
         """Train until a stop rule holds; a session that has ended can be run on.
@@ -216,7 +221,7 @@ class TrainingSession:
                 if reason is None and (start := time.perf_counter()) >= next_picture:
                     snapshot = self.snapshot()
                     drawn = time.perf_counter()
-                    self._pace.drew(drawn - start)
+                    self._snapshots.add_drawing(drawn - start)
                     next_picture = drawn + (max(every, (drawn - start) / DRAWING) if every else 0)
                     yield snapshot
             self.stop_reason = reason
@@ -239,18 +244,12 @@ class TrainingSession:
         BatchNorm statistics recomputed over all training images.
         """
         self.trainer.require_a_step()
-        labelling = self._labelled(float("inf"), stoppable=False)
-        while True:
-            try:
-                next(labelling)
-            except StopIteration as end:
-                segmentation: Segmentation = end.value
-                return segmentation
+        return run_to_end(self._labelled(float("inf"), stoppable=False))
 
     def _to_the_end(self, every: float) -> Generator[Snapshot, None, Segmentation]:
         segmentation = yield from self._labelled(every)
         share = sum(segmentation.areas.values()) / sum(source.n_pixels for source in self.sources)
-        yield self._pictures.of_result(segmentation, self._epochs_wanted, share)
+        yield self._snapshots.of_result(segmentation, self._epochs_wanted, share)
         return segmentation
 
     def _labelled(self, every: float, *, stoppable: bool = True) -> Generator[Snapshot, None, Segmentation]:
@@ -273,10 +272,12 @@ class TrainingSession:
             kept_epoch=self.trainer.kept_epoch,
         )
         if self._given_outs is not None:
-            yield self._pictures.of_result(segmentation, self._epochs_wanted, 0.0)
+            yield self._snapshots.of_result(segmentation, self._epochs_wanted, 0.0)
         start = last_shown = time.perf_counter()
         stopped = self._stop_asked.is_set if stoppable else lambda: False
-        with closing(label_images(model, jobs, self.device, first=self._preview.latest, stopped=stopped)) as passes:
+        with closing(
+            label_images(model, jobs, self.device, first=self._snapshots.latest_view, stopped=stopped)
+        ) as passes:
             while True:
                 with engine_errors("Labelling"):
                     progress: Progress | None = next(passes, None)
@@ -288,9 +289,8 @@ class TrainingSession:
                 if now - last_shown >= every and not whole:
                     last_shown = now
                     share = progress.pixels / progress.total
-                    yield self._pictures.of_result(
-                        segmentation, self._epochs_wanted, share, (now - start) * (1 / share - 1)
-                    )
+                    left = (now - start) * (1 / share - 1)
+                    yield self._snapshots.of_result(segmentation, self._epochs_wanted, share, left)
 
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):

@@ -1,4 +1,4 @@
-"""Snapshots of a session: what is in view of each image, with what is known of the run."""
+"""Snapshots of a training: the labels of what is in view of each image, with what is known of the run."""
 
 import copy
 from collections.abc import Sequence
@@ -7,15 +7,12 @@ from math import prod
 from statistics import median
 
 import numpy as np
-from torch import Tensor
 
-from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import engine_errors
 from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.labels.corrections import Corrections
-from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.prediction.labelling import LabelImage, label_box, to_label_image
 from napari_ufseg.engine.prediction.tile_pool import View
 from napari_ufseg.engine.training.results import Segmentation, Snapshot
@@ -23,10 +20,12 @@ from napari_ufseg.engine.training.trainer import Trainer
 
 PIXELS_IN_VIEW = 2**20
 DRAWING = 1 / 3  # pictures take no more than that, per second of the steps
+LABELLING = 0.3  # seconds of labelling per second of an epoch on as many pixels
+FIRST = 0.8  # what an epoch takes, per second of the first one, which also prepares memory
 
 
-class Preview:
-    """The view of every image; another thread may move them at any time.
+class SnapshotMaker:
+    """Makes the snapshots of one training session; another thread may move what is in view at any time.
 
     Parameters
     ----------
@@ -34,24 +33,41 @@ class Preview:
         At first the middle item of each is in view.
     brightness : sequence of IntensityRange
         Of each.
-    class_labels : sequence of int
-        The label of every class.
+    trainer : Trainer
+        Its network, labels and record are what is shown.
+    corrections : Corrections, optional
+        What is kept in every picture.
+    is_whole : bool
+        Whether the trainer sees every pixel of every image.
+    is_single : bool
+        Whether labels and index are those of one image, or lists.
     """
 
     def __init__(
-        self, sources: Sequence[ImageSource], brightness: Sequence[IntensityRange], class_labels: Sequence[int]
+        self,
+        sources: Sequence[ImageSource],
+        brightness: Sequence[IntensityRange],
+        trainer: Trainer,
+        corrections: Corrections | None = None,
+        *,
+        is_whole: bool,
+        is_single: bool,
     ) -> None:
-        self._sources = sources
-        self._class_labels = class_labels
-        self._brightness = brightness
+        self._sources, self._brightness, self._trainer = sources, brightness, trainer
+        self._corrections, self._is_whole, self._is_single = corrections, is_whole, is_single
         self._views = [
             View(number, source.n_items // 2, tuple(n // 2 for n in source.item_shape))
             for number, source in enumerate(sources)
         ]
         self._latest = 0
+        self._drawing = 0.0
+        self._n_pixels = sum(source.n_pixels for source in sources)
+        self._epoch_pixels = sum(image[0].numel() for image in trainer.images)
+
+    # -- what is in view
 
     @property
-    def latest(self) -> View:
+    def latest_view(self) -> View:
         """The view that was moved last."""
         return self._views[self._latest]
 
@@ -68,57 +84,10 @@ class Preview:
         """Item and box that are in view, for every image."""
         return [(view.item, _box_around(view.centre, self._sources[view.number].item_shape)) for view in self._views]
 
-    def labels(
-        self, network: FeatureNet, config: SegmentationConfig, places: Sequence[tuple[int, Box]]
-    ) -> list[LabelImage]:
-        """What the network as it is now makes of the places."""
-        still = copy.deepcopy(network).eval()
-        return [
-            label_box(still, config, self._class_labels, source, its, item, box)
-            for source, its, (item, box) in zip(self._sources, self._brightness, places, strict=True)
-        ]
+    # -- the time that is left
 
-    def labels_seen(self, classes: Sequence[Tensor], places: Sequence[tuple[int, Box]]) -> list[LabelImage]:
-        """What the last step made of the places, where it has seen all items whole: `classes` has one entry for each."""
-        first = [0, *np.cumsum([source.n_items for source in self._sources])]
-        return [
-            to_label_image(classes[start + item][box.slices], self._class_labels)
-            for start, (item, box) in zip(first, places, strict=False)
-        ]
-
-
-def _box_around(centre: Sequence[int], shape: Sequence[int]) -> Box:
-    """The whole, or a box of about a million pixels around a point, of the shape of the whole."""
-    if prod(shape) <= PIXELS_IN_VIEW:
-        return Box.of_shape(shape)
-    shrink = (PIXELS_IN_VIEW / prod(shape)) ** (1 / len(shape))
-    lengths = [max(1, int(n * shrink)) for n in shape]
-    start = [min(max(0, c - n // 2), whole - n) for c, n, whole in zip(centre, lengths, shape, strict=True)]
-    return Box(tuple(start), tuple(a + n for a, n in zip(start, lengths, strict=True)))
-
-
-LABELLING = 0.3  # seconds of labelling per second of an epoch on as many pixels
-FIRST = 0.8  # what an epoch takes, per second of the first one, which also prepares memory
-
-
-class Pace:
-    """Looks at a trainer's record when it is asked.
-
-    Parameters
-    ----------
-    trainer : Trainer
-    n_pixels : int
-        Pixels that get their label at the end.
-    """
-
-    def __init__(self, trainer: Trainer, n_pixels: int) -> None:
-        self._trainer = trainer
-        self._n_pixels = n_pixels
-        self._epoch_pixels = sum(image[0].numel() for image in trainer.images)
-        self._drawing = 0.0
-
-    def drew(self, seconds: float) -> None:
-        """A picture took so long."""
+    def add_drawing(self, seconds: float) -> None:
+        """Take into account that a picture took so long."""
         self._drawing += seconds
 
     def seconds_left(self, epochs: int) -> float:
@@ -135,76 +104,62 @@ class Pace:
             return FIRST * (seconds[0] if seconds else self._trainer.elapsed * self._trainer.n_batches)
         return median(seconds[1:][-20:])
 
+    # -- snapshots
 
-class Pictures:
-    """Makes the snapshots of one session.
-
-    Parameters
-    ----------
-    sources : sequence of ImageSource
-    preview : Preview
-        Knows what is in view.
-    trainer : Trainer
-    pace : Pace
-    corrections : Corrections, optional
-        What is kept in every picture.
-    is_single : bool
-        Whether labels and index are those of one image, or lists.
-    """
-
-    def __init__(
-        self,
-        sources: Sequence[ImageSource],
-        preview: Preview,
-        trainer: Trainer,
-        pace: Pace,
-        corrections: Corrections | None,
-        *,
-        is_single: bool,
-    ) -> None:
-        self._sources, self._preview = sources, preview
-        self._trainer, self._pace = trainer, pace
-        self._corrections, self._is_single = corrections, is_single
-
-    def of_training(self, config: SegmentationConfig, epochs: int, *, is_whole: bool, goes_on: bool) -> Snapshot:
+    def of_training(self, epochs: int, *, goes_on: bool) -> Snapshot:
         """What the last step has come to.
 
         Parameters
         ----------
-        config : SegmentationConfig
         epochs : int
             How many the run will do at most.
-        is_whole : bool
-            Whether the last step has seen every pixel that is in view.
         goes_on : bool
             Whether there is time left.
         """
-        places = self._preview.places()
-        if is_whole:
-            labels = self._preview.labels_seen(self._trainer.labels, places)
+        places = self.places()
+        if self._is_whole and self._trainer.n_batches == 1:
+            labels = self._labels_of_step(places)
         else:
             with engine_errors("Showing the labels"):
-                labels = self._preview.labels(self._trainer.network, config, places)
+                labels = self._labels_of_network(places)
         if self._corrections is not None:
             entries = enumerate(zip(self._sources, labels, places, strict=True))
             labels = [self._corrections.kept_of_box(i, source, item, *place) for i, (source, item, place) in entries]
-        return self._with(labels, places, epochs, goes_on=goes_on)
+        return self._snapshot(labels, places, epochs, goes_on=goes_on)
 
     def of_result(
         self, segmentation: Segmentation, epochs: int, labelled: float, seconds_left: float = 0.0
     ) -> Snapshot:
         """What stands in the labels of a result that is being made; `labelled` is the share that does."""
-        places = self._preview.places()
+        places = self.places()
         outs = [segmentation.labels] if self._is_single else segmentation.labels
         seen = [
             source.unturned(np.array(out[source.label_index(*place)]))
             for source, out, place in zip(self._sources, outs, places, strict=True)
         ]
-        snapshot = self._with(seen, places, epochs, goes_on=False)
+        snapshot = self._snapshot(seen, places, epochs, goes_on=False)
         n_classes = len(segmentation.areas) or snapshot.n_classes
         return replace(snapshot, n_classes=n_classes, labelled=labelled, seconds_left=seconds_left)
 
-    def _with(
+    def _labels_of_step(self, places: Sequence[tuple[int, Box]]) -> list[LabelImage]:
+        """What the last step made of the places, where it has seen all items whole."""
+        trainer = self._trainer
+        first = [0, *np.cumsum([source.n_items for source in self._sources])]
+        return [
+            to_label_image(trainer.labels[start + item][box.slices], trainer.class_labels)
+            for start, (item, box) in zip(first, places, strict=False)
+        ]
+
+    def _labels_of_network(self, places: Sequence[tuple[int, Box]]) -> list[LabelImage]:
+        """What the network as it is now makes of the places."""
+        trainer = self._trainer
+        still = copy.deepcopy(trainer.network).eval()
+        return [
+            label_box(still, trainer.config, trainer.class_labels, source, its, item, box)
+            for source, its, (item, box) in zip(self._sources, self._brightness, places, strict=True)
+        ]
+
+    def _snapshot(
         self, labels: list[LabelImage], places: Sequence[tuple[int, Box]], epochs: int, *, goes_on: bool
     ) -> Snapshot:
         """A snapshot of labels in the order Z, Y, X."""
@@ -220,6 +175,16 @@ class Pictures:
             n_classes=trainer.count_classes(),
             losses=trainer.losses,
             elapsed=trainer.elapsed,
-            seconds_left=self._pace.seconds_left(max(0, epochs - trainer.epoch)) if goes_on else 0.0,
+            seconds_left=self.seconds_left(max(0, epochs - trainer.epoch)) if goes_on else 0.0,
             index=index[0] if self._is_single else index,
         )
+
+
+def _box_around(centre: Sequence[int], shape: Sequence[int]) -> Box:
+    """The whole, or a box of about a million pixels around a point, of the shape of the whole."""
+    if prod(shape) <= PIXELS_IN_VIEW:
+        return Box.of_shape(shape)
+    shrink = (PIXELS_IN_VIEW / prod(shape)) ** (1 / len(shape))
+    lengths = [max(1, int(n * shrink)) for n in shape]
+    start = [min(max(0, c - n // 2), whole - n) for c, n, whole in zip(centre, lengths, shape, strict=True)]
+    return Box(tuple(start), tuple(a + n for a, n in zip(start, lengths, strict=True)))

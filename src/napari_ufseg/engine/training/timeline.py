@@ -1,4 +1,4 @@
-"""What a run looked like on its way: labels and weights of a bounded number of epochs, dense at first."""
+"""The history of a run for the time slider: labels and weights of a bounded number of epochs, dense at first."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -26,7 +26,7 @@ _ALL = 2**24  # pixels; of more only those in view are kept
 
 @dataclass(frozen=True)
 class Keyframe:
-    """One epoch of a run.
+    """Labels and weights of one epoch of a run.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Keyframe:
 
 
 class Timeline:
-    """The moments of one run; where there would be too many, those closest to each other on a logarithmic scale go.
+    """The keyframes of one run; where there would be too many, those closest to each other on a logarithmic scale go.
 
     Parameters
     ----------

@@ -1,4 +1,21 @@
-"""Trainer: gradient descent on images in memory, epoch by epoch, with the rules that end it."""
+"""Trainer: gradient descent on images in memory, epoch by epoch, with the rules that end it.
+
+A map of one training step, in the order in which it is made:
+
+1. training_set.py has read the images, and network/input_channels.py has made what the network sees of them.
+2. network/cluster_start.py, or warm_start.py, has given the network its first weights.
+3. `Trainer.batches` draws the images of each step.
+4. network/feature_net.py gives the response of every pixel.
+5. network/losses.py takes the labels (the largest response) as targets, and sums the terms of the loss.
+6. torch goes back to the gradients, and SGD changes the weights (`Trainer.descend`).
+7. After the last batch `Trainer._finish_epoch` writes the record (results.py) and asks the guard;
+   `Trainer.reason_to_stop` has the rules that end a training.
+
+For planes on the CPU, 4 to 6 up to the gradients are computed by cpu_step/, the twin of network/: the same numbers
+in less time. There step.py is what the trainer calls, passes.py goes forward and back through the layers, layers.py
+and strips.py have their arithmetic, and loss.py is the twin of losses.py: a new term of the loss goes into both, and
+tests/engine/cpu_step/test_step.py compares them.
+"""
 
 import copy
 import time
@@ -24,7 +41,7 @@ from napari_ufseg.engine.training.warm_start import WarmStart
 
 @dataclass(frozen=True)
 class _Step:
-    """One batch of an epoch that is under way."""
+    """Losses and time of one batch of an epoch that is under way."""
 
     losses: dict[str, float]
     n_images: int
@@ -33,7 +50,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _State:
-    """What an epoch came to: weights, and the labels that they made."""
+    """Weights and labels of an epoch that the guard may go back to."""
 
     weights: dict[str, Any]
     labels: list[Tensor]
@@ -60,7 +77,7 @@ class Trainer:
         Channels of the images.
     device : torch.device
         Where to compute.
-    beginning : WarmStart, optional
+    warm_start : WarmStart, optional
         Weights of an earlier training; default: those of a fresh network.
 
     Attributes
@@ -232,7 +249,7 @@ class Trainer:
         seconds = sum(step.seconds for step in steps)
         n_classes = self.count_classes()
         self.history.append(EpochRecord(self.epoch + 1, n_classes, losses, share, seconds))
-        if self.config.guard == "on":
+        if self.config.guard:
             self._keep_or_undo(n_classes)
 
     def _keep_or_undo(self, n_classes: int) -> None:

@@ -1,7 +1,7 @@
 """What a network is trained on: every item of every image, or random tiles of what does not fit into memory."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import go_on
 from napari_ufseg.engine.images.intensity import IntensityRange, learn_range
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box, iter_tiles, tile_edges
 from napari_ufseg.engine.labels.corrections import Corrections
 from napari_ufseg.engine.network.input_channels import input_channels, seen_box
-from napari_ufseg.engine.training.memory_plan import plan_training
+from napari_ufseg.engine.training.memory_plan import CPU, TrainingPlan, plan_training
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training image comes from."""
+    """Where a training image comes from: a box of an item of one of the images."""
 
     number: int
     item: int
@@ -62,7 +63,7 @@ class TrainingSet:
 
 
 class _Pick:
-    """Boxes of one source, with what shapes their input, that are to be kept while it is read."""
+    """Keeps the pixels of the training images of one source, with the halo of their input, while it is read piece by piece."""
 
     def __init__(self, places: Sequence[Place], shape: Sequence[int], config: SegmentationConfig) -> None:
         self.places = places
@@ -96,6 +97,9 @@ def build_training_set(
     scribbles: Sequence[Any] | None,
     memory_budget: int | None,
     corrections: Corrections | None = None,
+    *,
+    device: torch.device = CPU,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> TrainingSet:
     """Read the images, every pixel once, and keep what the network is trained on.
 
@@ -115,6 +119,10 @@ def build_training_set(
         free, and 2 GB where tiles are needed.
     corrections : Corrections, optional
         Take the place of the scribbles.
+    device : torch.device, optional
+        Where it will be computed; its memory counts, too.
+    stopped : callable, optional
+        Whether it is no longer wanted; asked before every tile that is read.
 
     Raises
     ------
@@ -122,42 +130,42 @@ def build_training_set(
         If not even small tiles fit.
     ImageError
         If an image cannot be read.
+    StoppedError
+        If it was stopped.
     """
     if corrections is not None:
         scribbles = [corrections.marks(number) for number in range(len(sources))]
-    plan = plan_training(sources, config, memory_budget)
-    tile = plan.tile_edge
-    n_all = sum(source.n_pixels for source in sources)
+    plan = plan_training(sources, config, memory_budget, device)
     random = np.random.default_rng([config.seed, 1])
     images: list[Tensor] = []
     places: list[Place] = []
     brightness: list[IntensityRange] = []
     for number, source in enumerate(sources):
-        if tile is None:
-            pieces = [(item, source.whole) for item in range(source.n_items)]
-            pick = _Pick([Place(number, item, box) for item, box in pieces], source.item_shape, config)
+        if plan.tile_edge is None:
+            chosen = [Place(number, item, source.whole) for item in range(source.n_items)]
         else:
-            pieces = _tiles(source)
-            n_pixels = plan.epoch_pixels * source.n_pixels // n_all
-            drawn = list(_draw(source, number, tile, n_pixels, scribbles and scribbles[number], random))
-            pick = _Pick(drawn, source.item_shape, config)
-        learnt = learn_range(source, config.scaling, pieces, pick.visit)
+            n_pixels = plan.epoch_pixels * source.n_pixels // sum(each.n_pixels for each in sources)
+            chosen = list(_draw(source, number, plan.tile_edge, n_pixels, scribbles and scribbles[number], random))
+        pick = _Pick(chosen, source.item_shape, config)
+        learnt = learn_range(source, config.scaling, _pieces(source, plan), pick.visit, stopped)
         brightness.append(learnt)
-        for place in pick.places:
-            images.append(pick.take(place, learnt))
-        places += pick.places
-    cut = None if scribbles is None else [_cut_scribbles(sources, scribbles, place) for place in places]
+        images += [pick.take(place, learnt) for place in chosen]
+        places += chosen
+    cut = None if scribbles is None else _cut(sources, scribbles, places, stopped)
     if cut is not None and not any(bool(item.any()) for item in cut):
         cut = None
     targets = None
     if corrections is not None:
         meant = [corrections.targets(number) for number in range(len(sources))]
-        targets = [_cut_scribbles(sources, meant, place) for place in places]
-    return TrainingSet(images, cut, places, brightness, tile is None, targets)
+        targets = _cut(sources, meant, places, stopped)
+    return TrainingSet(images, cut, places, brightness, plan.is_whole, targets)
 
 
-def _tiles(source: ImageSource) -> list[tuple[int, Box]]:
-    boxes = list(iter_tiles(source.whole, tile_edges(source.item_shape, source.chunks)))
+def _pieces(source: ImageSource, plan: TrainingPlan) -> list[tuple[int, Box]]:
+    """Items and boxes to read at a time: tiles, but whole items rather than a part of what is stored together."""
+    edges = tile_edges(source.item_shape, source.chunks)
+    cuts_chunks = any(edge < min(c, n) for edge, c, n in zip(edges, source.chunks, source.item_shape, strict=True))
+    boxes = [source.whole] if plan.is_whole and cuts_chunks else list(iter_tiles(source.whole, edges))
     return [(item, box) for item in range(source.n_items) for box in boxes]
 
 
@@ -188,6 +196,17 @@ def _scribbled(source: ImageSource, scribbles: Any) -> list[tuple[int, npt.NDArr
     for item in range(source.n_items):
         marks = source.unturned(scribbles[source.label_index(item, source.whole)])
         found += [(item, pixel) for pixel in np.argwhere(marks)]
+    return found
+
+
+def _cut(
+    sources: Sequence[ImageSource], labels: Sequence[Any], places: Sequence[Place], stopped: Callable[[], bool]
+) -> list[Tensor]:
+    """The labels, one array per source, of every place."""
+    found = []
+    for place in places:
+        go_on(stopped)
+        found.append(_cut_scribbles(sources, labels, place))
     return found
 
 

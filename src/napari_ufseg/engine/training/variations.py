@@ -1,8 +1,8 @@
 """A few quick runs at low resolution, side by side to choose from: other seeds, other smoothness."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ import numpy.typing as npt
 from skimage.transform import downscale_local_mean
 
 from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.errors import go_on
 from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.tiling import Box, iter_tiles, tile_edges
 from napari_ufseg.engine.labels.edits import renaming
 from napari_ufseg.engine.labels.matching import count_pairs, match_labels
 from napari_ufseg.engine.prediction.labelling import LabelImage
-from napari_ufseg.engine.training.results import Segmentation
+from napari_ufseg.engine.training.results import run_to_end
 from napari_ufseg.engine.training.session import TrainingSession
 
 _EDGE_2D, _EDGE_3D = 160, 40  # pixels along the longest side, at most
@@ -23,11 +25,13 @@ _LEAST = 0.1  # for a config without smoothness
 _SEEDS = 2
 _RANGE_NU = (0.0, 100.0)
 _LEAST_CONTRAST = 2.0  # pixels
+_MOST_READ = 2**22  # values of an image, about
+_SECONDS = 0.2  # between looks at whether it is stopped
 
 
 @dataclass(frozen=True)
 class Variation:
-    """One of the runs.
+    """A quick run at low resolution: its config and its labels.
 
     Parameters
     ----------
@@ -51,7 +55,11 @@ def varied(config: SegmentationConfig) -> list[SegmentationConfig]:
 
 
 def iter_variations(
-    source: ImageSource, item: int, config: SegmentationConfig, device: str = "auto"
+    source: ImageSource,
+    item: int,
+    config: SegmentationConfig,
+    device: str = "auto",
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Variation]:
     """Train each of `varied` on a small copy of one plane or volume, and yield it when it is done.
 
@@ -66,14 +74,22 @@ def iter_variations(
         What is varied.
     device : str
         As in `segment`.
+    stopped : callable, optional
+        Whether they are no longer wanted; asked before every tile that is read, and often while they are trained.
+
+    Raises
+    ------
+    StoppedError
+        If it was stopped.
     """
-    image, factor = small_copy(source, item)
+    image, factor = small_copy(source, item, stopped)
     first: LabelImage | None = None
     for chosen in varied(config):
         size = chosen.local_contrast_size
         quick = chosen.replace(local_contrast_size=max(_LEAST_CONTRAST, size / factor) if size else size)
         axes = "CZYX" if config.spatial_dims == 3 else "CYX"
-        result = _result(TrainingSession(image, quick, axes=axes, device=device))
+        session = TrainingSession(image, quick, axes=axes, device=device, stopped=stopped)
+        result = run_to_end(session.run(_SECONDS), stopped)
         labels = result.labels[len(result.labels) // 2] if config.spatial_dims == 3 else result.labels
         if first is None:
             first = labels
@@ -81,20 +97,39 @@ def iter_variations(
         yield Variation(chosen, labels, len(result.areas))
 
 
-def small_copy(source: ImageSource, item: int) -> tuple[npt.NDArray[Any], int]:
-    """(C, Y, X) or (C, Z, Y, X) means of blocks of pixels, and the edge of a block in pixels of Y and X."""
+def small_copy(
+    source: ImageSource, item: int, stopped: Callable[[], bool] = lambda: False
+) -> tuple[npt.NDArray[Any], int]:
+    """(C, Y, X) or (C, Z, Y, X) means of blocks of pixels, and the edge of a block in pixels of Y and X.
+
+    Of an item with more than `_MOST_READ` values every n-th pixel is taken, tile by tile, so that about so many are
+    read; `stopped` is asked before every tile.
+    """
     most = _EDGE_2D if source.spatial_dims == 2 else _EDGE_3D
-    values = np.asarray(source.read(item, source.whole), np.float32)
-    factors = [max(1, ceil(n / most)) for n in source.item_shape]
-    small = downscale_local_mean(values, (1, *factors))  # type: ignore[no-untyped-call]
-    return small.astype(np.float32), factors[-1]
+    blocks = [max(1, ceil(n / most)) for n in source.item_shape]
+    cells = source.n_channels * prod(ceil(n / block) for n, block in zip(source.item_shape, blocks, strict=True))
+    if source.n_channels * source.whole.size <= _MOST_READ:
+        steps = [1] * len(blocks)
+    else:
+        per_edge = max(1, int((_MOST_READ / cells) ** (1 / len(blocks))))
+        steps = [ceil(block / per_edge) for block in blocks]
+    taken = [ceil(block / step) for block, step in zip(blocks, steps, strict=True)]  # pixels along the edge of a block
+    values = _every_nth_pixel(source, item, steps, stopped)
+    small = downscale_local_mean(values, (1, *taken))  # type: ignore[no-untyped-call]
+    return small.astype(np.float32), taken[-1] * steps[-1]
 
 
-def _result(session: TrainingSession) -> Segmentation:
-    run = session.run(float("inf"))
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            segmentation: Segmentation = end.value
-            return segmentation
+def _every_nth_pixel(
+    source: ImageSource, item: int, steps: Sequence[int], stopped: Callable[[], bool]
+) -> npt.NDArray[np.float32]:
+    """(C, ...) every n-th pixel of an item along each axis, read tile by tile; tiles without one are not read."""
+    shape = [ceil(n / step) for n, step in zip(source.item_shape, steps, strict=True)]
+    values = np.empty((source.n_channels, *shape), np.float32)
+    for tile in iter_tiles(source.whole, tile_edges(source.item_shape, source.chunks)):
+        first = [ceil(a / step) for a, step in zip(tile.start, steps, strict=True)]
+        beyond = [ceil(b / step) for b, step in zip(tile.stop, steps, strict=True)]
+        if all(a < b for a, b in zip(first, beyond, strict=True)):
+            go_on(stopped)
+            seen = Box(tuple(a * step for a, step in zip(first, steps, strict=True)), tile.stop)
+            values[(slice(None), *Box(tuple(first), tuple(beyond)).slices)] = source.read(item, seen, steps)
+    return values

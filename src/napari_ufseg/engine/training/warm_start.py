@@ -13,7 +13,7 @@ from napari_ufseg.engine.training.training_set import TrainingSet
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A model to train on from.
+    """A model to train on from, with the corrections of its labels.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class WarmStart:
         chosen = chosen.replace(n_classes=len(self.class_labels))
         if self.corrections is None:
             return chosen
-        return chosen.replace(min_classes=1, guard="off")
+        return chosen.replace(min_classes=1, guard=False)
 
     def weighted(self, config: SegmentationConfig) -> SegmentationConfig:
         """The config of the loss: corrected pixels have the weight `correction_weight` in the place of scribbles."""
