@@ -118,9 +118,9 @@ def test_an_image_that_goes_between_two_tiles_is_an_error(tmp_path):
         label_tile(tiles_of([source])[0], plan, brightness)
 
 
-def test_the_netplan_of_a_tile_lies_in_memory_as_its_device_likes_it(tmp_path, monkeypatch):
+def test_the_network_of_a_tile_lies_in_memory_as_its_device_likes_it(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_ufseg.engine.device.layout_of", lambda kind, dims: torch.channels_last)  # as on a GPU
     _, _, plan = begun(tmp_path, untrained(), noise((70, 80), np.uint8), "YX")
-    netplan, _, _ = tile_tasks._opened(plan)
-    assert netplan.stages[1][0].weight.is_contiguous(memory_format=torch.channels_last)
-    assert plan.model.netplan.stages[1][0].weight.is_contiguous()  # that of the caller stays as it is
+    network, _, _ = tile_tasks._opened(plan)
+    assert network.stages[1][0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert plan.model.network.stages[1][0].weight.is_contiguous()  # that of the caller stays as it is

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushButton, QWidget
 
 from napari_ufseg._napari.apply.apply_model import ModelApplication
-from napari_ufseg._napari.background import Jobs
+from napari_ufseg._napari.background import Job, Jobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
 from napari_ufseg._napari.image.scribbles import is_scribbles
-from napari_ufseg._napari.layers.saving import file_stem, paths_for, write_layer, write_layers
+from napari_ufseg._napari.layers.saving import LabelsFile, file_stem, paths_for, write_files
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
 from napari_ufseg.io import TIFF, label_dialog_filters
@@ -22,6 +24,7 @@ from napari_ufseg.io import TIFF, label_dialog_filters
 if TYPE_CHECKING:
     from napari_ufseg.engine.network.model import SegmentationModel
 
+SAVED_AT_ONCE = 2**24  # pixels; more of them are saved in a thread
 _SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
 _APPLY = "Label the chosen image with the network."
 _MODEL_FILES = "napari-ufseg model (*.safetensors)"
@@ -51,12 +54,15 @@ class ResultsPanel(QWidget):
         There is another model, or none any more.
     saving()
         Labels or a model are about to be written, or applied: layers should hold what is to stay.
+    holding(Job, list of Labels)
+        The layers are being saved, and must not change until the job has ended.
     refused(str)
         The model cannot be applied; says why in one sentence, which the user has seen.
     """
 
     model_changed = Signal()
     saving = Signal()
+    holding = Signal(object, object)
     refused = Signal(str)
 
     def __init__(self, viewer: Any, source: SourcePanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
@@ -221,12 +227,46 @@ class ResultsPanel(QWidget):
     def _save_one(self, layer: Labels, path: str | Path | None) -> None:
         chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}{TIFF.ending}", label_dialog_filters())
         if chosen:
-            self._reported(lambda: write_layer(layer, Path(chosen)), f"Saved {layer.name} as {chosen}")
+            self._write([layer], [Path(chosen)], f"Saved {layer.name} as {chosen}")
 
     def _save_all(self, layers: list[Labels], folder: str | Path | None) -> None:
         chosen = folder or self._ask_for_folder(layers)
         if chosen:
-            self._reported(lambda: write_layers(layers, Path(chosen)))
+            self._write(layers, paths_for(layers, Path(chosen)), f"Saved {len(layers)} Labels layers in {chosen}")
+
+    def _write(self, layers: Sequence[Labels], paths: Sequence[Path], told: str) -> None:
+        """Write layers at once, or in a thread if they are large."""
+        n_pixels = sum(prod(layer.data.shape) for layer in layers)
+        if n_pixels <= SAVED_AT_ONCE:
+            self._reported(
+                lambda: write_files([LabelsFile.of(*both) for both in zip(layers, paths, strict=True)], told)
+            )
+            return
+        if busy := self._jobs.busy:
+            show_info(busy)
+            return
+        try:
+            files = [LabelsFile.of(*both) for both in zip(layers, paths, strict=True)]
+        except UfsegError as error:
+            show_error(str(error))
+            return
+        names = ", ".join(layer.name for layer in layers)
+        job = Job(
+            partial(write_files, files, told),
+            self,
+            what="Saving the labels",
+            title="Labels are being saved",
+            about=f"Saving {names}",
+            gives="saved",
+        )
+        job.ended.connect(lambda words: self._on_written(job, words))
+        job.failed.connect(show_error)
+        self.holding.emit(job, list(layers))
+        self._jobs.start(job)
+
+    def _on_written(self, job: Job, words: str | None) -> None:
+        job.conclusion = words or "Stopped; what was not written yet is not."
+        show_info(job.conclusion)
 
     def _ask_for_folder(self, layers: list[Labels]) -> str:
         """Where the user wants the files of several layers; empty after Cancel, or if files there shall be kept."""

@@ -228,6 +228,7 @@ class SegmentationWidget(QWidget):
         run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
         self._results.active_changed.connect(self._on_active)
         self.results.saving.connect(self._results.show_now)
+        self.results.holding.connect(self._results.hold)
         self._results.start_wanted.connect(self._on_wanted)
         self.classes.failed.connect(show_error)
         run.finished.connect(self._on_finished)

@@ -1,45 +1,102 @@
 """Labels layers -> files."""
 
 import re
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 from napari.layers import Labels
 
+from napari_ufseg._napari.background import JobThread, Progress
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, read_table
 from napari_ufseg._napari.layers.region import sliced
-from napari_ufseg.engine.errors import UfsegError, engine_errors
+from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors, go_on
 
 _LONGEST = 120  # letters of a name
 _CLASSES = " classes"
 
 
-def write_layer(layer: Labels, path: Path) -> None:
-    """Write a layer as uint16 with its scale and place; the ending of the name is the format.
+@dataclass(frozen=True)
+class LabelsFile:
+    """A Labels layer that is to be written, as it was when that was asked for; another thread may write it.
 
-    Raises
-    ------
-    UfsegError
-        If it can't be written; the sentence names the file.
+    Parameters
+    ----------
+    path : Path
+        The ending of its name is the format.
+    data : array-like of integers
+        The labels; not copied.
+    about : dict
+        The other arguments of `napari_ufseg.io.write_labels`.
     """
-    with engine_errors(f"Saving {path.name}"):
-        from napari_ufseg.io import label_file_axes, write_labels
 
-        known = str(layer.metadata.get(METADATA_KEY, {}).get("axes", ""))
-        letters = known if len(known) == layer.ndim else f"{'Q' * layer.ndim}TZYX"[-layer.ndim :]
-        kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
-        axes = label_file_axes(path, "".join(letters[i] for i in kept))
-        index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
-        data = sliced(layer.data, index)
-        scale = [float(layer.scale[i]) for i in kept]
-        translate = [float(layer.translate[i]) for i in kept]
-        place: dict[str, Any] = {"scale": scale, "unit": str(layer.units[-1]), "translate": translate}
-        write_labels(path, data, axes=axes, classes=read_table(layer), **place)
+    path: Path
+    data: Any
+    about: dict[str, Any]
+
+    @classmethod
+    def of(cls, layer: Labels, path: Path) -> Self:
+        """A layer as uint16 with its scale and place.
+
+        Raises
+        ------
+        UfsegError
+            If its axes have no place in such a file.
+        """
+        with engine_errors(f"Saving {path.name}"):
+            from napari_ufseg.io import label_file_axes
+
+            known = str(layer.metadata.get(METADATA_KEY, {}).get("axes", ""))
+            letters = known if len(known) == layer.ndim else f"{'Q' * layer.ndim}TZYX"[-layer.ndim :]
+            kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
+            index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
+            about = {
+                "axes": label_file_axes(path, "".join(letters[i] for i in kept)),
+                "classes": read_table(layer),
+                "scale": [float(layer.scale[i]) for i in kept],
+                "unit": str(layer.units[-1]),
+                "translate": [float(layer.translate[i]) for i in kept],
+            }
+            return cls(path, sliced(layer.data, index), about)
+
+    @property
+    def n_pixels(self) -> int:
+        """How many labels there are to write."""
+        return prod(self.data.shape)
+
+    def write(self, data: Any = None) -> None:
+        """Write it, whole or not at all.
+
+        Parameters
+        ----------
+        data : array-like, optional
+            Stands for the labels, for somebody who wants to know which are read.
+
+        Raises
+        ------
+        UfsegError
+            If it can't be written; the sentence names the file.
+        """
+        with engine_errors(f"Saving {self.path.name}"):
+            from napari_ufseg.io import write_labels
+
+            write_labels(self.path, self.data if data is None else data, **self.about)
 
 
-def write_layers(layers: Sequence[Labels], folder: Path) -> str:
-    """Write every layer into a folder as a TIFF, and go on after one that can't be written.
+def write_files(files: Sequence[LabelsFile], told: str, hand: JobThread | None = None) -> str:
+    """Write all of them, and go on after one that can't be written.
+
+    Parameters
+    ----------
+    files : sequence of LabelsFile
+    told : str
+        What to say when all are written.
+    hand : JobThread, optional
+        Of the job whose thread this is: is told how far it is, and ends it between two pieces; what is written stays.
 
     Returns
     -------
@@ -50,17 +107,51 @@ def write_layers(layers: Sequence[Labels], folder: Path) -> str:
     ------
     UfsegError
         If some were not; the sentence says how many were, and names the files that were not.
+    StoppedError
+        If the job was stopped.
     """
     failures = []
-    for layer, path in zip(layers, paths_for(layers, folder), strict=True):
+    watch = None if hand is None else _Watch(hand, sum(file.n_pixels for file in files))
+    for file in files:
         try:
-            write_layer(layer, path)
+            file.write(None if watch is None else _Watched(file.data, watch))
+        except StoppedError:
+            raise
         except UfsegError as error:
             failures.append(str(error))
+    if failures and len(files) > 1:
+        n_saved, folder = len(files) - len(failures), files[0].path.parent
+        raise UfsegError(f"Saved {n_saved} of {len(files)} Labels layers in {folder}. {' '.join(failures)}")
     if failures:
-        n_saved = len(layers) - len(failures)
-        raise UfsegError(f"Saved {n_saved} of {len(layers)} Labels layers in {folder}. {' '.join(failures)}")
-    return f"Saved {len(layers)} Labels layers in {folder}"
+        raise UfsegError(failures[0])
+    return told
+
+
+class _Watch:
+    """How much of some labels has been read to be written."""
+
+    def __init__(self, hand: JobThread, total: int) -> None:
+        self._hand, self._total, self._done, self._begun = hand, max(1, total), 0, time.monotonic()
+
+    def note(self, n_pixels: int) -> None:
+        """Tell that more of them are read; StoppedError if that is enough."""
+        go_on(self._hand.is_stopped)
+        self._done += n_pixels
+        share = min(1.0, self._done / self._total)
+        self._hand.tell(Progress(share, (time.monotonic() - self._begun) * (1 - share) / share))
+
+
+class _Watched:
+    """Labels that tell a `_Watch` when a region of them is read."""
+
+    def __init__(self, data: Any, watch: _Watch) -> None:
+        self._data, self._watch = data, watch
+        self.shape, self.dtype, self.ndim = data.shape, data.dtype, data.ndim
+
+    def __getitem__(self, region: Any) -> Any:
+        part = np.asarray(self._data[region])
+        self._watch.note(part.size)
+        return part
 
 
 def paths_for(layers: Sequence[Labels], folder: Path) -> list[Path]:

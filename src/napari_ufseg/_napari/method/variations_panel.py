@@ -41,10 +41,13 @@ class VariationsPanel(QWidget):
 
     Signals
     -------
+    ended(str)
+        What came of it, in one sentence.
     chosen(SegmentationConfig)
         The user wants a run with these settings.
     """
 
+    ended = Signal(str)
     chosen = Signal(object)
 
     def __init__(self, wanted: Callable[[], Any], jobs: Jobs, settings: Settings, parent: QWidget) -> None:
@@ -131,6 +134,7 @@ class VariationsPanel(QWidget):
         if state is JobState.ENDED:
             made = counted(len(self.thumbnails), "variation")
             job.conclusion = f"{made} to choose from: a click runs that one at full size."
+        self.ended.emit(job.conclusion)
 
 
 def make_variations(source: "ImageSource", item: int, config: SegmentationConfig, device: str, hand: JobThread) -> None:

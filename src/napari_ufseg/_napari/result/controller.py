@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari.apply.apply_model import ModelApplication
-from napari_ufseg._napari.background import Jobs, JobState
+from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN
 from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, in_network_of
@@ -104,6 +104,12 @@ class ResultController(QObject):
         """Let no layer show an earlier moment of its run, as before they are saved."""
         for result in self._results:
             result.show_keyframe(None)
+
+    def hold(self, job: Job, layers: Sequence[Labels]) -> None:
+        """Let nobody change these layers until a job that reads them has ended."""
+        for result in self._results:
+            if any(layer in result.layers for layer in layers):
+                result.hold(job)
 
     def close(self) -> None:
         """Leave the results to the viewer, as when the dock is closed: nothing is lost, and nothing goes on."""

@@ -9,6 +9,7 @@ from app_model.types import KeyCode, KeyMod
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_ufseg._napari.background import Job, JobState
 from napari_ufseg._napari.layers.class_metadata import read_table, write_table
 from napari_ufseg._napari.layers.origin import Origin, TrainOn, without_image
 from napari_ufseg._napari.result.history import ClassStep, History, State, Step, Stroke
@@ -82,6 +83,7 @@ class Result(QObject):
         self.doubts: list[tuple[Any, ImageRegion, int, Any]] = []
         self._now: dict[tuple[int, Any], Packed] = {}  # what the layers held where a keyframe is shown
         self._locked_by: object = None
+        self._held_by: Job | None = None
         self.editor = LabelEditor(self.layers, self)
         self.editor.counted.connect(self._on_counted)
         self.editor.ended.connect(self.recount)
@@ -102,8 +104,8 @@ class Result(QObject):
     def locked_by(self) -> object:
         """The job that writes into the layers, or the keyframe that they show instead; None if the user may edit.
 
-        An edit in a thread is no lock of this kind: `LabelEditor.is_busy` says that it is under way. Painting is then
-        kept from by the mode of the layers, since napari forgets all strokes of a layer that is not editable.
+        An edit in a thread, or a job that reads the labels, is no lock of this kind: painting is then kept from by the
+        mode of the layers, since napari forgets all strokes of a layer that is not editable.
         """
         return self._locked_by
 
@@ -117,18 +119,36 @@ class Result(QObject):
     @property
     def is_locked(self) -> bool:
         """Whether the user must not change anything now."""
-        return self._locked_by is not None or self.editor.is_busy
+        return self._locked_by is not None or self._is_held
+
+    @property
+    def _is_held(self) -> bool:
+        return self.editor.is_busy or self._held_by is not None
+
+    def hold(self, job: Job) -> None:
+        """Let nobody change the labels until a job that reads them has ended."""
+        self._held_by = job
+        job.state_changed.connect(self._on_reader)
+        for layer in self.layers:
+            layer.mode = "pan_zoom"
+        self.changed.emit()
+
+    def _on_reader(self, state: JobState) -> None:
+        if state.is_final:
+            self._held_by = None
+            self.changed.emit()
 
     def _keep_from_painting(self, event: Any) -> None:
-        if self.editor.is_busy and event.source.mode != "pan_zoom":
+        if self._is_held and event.source.mode != "pan_zoom":
             event.source.mode = "pan_zoom"
 
     def _refuses(self) -> bool:
         """Whether nothing may be changed now; says why."""
         if self.keyframe is not None:
             self.told.emit("An earlier moment of the run is shown: move the slider to its right end first.")
-        elif self.editor.is_busy:
-            self.told.emit("The classes are being changed: wait until that is done.")
+        elif self._is_held:
+            doing = "changed" if self.editor.is_busy else "saved"
+            self.told.emit(f"The classes are being {doing}: wait until that is done.")
         return self.is_locked
 
     @property
