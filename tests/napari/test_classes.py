@@ -7,6 +7,7 @@ import pytest
 from driver import WAIT, Dock
 from napari.layers import Labels
 from qtpy.QtCore import Qt
+from steps import areas_of, choose, merge, names, rename
 
 from napari_ufseg import predict
 from napari_ufseg._napari.result.class_table import Column
@@ -447,3 +448,60 @@ def test_a_rerun_keeps_numbers_names_and_colours_on_what_they_named(dock, classe
     np.testing.assert_allclose(again.get_color(brightest), [1, 128 / 255, 0, 1], atol=1e-6)
     np.testing.assert_array_equal(result.labels[0], again.data)
     np.testing.assert_array_equal(predict(result.model, picture), again.data)
+
+
+def test_merge_by_key_with_one_class_changes_nothing(classes, four):
+    layer = classes.open(np.where(four == 4, 0, four).astype(np.uint16))
+    classes.select(2)
+    classes.press(Qt.Key.Key_M)
+    assert classes.panel.view.labels == [2]
+    assert (layer.selected_label, layer.show_selected_label) == (2, True)
+    assert classes.areas == areas_of(layer)
+
+
+def test_split_right_after_a_stroke_gives_no_number_twice(classes, four):
+    layer = classes.open(four.copy())
+    classes.select(4)
+    layer.data_setitem((np.array([2, 2]), np.array([1, 2])), 5)
+    classes.click("split")
+    np.testing.assert_array_equal(
+        layer.data == 5, (np.indices(four.shape)[0] == 2) & np.isin(np.indices(four.shape)[1], (1, 2))
+    )
+    assert len(np.unique(layer.data)) == 6
+    assert layer.data[0, 0] != layer.data[5, 7]
+    classes.dock.qtbot.waitUntil(lambda: classes.areas == areas_of(layer), timeout=WAIT)
+
+
+@pytest.fixture
+def disc() -> tuple[np.ndarray, np.ndarray]:
+    """(64, 64) uint8: a disc that is brighter towards its middle, of which a run makes five classes or more; and where it is."""
+    y, x = np.mgrid[:64, :64]
+    distance = np.hypot(y - 32, x - 32)
+    image = np.where(distance < 22, 250 - 130 * distance / 22, 20) + np.random.default_rng(0).normal(0, 2, (64, 64))
+    return image.astype(np.uint8), distance < 22
+
+
+def test_a_rerun_gives_the_name_of_merged_classes_to_none_of_their_pieces(dock, disc):
+    image, inside = disc
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(image, name="disc")
+    dock.segment_to_end()
+    first = choose(dock, "disc classes")
+    within = [label for label in np.unique(first.data[inside]) if (first.data[inside] == label).sum() > 50]
+    pieces = [
+        int(label) for label in within if (inside & (first.data == label)).sum() > 0.9 * (first.data == label).sum()
+    ]
+    assert len(pieces) >= 5
+    merge(dock, *pieces)
+    (label,) = set(pieces) & set(areas_of(first))
+    rename(dock, label, "nuclei")
+    named = first.data == label
+    choose(dock, "disc")
+    dock.widget.config = dock.widget.config.replace(seed=3)
+    dock.segment_to_end()
+    (again,) = [layer for layer in dock.viewer.layers if isinstance(layer, Labels) and layer != first]
+    choose(dock, again.name)
+    for other in [other for other, name in names(dock).items() if name == "nuclei"]:
+        common = (named & (again.data == other)).sum()
+        assert common > named.sum() / 2
+        assert common > (again.data == other).sum() / 2

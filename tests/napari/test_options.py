@@ -8,6 +8,7 @@ from driver import WAIT, Dock
 from pyqtgraph import PlotWidget
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel
+from steps import rest
 
 from napari_ufseg import SegmentationConfig
 from napari_ufseg._napari.method.device_choice import devices_there
@@ -244,3 +245,44 @@ def test_segment_pause_and_stop_have_keys_and_keep_them(dock):
     dock.qtbot.waitUntil(lambda: dock.part("pause").text() == "Resume", timeout=WAIT)
     assert dock.part("pause").shortcut().toString() == "F6"
     dock.stop()
+
+
+@pytest.fixture
+def run_preferences():
+    """What the Preferences say of runs, and in the end again what they said before."""
+    from napari.settings import get_plugin_settings
+
+    settings = get_plugin_settings("napari-ufseg").run
+    before = settings.threads
+    settings.threads = 2
+    yield settings
+    settings.threads = before
+
+
+def change_an_option(dock):
+    dock.widget.config = dock.widget.config.replace(epochs=7)
+
+
+JOBS = ["segment", "confidence", "try", "estimate", "apply_model"]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_whatever_starts_after_a_change_of_the_preferences_takes_the_new_number_of_threads(
+    run_preferences, dock, monkeypatch, job
+):
+    import torch
+
+    if job != "estimate":
+        dock.segment_to_end()
+    run_preferences.threads = 3
+    told = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    if job == "estimate":
+        change_an_option(dock)
+    else:
+        dock.click(job)
+    dock.qtbot.waitUntil(lambda: bool(told), timeout=WAIT)
+    dock.click("stop")
+    rest(dock)
+    assert told[0] == 3

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from driver import WAIT, threads_alive
 from napari.layers import Labels
+from steps import Chunks, choose, rest
 
 from napari_ufseg import load_model, predict
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
@@ -225,3 +226,28 @@ def test_napari_can_save_the_layer(dock, tmp_path):
     dock.viewer.layers.selection = {layer}
     assert dock.viewer.layers.save(str(tmp_path / "napari.tif"), selected=True)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "napari.tif"), layer.data)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_large_labels_are_saved_beside_the_window_with_progress_and_stop(dock, tmp_path, stopped):
+    data = Chunks((17, 1024, 1024), 1024, np.uint16)  # over 2^24 labels
+    dock.viewer.add_labels(data, name="large", multiscale=False)
+    choose(dock, "large")
+    data.gate.close(after=2)
+    data.gate.open_soon()  # or a window that is blocked would be so for good
+    dock.widget.results.save_labels(tmp_path / "large.tif")
+    assert not data.gate.is_open
+    assert dock.part("stop").isEnabled()
+    assert not dock.part("segment").isEnabled()
+    assert not (tmp_path / "large.tif").exists()
+    if stopped:
+        dock.click("stop")
+    dock.qtbot.waitUntil(lambda: dock.part("segment").isEnabled(), timeout=WAIT)
+    rest(dock)
+    if stopped:
+        assert list(tmp_path.iterdir()) == []
+        assert data.gate.n_passed < 17
+    else:
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "large.tif"), data[:, :, :])
+        assert list(tmp_path.iterdir()) == [tmp_path / "large.tif"]
+    assert not dock.part("stop").isEnabled()

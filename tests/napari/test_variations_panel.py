@@ -2,6 +2,8 @@
 
 import numpy as np
 from driver import WAIT
+from qtpy.QtWidgets import QToolButton
+from steps import Chunks, choose, rest
 
 
 def tried(dock):
@@ -67,3 +69,16 @@ def test_thumbnails_go_with_their_image(dock, picture):
     assert len(panel.thumbnails) == 6
     dock.viewer.layers.selection.active = other
     assert not panel.thumbnails
+
+
+def test_of_a_huge_plane_only_a_small_part_is_read(dock):
+    image = Chunks((4096, 4096), 512)
+    dock.viewer.add_image(image, name="huge", contrast_limits=(0, 8), multiscale=False)
+    choose(dock, "huge")
+    dock.widget.config = dock.widget.config.replace(epochs=1)
+    image.n_pixels = 0
+    dock.click("try")
+    dock.qtbot.waitUntil(lambda: dock.widget.findChild(QToolButton, "ufseg.variation1") is not None, timeout=WAIT)
+    dock.click("stop")
+    rest(dock)
+    assert 0 < image.n_pixels <= 5_000_000

@@ -244,6 +244,7 @@ class SegmentationWidget(QWidget):
         self._method.advanced.toggled.connect(self._column.fit_width)
         self._on_method()
         self._on_source()
+        self._on_active(self._results.active)
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that the dock was closed: the widget loses its parent, and is never told in another way."""
