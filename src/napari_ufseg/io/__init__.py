@@ -27,7 +27,12 @@ from napari_ufseg.io.writing.label_formats import (
     require_label_format,
 )
 from napari_ufseg.io.writing.label_grid import label_file_axes
-from napari_ufseg.io.writing.label_zarr import create_label_array, create_label_zarr, finish_label_zarr
+from napari_ufseg.io.writing.label_zarr import (
+    create_label_array,
+    create_label_zarr,
+    create_temporary_labels,
+    finish_label_zarr,
+)
 from napari_ufseg.io.writing.labels import write_labels
 from napari_ufseg.io.zarr_folder import check_replaceable, folder_written_whole
 
@@ -45,6 +50,7 @@ __all__ = [
     "check_replaceable",
     "create_label_array",
     "create_label_zarr",
+    "create_temporary_labels",
     "find_images",
     "finish_label_zarr",
     "folder_written_whole",

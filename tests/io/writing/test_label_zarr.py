@@ -1,5 +1,6 @@
 """OME-Zarr label images: levels, colours, what other programs find in them, and filling them piece by piece."""
 
+import gc
 import json
 import pickle
 from pathlib import Path
@@ -12,7 +13,14 @@ import zarr
 
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.labels.class_table import class_colours
-from napari_ufseg.io import create_label_zarr, finish_label_zarr, folder_written_whole, open_image, write_labels
+from napari_ufseg.io import (
+    create_label_zarr,
+    create_temporary_labels,
+    finish_label_zarr,
+    folder_written_whole,
+    open_image,
+    write_labels,
+)
 
 LABELS = np.random.default_rng(0).integers(0, 3, (2, 1100, 601)).astype(np.uint16)
 VERSIONS = pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -168,3 +176,13 @@ def test_a_folder_that_cannot_be_moved_into_place(tmp_path: Path, monkeypatch: p
         temporary.mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["l.zarr"]
     np.testing.assert_array_equal(open_image(tmp_path / "l.zarr").data[...], LABELS[0, :9, :9])
+
+
+def test_temporary_labels_go_when_nobody_holds_them():
+    array, folder = create_temporary_labels((3, 40, 50), (1, 40, 50))
+    array[1, 2, 3] = 7
+    assert array[1, 2, 3] == 7
+    assert folder.is_dir()
+    del array
+    gc.collect()
+    assert not folder.exists()

@@ -1,9 +1,7 @@
 """What a training needs that goes on from labels in the viewer; its heavy part is done in the thread of the run."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ufseg._napari.layers.region import ImageRegion
@@ -120,18 +118,13 @@ def in_network_of(own: SegmentationConfig, wanted: SegmentationConfig) -> Segmen
 
 
 def _predicted(model: "SegmentationModel", source: "ImageSource", device: Any) -> Any:
-    """What the model makes of an image, on disk until the end of the program."""
-    import atexit
-    import shutil
-
+    """What the model makes of an image, on disk as long as somebody holds it."""
     from napari_ufseg.engine.images.tiling import label_chunks
     from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
-    from napari_ufseg.io import create_label_array
+    from napari_ufseg.io import create_temporary_labels
 
-    folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
-    out = create_label_array(folder / "labels.zarr", source.labels_shape, chunks)
+    out, _ = create_temporary_labels(source.labels_shape, chunks)
     for _ in label_images(model, [LabellingJob(source, learn_intensity(source, model.config.scaling), out)], device):
         pass
     return out

@@ -1,8 +1,7 @@
 """The shape, axes and place of a label image that is to be written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import isfinite
 from pathlib import Path
 
@@ -123,12 +122,3 @@ def _for_all_axes(path: Path, name: str, numbers: Sequence[float], axes: str, de
             f"Cannot write {path}: a {name} of {counted(len(numbers), 'number')} does not fit the axes {axes}."
         )
     return (default,) * (len(axes) - len(numbers)) + tuple(map(float, numbers))
-
-
-def blocks(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    """The regions of at most `size` that together make up an array of `shape`, each once."""
-    starts = (range(0, length, step) for length, step in zip(shape, size, strict=True))
-    for corner in product(*starts):
-        yield tuple(
-            slice(begin, min(begin + step, length)) for begin, step, length in zip(corner, size, shape, strict=True)
-        )

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.images.tiling import Box, iter_tiles
 from napari_ufseg.engine.labels.class_table import N_COLOURS, ClassTable
 from napari_ufseg.io.units import length_name
 from napari_ufseg.io.writing.label_data import LabelsToWrite
-from napari_ufseg.io.writing.label_grid import LabelGrid, blocks, label_grid
+from napari_ufseg.io.writing.label_grid import LabelGrid, label_grid
 from napari_ufseg.io.zarr_folder import check_replaceable
 
 if TYPE_CHECKING:
@@ -43,8 +46,8 @@ def write_zarr(temporary: Path, labels: LabelsToWrite) -> None:
         ome_zarr_version=labels.ome_zarr_version,
     )
     band = (*chunks[:-1], max(grid.shape[-1], 1))
-    for region in blocks(grid.shape, band):
-        array[region] = labels[region]
+    for box in iter_tiles(Box.of_shape(grid.shape), band):
+        array[box.slices] = labels[box.slices]
     finish_label_zarr(temporary, colours=labels.colours, classes=labels.classes)
 
 
@@ -145,6 +148,28 @@ def create_label_array(path: str | os.PathLike[str], shape: Sequence[int], chunk
         raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
+def create_temporary_labels(shape: Sequence[int], chunks: Sequence[int]) -> "tuple[zarr.Array[Any], Path]":
+    """A Zarr array for labels that are too many for memory, and its folder.
+
+    The folder is removed when nobody holds the array any more, at the latest
+    at the end of the program.
+
+    Parameters
+    ----------
+    shape, chunks : sequence of int
+        As for `create_label_array`.
+
+    Raises
+    ------
+    FileError
+        If the system refuses to write.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
+    array = create_label_array(folder / "labels.zarr", shape, chunks)
+    weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
+    return array, folder
+
+
 def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True, classes: ClassTable | None = None) -> None:
     """Add the lower resolutions and the metadata to a label image that has been filled.
 
@@ -216,18 +241,18 @@ def _add_lower_levels(group: "zarr.Group", axes: str) -> tuple[list["zarr.Array[
         levels.append(_add_level(group, str(len(levels)), shape, full.chunks, axes))
         _halve(last, levels[-1], seen)
     if len(levels) == 1:
-        for region in blocks(full.shape, full.chunks):
-            seen[full[region]] = True
+        for box in iter_tiles(Box.of_shape(full.shape), full.chunks):
+            seen[full[box.slices]] = True
     return levels, [int(label) for label in np.flatnonzero(seen) if label]
 
 
 def _halve(source: "zarr.Array[Any]", target: "zarr.Array[Any]", seen: npt.NDArray[np.bool_]) -> None:
     """Fill `target` with every second pixel of `source`, and mark the labels of the latter."""
-    for region in blocks(target.shape, target.chunks):
-        twice = tuple(slice(2 * part.start, 2 * part.stop) for part in region[-2:])
-        values: Any = source[(*region[:-2], *twice)]
+    for box in iter_tiles(Box.of_shape(target.shape), target.chunks):
+        twice = tuple(slice(2 * part.start, 2 * part.stop) for part in box.slices[-2:])
+        values: Any = source[(*box.slices[:-2], *twice)]
         seen[values] = True
-        target[region] = values[..., ::2, ::2]
+        target[box.slices] = values[..., ::2, ::2]
 
 
 def label_metadata(
