@@ -83,3 +83,13 @@ def test_the_slider_goes_when_both_layers_have_gone(joint: Dock) -> None:
     assert not joint.part("time").isEnabled()
     np.testing.assert_array_equal(b.data, painted)  # a script may still hold it
     assert b.editable
+
+
+def test_regions_of_doubt_of_the_other_layer_are_still_gone_to(joint: Dock) -> None:
+    choose(joint, "b classes")
+    with joint.qtbot.waitSignal(joint.widget._results.confidence.ended, timeout=WAIT):
+        joint.click("confidence")
+    joint.viewer.layers.remove("a classes")
+    joint.click("least_certain")
+    assert joint.part("status").text().startswith("Region 1 of ")
+    assert " of b " in joint.part("status").text()

@@ -283,7 +283,7 @@ class Result(QObject):
         if self.regions:
             del self.regions[number]
         self.timeline = None if self.timeline is None else self.timeline.without(number)
-        self.doubts = [doubt for doubt in self.doubts if doubt[1] in self.regions]
+        self.doubts = [doubt for doubt in self.doubts if any(doubt[1] is region for region in self.regions)]
         narrow = without_image(number, len(self.layers) + 1)
         self.origin = narrow(self.origin)
         self.history.change_origins(narrow)
@@ -304,6 +304,10 @@ class Result(QObject):
     def show_keyframe(self, keyframe: "Keyframe | None") -> None:
         """Show what the run has shown at an epoch, or with None what the layers hold now, which comes back untouched."""
         if keyframe is self.keyframe or (keyframe is not None and self.keyframe is None and self.is_locked):
+            return
+        shapes = [region.labels_shape for region in self.regions]
+        if keyframe is not None and [tuple(layer.data.shape) for layer in self.layers] != shapes:
+            self.told.emit("The layers hold other labels by now: there is no earlier moment of them to show.")
             return
         if self.keyframe is None:
             self.make_one_step()
