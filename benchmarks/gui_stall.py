@@ -17,9 +17,9 @@ import os
 import platform
 import statistics
 import time
-from dataclasses import replace
 
 import numpy as np
+from napari.settings import get_plugin_settings
 from qtpy.QtCore import QTimer
 from qtpy.QtTest import QTest
 from skimage.transform import resize
@@ -33,7 +33,7 @@ def measure(size: int, threads: int) -> dict[str, float]:
     image = (resize(nuclei(), (size, size)) * 65535).astype(np.uint16)
     viewer.add_image(image, name="image")
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
-    widget._defaults = replace(widget._defaults, threads=threads)
+    get_plugin_settings("napari-ufseg").run.threads = threads
     QTest.qWait(8000)  # the window is up, torch is imported, the estimate is made
     told: list[tuple[float, float]] = []
     beats: list[float] = []

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_ufseg._napari.background import Job, Jobs, JobState, JobThread, Progress
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import ImageRegion
-from napari_ufseg._napari.layers.result_layer import ClassesLayer, selected_together
+from napari_ufseg._napari.layers.result_layer import ResultLayer, selected_together
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.errors import StoppedError
 
@@ -98,7 +98,7 @@ class ModelApplication(QObject):
 
     Signals
     -------
-    made(list of ClassesLayer, str, Origin, ClassTable)
+    made(list of ResultLayer, str, Origin, ClassTable)
         The layers are the user's; with how their labels came about, and the names of the classes.
     ended(str)
         What came of it, in one sentence.
@@ -111,7 +111,7 @@ class ModelApplication(QObject):
         super().__init__(parent)
         self._viewer, self._jobs, self._settings = viewer, jobs, settings
         self._job: Job | None = None
-        self._targets: list[ClassesLayer] = []
+        self._targets: list[ResultLayer] = []
 
     @property
     def is_running(self) -> bool:
@@ -129,7 +129,7 @@ class ModelApplication(QObject):
         for part in parts:
             model.require_channels(part.source)
         name = uuid.uuid4().hex
-        self._targets = [ClassesLayer(self._viewer, part, name) for part in parts]
+        self._targets = [ResultLayer(self._viewer, part, name) for part in parts]
         outs = [target.out for target in self._targets]
         plan = ApplyPlan(model, [part.source for part in parts], outs, self._settings.device)
         title = ", ".join(part.title for part in parts)

@@ -29,7 +29,7 @@ _STATUSES = ("written", "skipped", "failed", "dropped", "100%")
 _STEPS = 10**6  # of the bar; the files are of any number
 
 
-class FolderFiles(QWidget):
+class FileTable(QWidget):
     """The bar, one sentence, and a row for each file."""
 
     def __init__(self, parent: QWidget) -> None:

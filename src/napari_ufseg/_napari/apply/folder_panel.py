@@ -17,9 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ufseg._napari.apply.file_table import FolderFiles
+from napari_ufseg._napari.apply.file_table import FileTable
 from napari_ufseg._napari.apply.folder_run import label_folder
-from napari_ufseg._napari.apply.model_panel import ResultsPanel
+from napari_ufseg._napari.apply.model_panel import ModelPanel
 from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import labelled_choice, name_widget
@@ -38,7 +38,7 @@ class FolderPanel(QWidget):
 
     Parameters
     ----------
-    results : ResultsPanel
+    results : ModelPanel
         Has the model.
     jobs : Jobs
     settings : Settings
@@ -60,7 +60,7 @@ class FolderPanel(QWidget):
     finished = Signal(object)
     failed = Signal(str)
 
-    def __init__(self, results: ResultsPanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
+    def __init__(self, results: ModelPanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._results, self._jobs, self._settings = results, jobs, settings
         self._job: Job | None = None
@@ -167,7 +167,7 @@ class FolderPanel(QWidget):
         row = QHBoxLayout()
         row.addWidget(self._start)
         row.addWidget(self._cancel)
-        self._files = FolderFiles(self)
+        self._files = FileTable(self)
         column = QVBoxLayout(self)
         column.addLayout(form)
         column.addLayout(row)

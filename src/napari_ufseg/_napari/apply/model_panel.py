@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushB
 
 from napari_ufseg._napari.apply.apply_model import ModelApplication
 from napari_ufseg._napari.background import Job, Jobs
-from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
+from napari_ufseg._napari.image.image_panel import NO_IMAGE, ImagePanel
 from napari_ufseg._napari.image.scribbles import is_scribbles
 from napari_ufseg._napari.layers.saving import LabelsFile, file_stem, paths_for, write_files
 from napari_ufseg._napari.method.preferences import Settings
@@ -30,13 +30,13 @@ _APPLY = "Label the chosen image with the network."
 _MODEL_FILES = "napari-ufseg model (*.safetensors)"
 
 
-class ResultsPanel(QWidget):
+class ModelPanel(QWidget):
     """Buttons for labels and model.
 
     Parameters
     ----------
     viewer : napari.Viewer
-    source : SourcePanel
+    source : ImagePanel
         Says what the model is applied to.
     jobs : Jobs
     settings : Settings
@@ -65,7 +65,7 @@ class ResultsPanel(QWidget):
     holding = Signal(object, object)
     refused = Signal(str)
 
-    def __init__(self, viewer: Any, source: SourcePanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
+    def __init__(self, viewer: Any, source: ImagePanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._source = source

@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari.background import Jobs
-from napari_ufseg._napari.image.image_panel import SourcePanel
+from napari_ufseg._napari.image.image_panel import ImagePanel
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.method.variations_panel import VariationsPanel
@@ -22,7 +22,7 @@ class Preparation(QObject):
     Parameters
     ----------
     viewer : napari.Viewer
-    source : SourcePanel
+    source : ImagePanel
     config : callable
         Gives the config, as the dock says.
     jobs : Jobs
@@ -45,7 +45,7 @@ class Preparation(QObject):
     def __init__(
         self,
         viewer: Any,
-        source: SourcePanel,
+        source: ImagePanel,
         config: Callable[[], SegmentationConfig],
         jobs: Jobs,
         settings: Settings,

@@ -10,11 +10,11 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari.apply.folder_panel import FolderPanel
-from napari_ufseg._napari.apply.model_panel import ResultsPanel
+from napari_ufseg._napari.apply.model_panel import ModelPanel
 from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.dock.layout import lay_out
 from napari_ufseg._napari.dock.preparation import Preparation
-from napari_ufseg._napari.image.image_panel import NO_IMAGE, SourcePanel
+from napari_ufseg._napari.image.image_panel import NO_IMAGE, ImagePanel
 from napari_ufseg._napari.layers.region import Extent, ImageRegion, region_of
 from napari_ufseg._napari.layers.result_layer import belongs_to
 from napari_ufseg._napari.method.device_choice import load_heavy_parts
@@ -199,11 +199,11 @@ class SegmentationWidget(QWidget):
 
     def _build(self) -> None:
         defaults, jobs, settings = user_defaults(), self._jobs, self._settings
-        self._source = SourcePanel(self._viewer, self)
+        self._source = ImagePanel(self._viewer, self)
         self._method = MethodPanel(defaults.preset, defaults.device, self)
         self._run_panel = RunPanel(self)
         self._estimate = EstimateLine(self._question, settings, self)
-        self.results = ResultsPanel(self._viewer, self._source, jobs, settings, self)
+        self.results = ModelPanel(self._viewer, self._source, jobs, settings, self)
         self.folder = FolderPanel(self.results, jobs, settings, self)
         self._results = ResultController(self._viewer, self._run, jobs, settings, self)
         self._before = Preparation(self._viewer, self._source, lambda: self.config, jobs, settings, self)

@@ -28,7 +28,7 @@ NO_IMAGE = "Open an image first: File > Open Sample has some."
 _ROLES = {"choose...": UNKNOWN, "time (T)": "T", "depth (Z)": "Z", "channel (C)": "C", "other": "Q"}
 
 
-class SourcePanel(QWidget):
+class ImagePanel(QWidget):
     """The image, its resolution, the roles of its axes, and what of it is segmented.
 
     Parameters

@@ -1,9 +1,6 @@
 """Snapshot -> Labels layer, without ever touching what a user has painted."""
 
-import atexit
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -23,7 +20,7 @@ _IN_MEMORY = 2**28  # labels; more of them are kept in a Zarr on disk
 _DIGESTED = 2**25
 
 
-class ClassesLayer:
+class ResultLayer:
     """The Labels layer ``<image> classes`` of one run.
 
     It is made, or an untouched one of an earlier run is taken over, with the
@@ -144,14 +141,13 @@ class ClassesLayer:
         if not (part.is_lazy and part.source.series_shape) and prod(part.labels_shape) <= _IN_MEMORY:
             return np.zeros(part.labels_shape, np.uint16)
         from napari_ufseg.engine.images.tiling import label_chunks
-        from napari_ufseg.io import create_label_array
+        from napari_ufseg.io import create_temporary_labels
 
-        self.folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
-        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         chunks = label_chunks(part.source.item_shape, part.source.chunks, len(part.source.labels_shape))
         for axis in part.singles:
             chunks = (*chunks[:axis], 1, *chunks[axis:])
-        return create_label_array(self.folder / "labels.zarr", part.labels_shape, chunks)
+        array, self.folder = create_temporary_labels(part.labels_shape, chunks)
+        return array
 
     def _new_layer(self) -> Labels:
         layer: Labels = self._viewer.add_labels(
@@ -192,7 +188,7 @@ def belongs_to(layer: Any, image: Image) -> bool:
 
 
 @contextmanager
-def selected_together(viewer: Any, layers: Sequence[ClassesLayer]) -> Iterator[None]:
+def selected_together(viewer: Any, layers: Sequence[ResultLayer]) -> Iterator[None]:
     """Within the block these layers may be added; then all of them are selected, so that their images stay chosen.
 
     napari selects a layer that is added, and of several the last.

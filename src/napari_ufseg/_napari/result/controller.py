@@ -15,7 +15,7 @@ from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN
 from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, in_network_of
-from napari_ufseg._napari.layers.result_layer import ClassesLayer, belongs_to
+from napari_ufseg._napari.layers.result_layer import ResultLayer, belongs_to
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.result.class_panel import ClassPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
@@ -196,13 +196,13 @@ class ResultController(QObject):
         self._take_over(self._run.layers, "run", origin, table_of(self._run.layers))
 
     def _take_over(
-        self, layers: Sequence[ClassesLayer], title: str, origin: Origin | None = None, table: ClassTable | None = None
+        self, layers: Sequence[ResultLayer], title: str, origin: Origin | None = None, table: ClassTable | None = None
     ) -> None:
         """Let labels that have just been made be worked on; where they have replaced others, that can be undone.
 
         Parameters
         ----------
-        layers : sequence of ClassesLayer
+        layers : sequence of ResultLayer
             Those without a layer yet are left out.
         title : str
             What has made them.

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_ufseg._napari.layers.class_metadata import read_table
-from napari_ufseg._napari.layers.result_layer import ClassesLayer
+from napari_ufseg._napari.layers.result_layer import ResultLayer
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.edits import boxes_of, renaming
 from napari_ufseg.engine.labels.matching import count_pairs, match_labels
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _MOST = 2**24  # pixels; the classes of more keep their own numbers
 
 
-def keep_class_numbers(layers: Sequence[ClassesLayer], segmentation: "Segmentation") -> "Segmentation":
+def keep_class_numbers(layers: Sequence[ResultLayer], segmentation: "Segmentation") -> "Segmentation":
     """The result with other labels, in the layers too, if there was an earlier one for the same planes.
 
     Parameters
     ----------
-    layers : sequence of ClassesLayer
+    layers : sequence of ResultLayer
         With their labels.
     segmentation : Segmentation
         Its labels are those of the layers.
@@ -61,7 +61,7 @@ def _merged_in(layer: Labels) -> set[int]:
     return set(read_table(layer).label_of.values())
 
 
-def table_of(layers: Sequence[ClassesLayer]) -> ClassTable | None:
+def table_of(layers: Sequence[ResultLayer]) -> ClassTable | None:
     """What was said about the classes of the earlier result; None if there was none, or nothing was."""
     for item in layers:
         if item.reference is not None and not item.is_given:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_ufseg._napari.background import Jobs, JobState
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import ImageRegion
-from napari_ufseg._napari.layers.result_layer import ClassesLayer, selected_together
+from napari_ufseg._napari.layers.result_layer import ResultLayer, selected_together
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.run.class_numbers import keep_class_numbers
 from napari_ufseg._napari.run.training_thread import RunPlan, Trained, TrainingRun
@@ -65,7 +65,7 @@ class LiveRun(QObject):
         self._timeline: Timeline | None = None
         self._record: dict[str, Any] = {}
         self._parts: Sequence[ImageRegion] = []
-        self._layers: list[ClassesLayer] = []
+        self._layers: list[ResultLayer] = []
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.current_step.connect(self._follow_view)
         viewer.scene.camera.events.center.connect(self._follow_view)
@@ -86,7 +86,7 @@ class LiveRun(QObject):
         return self._timeline
 
     @property
-    def layers(self) -> list[ClassesLayer]:
+    def layers(self) -> list[ResultLayer]:
         """Where the labels of the newest run are."""
         return self._layers
 
@@ -112,7 +112,7 @@ class LiveRun(QObject):
         """
         run_id = uuid.uuid4().hex
         targets = into or [None] * len(parts)
-        self._layers = [ClassesLayer(self._viewer, *item) for item in zip(parts, repeat(run_id), targets, strict=False)]
+        self._layers = [ResultLayer(self._viewer, *item) for item in zip(parts, repeat(run_id), targets, strict=False)]
         self._parts = parts
         outs = [layer.out for layer in self._layers]
         sources = [part.source for part in parts]
