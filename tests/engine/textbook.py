@@ -1,4 +1,4 @@
-"""The method as the paper and design.md write it: plain, slow and in double precision.
+"""The method as the paper has it, in its generalised form: plain, slow and in double precision.
 
 Nothing here comes from the engine. Every formula is written out, so that it
 can be held against Kim, Kanezaki and Tanaka (2020), arXiv:2007.09990; autograd
