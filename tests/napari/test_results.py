@@ -13,7 +13,7 @@ from napari_ufseg._napari.layers.saving import write_layer
 from napari_ufseg.batch.label_file import label_array, open_input
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.labels.class_table import ClassTable
-from napari_ufseg.io import open_image, read_image
+from napari_ufseg.io import label_dialog_filters, open_image, read_image
 
 
 def test_save_labels_writes_the_corrected_labels_with_their_scale(dock, tmp_path, picture):
@@ -101,7 +101,7 @@ def test_the_name_that_is_offered_is_one_that_folders_of_images_leave_out(dock, 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: offered.extend(args[2:]) or ("", ""))
     dock.segment_to_end()
     dock.click("save_labels")
-    assert offered == ["cells_labels.tif", "TIFF (*.tif *.tiff);;OME-Zarr (*.zarr);;PNG (*.png)"]
+    assert offered == ["cells_labels.tif", label_dialog_filters()]
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])

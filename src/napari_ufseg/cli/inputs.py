@@ -48,7 +48,7 @@ def load_inputs(arguments: SegmentArguments, paths: Sequence[Path], spatial_dims
     return Inputs(images, scribbles)
 
 
-def beginning_of(arguments: SegmentArguments, model: SegmentationModel | None, inputs: Inputs) -> WarmStart | None:
+def warm_start_of(arguments: SegmentArguments, model: SegmentationModel | None, inputs: Inputs) -> WarmStart | None:
     """What --train_on and --corrected say, with the labels of the model made anew; None without them."""
     if model is None:
         return None

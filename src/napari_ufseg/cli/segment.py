@@ -4,7 +4,7 @@ import sys
 import time
 
 from napari_ufseg.cli.arguments import SegmentArguments
-from napari_ufseg.cli.inputs import beginning_of, load_inputs
+from napari_ufseg.cli.inputs import load_inputs, warm_start_of
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_written
 from napari_ufseg.cli.progress import is_visible, stops_on_ctrl_c, train
 from napari_ufseg.cli.results import Outcome, write_results
@@ -49,7 +49,7 @@ def run_segment(arguments: SegmentArguments) -> int:
             device=arguments.device,
             memory_budget=arguments.memory_budget,
             out=arrays,
-            warm_start=beginning_of(arguments, model, inputs),
+            warm_start=warm_start_of(arguments, model, inputs),
         )
         with stops_on_ctrl_c(session.stop) as ctrl_c:
             start = time.perf_counter()

@@ -75,7 +75,6 @@ class ModelPanel(QWidget):
         self._layers: Sequence[Labels] = ()
         self._model: SegmentationModel | None = None
         self._as_shown: Callable[[], SegmentationModel | None] | None = None
-        self._title = ""
         source.changed.connect(self._enable)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, class_colormap
 from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.images.source import without_singles
 
 _NONE = "none"
 _IMAGE = "napari_ufseg_scribbles"  # in the metadata: what the layer was made for
@@ -176,8 +177,8 @@ class ScribbleChoice(QWidget):
         if chosen is None:
             return None
         data = np.asarray(chosen.data)
-        shape = _without_singles(data.shape)
-        found = [data if _without_singles(layer.data.shape) == shape else None for layer in layers]
+        shape = without_singles(data.shape)
+        found = [data if without_singles(layer.data.shape) == shape else None for layer in layers]
         if all(array is None for array in found):
             raise ImageError(
                 f"The scribbles {chosen.name!r} of shape {data.shape} do not fit {layers[0].name!r}: "
@@ -201,13 +202,9 @@ def is_scribbles(layer: Labels) -> bool:
 def _fitting(data: npt.NDArray[Any], part: ImageRegion) -> npt.NDArray[Any] | None:
     """Scribbles of a part of an image: of its own shape, or the plane of a stack of them."""
     shape = part.source.labels_shape
-    if data.shape == part.labels_shape or _without_singles(data.shape) == _without_singles(shape):
+    if data.shape == part.labels_shape or without_singles(data.shape) == without_singles(shape):
         return data.reshape(shape)
     if part.index and data.ndim == len(part.index) + 2 and data.shape[-2:] == shape[-2:]:
         within = all(i < n for i, n in zip(part.index, data.shape, strict=False))
         return data[part.index].reshape(shape) if within else None
     return None
-
-
-def _without_singles(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(n for n in shape if n > 1)

@@ -51,18 +51,18 @@ class RestoredKeyframe:
 
     Parameters
     ----------
-    moments : Timeline
-    moment : Keyframe
+    timeline : Timeline
+    keyframe : Keyframe
         One of them.
     """
 
-    moments: "Timeline"
-    moment: "Keyframe"
+    timeline: "Timeline"
+    keyframe: "Keyframe"
     labels_only = True
 
     def warm_start(self, _: Any) -> "WarmStart":
         """What the session begins with."""
-        return self.moments.warm_start(self.moment)
+        return self.timeline.warm_start(self.keyframe)
 
 
 @dataclass(frozen=True)

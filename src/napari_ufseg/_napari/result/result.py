@@ -1,4 +1,4 @@
-"""ClassSet: the classes of one result, over all its Labels layers, with what can be done to them."""
+"""Result: what one run has made, over all its Labels layers, with all that belongs to it and can be done to it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

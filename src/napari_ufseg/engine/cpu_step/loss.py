@@ -170,7 +170,7 @@ class StripLoss:
         return gradient if soft is None else gradient.add_(soft)
 
     def _target(self, rows: Rows) -> Tensor:
-        """The class, or with a meaning the group, that the pixels without a scribble are drawn to."""
+        """The class, or with class targets the group, that the pixels without a scribble are drawn to."""
         if self._class_targets is None:
             return self._labels[rows.slices]
         if self._class_targets.targets is None:

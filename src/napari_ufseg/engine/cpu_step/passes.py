@@ -145,7 +145,7 @@ class BackwardPass:
         gradient : (B, Y, X, K) float tensor
             Of the response.
         sums : two (K,) tensors
-            As `Normalised.back` takes them.
+            As `FusedBatchNorm.back` takes them.
         """
         found: list[list[Tensor]] = []
         for depth in range(len(self._layers) - 1, -1, -1):
@@ -259,7 +259,7 @@ def _sums(channels: int) -> Tensor:
 
 
 def _add_sums(sums: Tensor, gradient: Tensor, values: Tensor) -> None:
-    """Add what `Normalised.back` needs of (n, F) tensors."""
+    """Add what `FusedBatchNorm.back` needs of (n, F) tensors."""
     sums[0] += gradient.sum(0)
     sums[1] += (gradient * values).sum(0)
 

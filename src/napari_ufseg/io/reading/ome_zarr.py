@@ -51,8 +51,8 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     if len(described) != array.ndim:  # as in OME-Zarr 0.1 and 0.2, which had no axes
         described = [{"name": name} for name in ("tczyx" if array.ndim == 5 else "?" * (array.ndim - 2) + "yx")]
     axes = "".join(map(_letter, described))
-    place_on = _placed(group, metadata, level, array.shape)
-    scale, translate, unit = _in_one_unit(axes, described, *place_on)
+    placed = _placed(group, metadata, level, array.shape)
+    scale, translate, unit = _in_one_unit(axes, described, *placed)
     ome = ome_attributes(group)
     is_labels = "image-label" in ome and array.dtype.kind in "bui"
     about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label"))}
