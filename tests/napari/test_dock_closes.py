@@ -212,7 +212,7 @@ def test_a_run_that_has_ended_leaves_nothing_behind(dock: Dock) -> None:
         rest(dock)
         clean_up()
         numbers.append(n_of_qt())
-    assert numbers[1] == numbers[0]
+    assert numbers[1] <= numbers[0]  # an estimate may have been under way the first time
 
 
 def test_a_change_of_labels_in_a_thread_leaves_nothing_behind(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +227,7 @@ def test_a_change_of_labels_in_a_thread_leaves_nothing_behind(dock: Dock, monkey
         for name in buttons:
             dock.click(name)
             wait_for_labels(dock)
+        rest(dock)  # areas are counted once more
         clean_up()
         numbers.append(n_of_qt())
-    assert numbers[1] == numbers[0]
+    assert numbers[1] <= numbers[0]  # an estimate may have been under way the first time

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -139,10 +138,14 @@ class JobThread:
         """Ask for the end; does not wait."""
         self._stop.set()
 
-    def close(self, *_: object, waits: bool = True) -> None:
-        """Drop it; wait until it has let go."""
+    def drop(self, *_: object) -> None:
+        """Let it end without anybody hearing of it; does not wait."""
         self._close.set()
-        if waits and self._thread is not None:
+
+    def close(self, *_: object) -> None:
+        """Drop it, and wait until it has let go."""
+        self.drop()
+        if self._thread is not None:
             self._thread.join(_PATIENCE)
 
 
@@ -273,7 +276,8 @@ class Job(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_MILLISECONDS)
         self._timer.timeout.connect(self._look)
-        parent.destroyed.connect(partial(self._hand.close, waits=waits_at_end))
+        # a method, and no partial: Python may have emptied that already when it collects the parent, and crash
+        parent.destroyed.connect(self._hand.close if waits_at_end else self._hand.drop)
 
     def start(self) -> None:
         """Start the thread."""
@@ -296,7 +300,7 @@ class Job(QObject):
         """Drop it; does not wait."""
         if not self.state.is_final:
             self._timer.stop()
-            self._hand.close(waits=False)
+            self._hand.drop()
             self._set_state(JobState.CLOSED)
             self.deleteLater()
 
