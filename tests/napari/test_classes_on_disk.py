@@ -1,5 +1,7 @@
 """Classes of lazy results, whose labels are in a Zarr on disk, and of layers so large that a thread changes them."""
 
+import threading
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -63,20 +65,28 @@ def test_stopped_in_the_middle_all_is_as_it_was(lazy, monkeypatch):
     panel.view.select(panel.view.order[:2])
     from napari_ufseg.engine.labels import edits as label_edits
 
-    real = label_edits.relabel
+    real, begun, go_on = label_edits.relabel, threading.Event(), threading.Event()
 
-    def stops(*arguments):
-        panel.set.editor.stop()
+    def waits(*arguments):
+        begun.set()
+        assert go_on.wait(20)
         return real(*arguments)
 
-    monkeypatch.setattr(label_edits, "relabel", stops)
+    monkeypatch.setattr(label_edits, "relabel", waits)
     failures = []
     panel.failed.connect(failures.append)
+    lazy.click("merge")
+    lazy.qtbot.waitUntil(begun.is_set, timeout=WAIT)
+    assert lazy.part("status").text() == "Working: merge of 2 classes"
+    assert not lazy.part("segment").isEnabled()
     with lazy.qtbot.waitSignal(panel.set.editor.ended, timeout=WAIT):
-        lazy.click("merge")
-    assert failures == ["Stopped; the labels are as they were."]
+        lazy.click("stop")
+        go_on.set()
+    assert lazy.part("status").text() == "Stopped; the labels are as they were."
+    assert failures == []
     np.testing.assert_array_equal(layer.data[...], first)
     assert not lazy.part("undo").isEnabled()
+    assert lazy.part("segment").isEnabled()
 
 
 def test_strokes_are_undone_and_continue_learns_from_them(lazy):

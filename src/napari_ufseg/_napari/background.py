@@ -364,10 +364,14 @@ class Jobs(QObject):
 
     def start(self, job: Job) -> None:
         """Start a job, and follow it to its end."""
+        self.follow(job)
+        job.start()
+
+    def follow(self, job: Job) -> None:
+        """Follow a job that somebody else starts, to its end."""
         self._jobs.append(job)
         job.state_changed.connect(lambda state: self._on_state(job, state))
         self.began.emit(job)
-        job.start()
 
     @property
     def busy(self) -> str:

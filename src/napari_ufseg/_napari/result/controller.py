@@ -76,7 +76,7 @@ class ResultController(QObject):
 
     def __init__(self, viewer: Any, run: LiveRun, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
-        self._viewer, self._run = viewer, run
+        self._viewer, self._run, self._jobs = viewer, run, jobs
         self.active: Result | None = None
         self._results: list[Result] = []
         self._continued: Result | None = None  # its training goes on in its own layers
@@ -116,6 +116,7 @@ class ResultController(QObject):
         self.show_now()
         for result in self._results:
             result.close()
+            result.editor.began.disconnect(self._jobs.follow)
         self._activate(None)
         _kept[_itself(self._viewer)] = self._results
         self._results = []
@@ -272,6 +273,7 @@ class ResultController(QObject):
     def _new_result(self, layers: Sequence[Labels]) -> Result:
         result = Result(layers)
         self._results.append(result)
+        result.editor.began.connect(self._jobs.follow)
         return result
 
     def _drop(self, result: Result) -> None:
@@ -285,6 +287,7 @@ class ResultController(QObject):
         """Go on with the results of an earlier dock, as far as their layers are still there."""
         self._results = _kept.pop(_itself(self._viewer), [])
         for result in list(self._results):
+            result.editor.began.connect(self._jobs.follow)
             for layer in [layer for layer in result.layers if layer not in self._viewer.layers]:
                 self._leave(result, layer)
         newest = self.result_of(self._viewer.layers.selection.active)

@@ -1,5 +1,6 @@
 """Edits of the arrays of Labels layers: at once if they are small, or else in a thread, with progress and a way to stop."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -10,7 +11,7 @@ from typing import Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_ufseg._napari.background import Job, JobState, JobThread
+from napari_ufseg._napari.background import Job, JobState, JobThread, Progress
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 from napari_ufseg.engine.labels.edits import Change, Edit, boxes_of, count_labels
 
@@ -30,6 +31,8 @@ class LabelEditor(QObject):
 
     Signals
     -------
+    began(Job)
+        A thread is about to do it.
     progressed(str, float)
         What is being done and the share that is done; at the end the words are empty.
     failed(str)
@@ -40,6 +43,7 @@ class LabelEditor(QObject):
         Pixels of every label, over all layers.
     """
 
+    began = Signal(object)
     progressed = Signal(str, float)
     failed = Signal(str)
     ended = Signal()
@@ -82,11 +86,14 @@ class LabelEditor(QObject):
             return
         for layer in self._layers:
             layer.mode = "pan_zoom"  # nobody paints in between
-        job = self._job = Job(partial(run_to_end, work), self, what=_WHAT)
-        job.progressed.connect(lambda share: self.progressed.emit(words, share))
-        job.ended.connect(lambda is_done: self._after("" if is_done else _STOPPED, done))
+        job = self._job = Job(
+            partial(run_to_end, work), self, what=_WHAT, title="Labels are being changed", about=words, gives="changed"
+        )
+        job.progressed.connect(lambda progress: self.progressed.emit(words, progress.share))
+        job.ended.connect(lambda is_done: self._on_ended(job, words, is_done, done))
         job.failed.connect(lambda error: self._after(error, done))
         self.progressed.emit(words, 0.0)
+        self.began.emit(job)
         job.start()
 
     def edit(
@@ -152,17 +159,16 @@ class LabelEditor(QObject):
         job.state_changed.connect(self._on_counting)
         job.start()
 
-    def stop(self) -> None:
-        """End what is being done; the labels become what they were."""
-        if self._job is not None:
-            self._job.stop()
-
     def close(self) -> None:
         """Give up what is being done, and wait until no thread touches the labels any more; they become what they were."""
         for job in (self._job, self._counting):
             if job is not None:
                 job.close()
         self._job = self._counting = None
+
+    def _on_ended(self, job: Job, words: str, is_done: bool, done: Callable[[], None]) -> None:
+        job.conclusion = f"Done: {words[:1].lower()}{words[1:]}." if is_done else _STOPPED
+        self._after("", done if is_done else lambda: None)
 
     def _on_counting(self, state: JobState) -> None:
         if state is JobState.FAILED:
@@ -182,9 +188,10 @@ class LabelEditor(QObject):
 
 def run_to_end(work: Callable[[], Generator[float]], hand: JobThread) -> bool:
     """Go through shares that are done, in the thread of a job; False after a stop, when the iterator was closed."""
+    begun = time.monotonic()
     with closing(work()) as shares:
         for share in shares:
-            hand.tell(share)
+            hand.tell(Progress(share, (time.monotonic() - begun) * (1 - share) / share if share else None))
             if hand.is_stopped():
                 return False
     return True
