@@ -34,6 +34,7 @@ from steps import (
 )
 
 from napari_ufseg import predict
+from napari_ufseg.engine.training.timeline import Timeline
 
 
 def test_closing_while_scrubbed_goes_back_to_now_first(dock: Dock) -> None:
@@ -213,6 +214,34 @@ def test_a_run_that_has_ended_leaves_nothing_behind(dock: Dock) -> None:
         clean_up()
         numbers.append(n_of_qt())
     assert numbers[1] <= numbers[0]  # an estimate may have been under way the first time
+
+
+def n_of_moments() -> int:
+    """Runs whose moments are in memory."""
+    return sum(isinstance(thing, Timeline) for thing in gc.get_objects())
+
+
+def test_the_moments_of_a_run_go_with_its_labels(dock: Dock) -> None:
+    clean_up()
+    before = n_of_moments()
+    for _ in range(3):
+        dock.segment_to_end()  # into the layer of the run before
+    rest(dock)
+    clean_up()
+    assert n_of_moments() == before + 1
+
+
+def test_the_moments_of_a_run_whose_layer_was_removed_go_with_the_next_run(dock: Dock) -> None:
+    clean_up()
+    before = n_of_moments()
+    for _ in range(2):
+        dock.viewer.layers.remove(dock.start_endless())
+        rest(dock)
+    dock.widget.config = QUICK
+    dock.segment_to_end()
+    rest(dock)
+    clean_up()
+    assert n_of_moments() == before + 1
 
 
 def test_a_change_of_labels_in_a_thread_leaves_nothing_behind(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
