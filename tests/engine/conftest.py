@@ -10,8 +10,7 @@ from skimage import data
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.engine.training import memory_plan as memory
-from napari_ufseg.engine.training import memory_plan as training_plan
+from napari_ufseg.engine.training import memory_plan
 
 torch.set_num_threads(1)  # the images are tiny: more threads only wait for each other
 
@@ -122,10 +121,10 @@ def counted():
 @pytest.fixture
 def budget_for(monkeypatch):
     """A function: the memory budget that has room for training on so many pixels at once, and little else."""
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(memory_plan, "resident_bytes", lambda: 0)
 
     def budget(config, pixels, n_channels=1):
-        kept = 8 * n_channels * training_plan.SAMPLED_PIXELS
-        return memory.step_bytes(config, n_channels, pixels) + kept
+        kept = 8 * n_channels * memory_plan.SAMPLED_PIXELS
+        return memory_plan.step_bytes(config, n_channels, pixels) + kept
 
     return budget

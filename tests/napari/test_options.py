@@ -1,6 +1,7 @@
 """Options in the dock: every one is there, explained, bounded, and used."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -104,6 +105,9 @@ def test_only_the_devices_of_this_machine_are_offered(dock):
 
 def machine_with(monkeypatch, *names):
     """Let the machine have these devices, which nobody has asked for yet."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):  # of an earlier dock, which is about to ask
+            thread.join()
     monkeypatch.setattr("napari_ufseg.engine.device.available_devices", lambda: list(names))
     monkeypatch.setattr("napari_ufseg._napari.method.device_choice.devices_there", [])
 

@@ -9,7 +9,7 @@ from steps import Chunks, choose, rest
 
 from napari_ufseg import load_model, predict
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
-from napari_ufseg._napari.layers.saving import write_layer
+from napari_ufseg._napari.layers.saving import LabelsFile
 from napari_ufseg.batch.label_file import label_array, open_input
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.labels.class_table import ClassTable
@@ -52,7 +52,7 @@ def saved_by_both(axes, tmp_path):
                 with label_array(out, open_input(tmp_path / "image.tif", 2, axes=axes)) as array:
                     array[...] = labels
             else:
-                write_layer(Labels(labels, metadata={METADATA_KEY: {"axes": axes}}), out)
+                LabelsFile.of(Labels(labels, metadata={METADATA_KEY: {"axes": axes}}), out).write()
             np.testing.assert_array_equal(read_image(out), labels)
             saved.append(open_image(out).axes)
         except UfsegError as error:
@@ -78,7 +78,7 @@ def test_labels_whose_axes_have_no_place_in_a_file_are_one_sentence_in_both(axes
 
 def test_labels_of_more_axes_than_files_have_are_refused(tmp_path):
     with pytest.raises(UfsegError, match=r"labels with the axes QTZYX have no place in "):
-        write_layer(Labels(np.ones((2,) * 5, np.uint8)), tmp_path / "l.tif")
+        LabelsFile.of(Labels(np.ones((2,) * 5, np.uint8)), tmp_path / "l.tif").write()
 
 
 def test_saving_asks_for_a_name_and_cancel_writes_nothing(dock, tmp_path, monkeypatch):

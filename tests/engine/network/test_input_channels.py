@@ -11,7 +11,7 @@ from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.network.input_channels import input_channels, seen_box
 from napari_ufseg.engine.prediction.labelling import label_box, learn_intensity
-from napari_ufseg.engine.training import memory_plan as training_plan
+from napari_ufseg.engine.training import memory_plan
 from napari_ufseg.engine.training.training_set import build_training_set
 
 UNIT = IntensityRange(0.0, 1.0)
@@ -170,7 +170,7 @@ def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
 
 
 def test_tiles_that_are_trained_on_have_the_input_of_the_whole(quick, budget_for, monkeypatch):
-    monkeypatch.setattr(training_plan, "SAMPLED_PIXELS", 2**15)
+    monkeypatch.setattr(memory_plan, "SAMPLED_PIXELS", 2**15)
     image = np.random.default_rng(6).integers(0, 60000, (3, 400, 380)).astype(np.uint16)
     config = quick(batch_size=4, scaling="percentile", denoise=0.5, **CONTRAST)
     sources = [open_source(image, axes="TYX")]

@@ -8,7 +8,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import DeviceError
 from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.training import estimate as estimate_module
-from napari_ufseg.engine.training import memory_plan as memory
+from napari_ufseg.engine.training import memory_plan
 from napari_ufseg.engine.training.estimate import estimate_run
 
 MEASURED = """
@@ -77,7 +77,7 @@ def test_an_image_that_needs_tiles_says_what_the_whole_would_take(quick, budget_
 
 
 def test_a_run_that_cannot_fit_says_what_would_help(monkeypatch):
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 10**9)
+    monkeypatch.setattr(memory_plan, "resident_bytes", lambda: 10**9)
     told = estimate_run(open_sources([np.zeros((600, 600))]), SegmentationConfig.preset("paper"), "cpu", 10**9)
     assert not told.fits
     assert told.summary == told.advice

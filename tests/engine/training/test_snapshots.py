@@ -9,7 +9,7 @@ import zarr
 from skimage import data
 
 from napari_ufseg.engine.api import predict, segment
-from napari_ufseg.engine.training import memory_plan as training_plan
+from napari_ufseg.engine.training import memory_plan
 from napari_ufseg.engine.training import session as session_module
 from napari_ufseg.engine.training import snapshots as preview_module
 from napari_ufseg.engine.training.results import StopReason
@@ -39,7 +39,7 @@ def make(quick):
 @pytest.fixture
 def make_tiled(make, quick, budget_for, monkeypatch):
     """A function: a session that is trained on tiles of 32 x 32 pixels."""
-    monkeypatch.setattr(training_plan, "SAMPLED_PIXELS", 2**13)
+    monkeypatch.setattr(memory_plan, "SAMPLED_PIXELS", 2**13)
 
     def session(image, axes="TYX", **changes):
         changes = {"batch_size": 2, **changes}

@@ -9,8 +9,7 @@ import torch
 from napari_ufseg.engine.errors import MemoryShortageError, StoppedError
 from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.images.tiling import tile_edges
-from napari_ufseg.engine.training import memory_plan as memory
-from napari_ufseg.engine.training import memory_plan as training_plan
+from napari_ufseg.engine.training import memory_plan
 from napari_ufseg.engine.training.memory_plan import plan_training
 from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.engine.training.training_set import build_training_set
@@ -25,7 +24,7 @@ def texture(*shape, seed=0):
 @pytest.fixture
 def few(monkeypatch):
     """Tiles make up 2**15 pixels and no more, so that they do not fill the images of the tests."""
-    monkeypatch.setattr(training_plan, "SAMPLED_PIXELS", 2**15)
+    monkeypatch.setattr(memory_plan, "SAMPLED_PIXELS", 2**15)
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def test_what_fits_is_kept_whole_and_scaled(quick):
 
 
 def test_one_byte_decides_whether_everything_is_kept(quick, monkeypatch):
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 5 * GB)
+    monkeypatch.setattr(memory_plan, "resident_bytes", lambda: 5 * GB)
     sources, config = open_sources([texture(3, 200, 300)], axes="TYX"), quick()
     needed = 5 * GB + plan_training(sources, config).whole_bytes
     assert plan_training(sources, config, needed).is_whole
@@ -198,9 +197,9 @@ def test_a_larger_budget_gives_larger_tiles(tiled):
 
 
 def test_with_too_little_memory_for_a_batch_of_the_smallest_tiles_nothing_is_trained(few, quick, monkeypatch):
-    monkeypatch.setattr(memory, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(memory_plan, "resident_bytes", lambda: 0)
     sources, config = open_sources([texture(400, 400)]), quick(batch_size=4)
-    budget = memory.step_bytes(config, 1, 4 * 32 * 32) + 8 * training_plan.SAMPLED_PIXELS
+    budget = memory_plan.step_bytes(config, 1, 4 * 32 * 32) + 8 * memory_plan.SAMPLED_PIXELS
     assert build_training_set(sources, config, None, budget).places[0].box.shape == (32, 32)
     with pytest.raises(MemoryShortageError, match=r"small tiles, which takes .*GB in all: use fewer features"):
         build_training_set(sources, config, None, budget - 10_000)
@@ -295,12 +294,12 @@ def test_a_real_budget_makes_tiles_of_an_image_too_large_for_it(quick, counted):
     """Room for the fixed part of a step and the kept tiles, but not for four million pixels at once."""
     array = counted(texture(2100, 1900))
     config = quick(n_features=4, n_classes=4, n_convolutions=1, batch_size=4)
-    budget = memory.resident_bytes() + 500 * 2**20
+    budget = memory_plan.resident_bytes() + 500 * 2**20
     session = TrainingSession(array, config, device="cpu", memory_budget=budget)
     assert not session.is_whole
     assert (array.reads == 1).all()
     assert array.largest <= 512**2
-    assert sum(item.numel() for item in session.trainer.images) <= training_plan.SAMPLED_PIXELS
+    assert sum(item.numel() for item in session.trainer.images) <= memory_plan.SAMPLED_PIXELS
 
 
 # -- training on tiles --------------------------------------------------------------------------
@@ -353,7 +352,8 @@ class StopsAfter:
 
 
 @pytest.mark.parametrize("budget", [None, 10**9], ids=["whole", "tiles"])
-def test_reading_ends_soon_after_a_stop(quick, budget):
+def test_reading_ends_soon_after_a_stop(quick, budget, monkeypatch):
+    monkeypatch.setattr(memory_plan, "resident_bytes", lambda: 0)  # whatever other tests have left in this process
     image = StopsAfter((2, 2000, 3000) if budget is None else (2, 20_000, 20_000))
     config = quick(n_features=2, n_classes=2)
     assert plan_training(open_sources([image], axes="TYX"), config, budget).is_whole is (budget is None)
@@ -401,7 +401,7 @@ def test_the_memory_of_the_gpu_decides_whether_everything_is_trained_on_there(qu
 def test_images_that_fit_the_gpu_must_fit_the_process_too(quick, gpu, monkeypatch):
     sources, config = open_sources([np.zeros((3, 5000, 6000), np.uint8)], axes="TYX"), quick(batch_size=1)
     assert plan_training(sources, config, None, gpu(10**3 * GB)).is_whole
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=GB))
+    monkeypatch.setattr(memory_plan.psutil, "virtual_memory", lambda: SimpleNamespace(available=GB))
     assert not plan_training(sources, config, None, gpu(10**3 * GB)).is_whole
 
 
@@ -411,5 +411,5 @@ def test_a_gpu_without_room_is_told(quick, gpu):
 
 
 def test_layers_of_torch_need_more_memory_than_a_step_by_strips(quick):
-    on_cpu, on_gpu = (memory.step_bytes(quick(), 1, 10**7, torch.device(kind)) for kind in ("cpu", "cuda"))
+    on_cpu, on_gpu = (memory_plan.step_bytes(quick(), 1, 10**7, torch.device(kind)) for kind in ("cpu", "cuda"))
     assert on_gpu > 1.5 * on_cpu
