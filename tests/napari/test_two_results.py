@@ -197,6 +197,28 @@ def test_for_an_image_without_a_result_the_model_is_that_of_the_result_selected_
     np.testing.assert_array_equal(a.data, predict(saved_model(two, tmp_path), images["a"]))
 
 
+def test_a_loaded_model_stays_until_another_result_is_selected(
+    two: Dock, images: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    choose(two, B)
+    saved_model(two, tmp_path)
+    layer = choose(two, A)
+    results = two.widget.results
+    results.load_model(tmp_path / "saved.safetensors")
+    loaded = results.model
+    merge_and_name(two, "nuclei")
+    draw(layer, 1)
+    rest(two)
+    assert results.model is loaded
+    assert two.part("model").text().startswith("Model:")
+    choose(two, B)
+    np.testing.assert_array_equal(predict(saved_model(two, tmp_path), images["b"]), data(two, B))
+    results.load_model(tmp_path / "saved.safetensors")
+    choose(two, "c")
+    choose(two, B)
+    assert two.part("model").text().startswith(f"Model of {B}")
+
+
 def test_the_model_goes_back_and_forth_with_the_labels(dock: Dock, picture: np.ndarray, tmp_path: Path) -> None:
     layer = segment(dock, "cells")
     choose(dock, layer.name)

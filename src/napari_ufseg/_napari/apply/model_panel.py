@@ -75,6 +75,7 @@ class ModelPanel(QWidget):
         self._layers: Sequence[Labels] = ()
         self._model: SegmentationModel | None = None
         self._as_shown: Callable[[], SegmentationModel | None] | None = None
+        self._offered: SegmentationModel | None = None  # by the result that is looked at
         source.changed.connect(self._enable)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -114,7 +115,9 @@ class ModelPanel(QWidget):
         model: "SegmentationModel | None",
         as_shown: "Callable[[], SegmentationModel | None] | None" = None,
     ) -> None:
-        """Be about another result; one without a model leaves the model as it is.
+        """Be about another result, or the same one anew; one without a model leaves the model as it is.
+
+        A model that was loaded stays until another result, or another model of this one, is offered.
 
         Parameters
         ----------
@@ -126,7 +129,8 @@ class ModelPanel(QWidget):
             Gives that model with what the user has made of its classes, at any time.
         """
         self._layers = layers
-        if model is not None and model is not self._model:
+        is_new, self._offered = model is not self._offered, model
+        if model is not None and is_new:
             self._take(model, as_shown, ", ".join(layer.name for layer in layers))
         elif self._as_shown is not None and model is None:  # its result may go: it is what it was when it was left
             self._model, self._as_shown = self._as_shown() or self._model, None
