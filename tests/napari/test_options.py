@@ -174,10 +174,10 @@ def test_a_curve_of_one_epoch_can_be_seen(dock):
     curves = [part.getPlotItem().curves[0] for part in dock.part("plot").findChildren(PlotWidget)]
     assert dock.part("plot").epochs == [1]
     assert [curve.opts["symbol"] for curve in curves] == ["o", "o"]
-    dock.widget.config = dock.widget.config.replace(epochs=3)
-    dock.segment_to_end()
-    assert dock.part("plot").epochs[-1] == 3
+    dock.start_endless()
+    dock.qtbot.waitUntil(lambda: len(dock.part("plot").epochs) > 1, timeout=WAIT)
     assert [curve.opts["symbol"] for curve in curves] == [None, None]
+    dock.stop()
 
 
 def test_the_buttons_stay_where_they_are_however_much_there_is_to_say(dock):
