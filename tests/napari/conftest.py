@@ -2,7 +2,9 @@
 
 import gc
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -36,12 +38,43 @@ def canvas_without_opengl() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_garbage_collection() -> None:
-    """Let the collector, which napari's own fixture calls after every viewer, not look through torch and napari each time."""
+def plain_widgets() -> Iterator[None]:
+    """Leave out two things of napari's that take a third of the time, and are there in tests/window.
+
+    They are the style sheet, which Qt applies to every new widget, and the garbage
+    collection after every layer that goes, which some drivers of OpenGL need.
+    """
+    from napari._qt import qt_main_window
+    from napari._vispy import canvas
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(qt_main_window, "get_stylesheet", lambda *_, **__: "")
+        patch.setattr(canvas, "gc", SimpleNamespace(collect=lambda: 0))
+        yield
+
+
+@pytest.fixture(scope="session")
+def forgotten() -> list[int]:
+    """How many objects the collector leaves out, after each of the first tests."""
     import torch  # noqa: F401
 
+    gc.set_threshold(20_000, 20, 20)
     gc.collect()
     gc.freeze()
+    return []
+
+
+@pytest.fixture(autouse=True)
+def quick_garbage_collection(forgotten: list[int]) -> Iterator[None]:
+    """Let the collector, which napari calls after every layer and viewer, not look through all modules each time.
+
+    Most of them come with the first dock, and with its first run.
+    """
+    yield
+    if len(forgotten) < 3:
+        gc.collect()
+        gc.freeze()
+        forgotten.append(gc.get_freeze_count())
 
 
 @pytest.fixture
@@ -60,17 +93,27 @@ def dock(make_napari_viewer_proxy: Any, qtbot: Any, picture: np.ndarray) -> Iter
     viewer.close()
 
 
-def jobs_alive() -> list[Job]:
-    """The jobs that Qt has not deleted: each deletes itself at its end."""
-    return [item for item in gc.get_objects() if isinstance(item, Job) and isalive(item)]
+@pytest.fixture(scope="session")
+def jobs_made() -> Iterator[WeakSet[Job]]:
+    """The jobs there are; each deletes itself at its end, and then Qt has none of it."""
+    jobs: WeakSet[Job] = WeakSet()
+    make = Job.__init__
+
+    def made(job: Job, *args: Any, **options: Any) -> None:
+        make(job, *args, **options)
+        jobs.add(job)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "__init__", made)
+        yield jobs
 
 
 @pytest.fixture(autouse=True)
-def nothing_goes_on(qtbot: Any) -> Iterator[None]:
+def nothing_goes_on(qtbot: Any, jobs_made: WeakSet[Job]) -> Iterator[None]:
     """After each test no thread of ours is alive, and no job (a training is one)."""
     yield
-    qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
-    qtbot.waitUntil(lambda: not jobs_alive(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not threads_alive(estimates=True), timeout=WAIT)
+    qtbot.waitUntil(lambda: not any(isalive(job) for job in list(jobs_made)), timeout=WAIT)
 
 
 @pytest.fixture

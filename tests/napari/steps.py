@@ -15,6 +15,7 @@ from driver import SMALL, WAIT, Dock, threads_alive
 from qtpy.QtCore import QCoreApplication, QEvent, QItemSelectionModel, Qt
 
 from napari_ufseg import SegmentationConfig
+from napari_ufseg._napari.background import Job
 from napari_ufseg.engine.training.session import TrainingSession
 
 LIVELY = SegmentationConfig.preset("fast", **SMALL, start="random", epochs=5, learning_rate=0.02)
@@ -72,13 +73,20 @@ def scrub(dock: Dock, value: int | None) -> None:
     slider.setValue(slider.maximum() if value is None else value)
 
 
-def rest(dock: Dock) -> None:
+def rest(dock: Dock, *, estimates: bool = False) -> None:
     """Wait until nothing computes any more, and what threads had to say has arrived."""
     while True:
-        dock.qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
+        dock.qtbot.waitUntil(lambda: not threads_alive(estimates=estimates), timeout=WAIT)
         dock.qtbot.wait(150)
-        if not threads_alive():
+        if not threads_alive(estimates=estimates):
             return
+
+
+def rest_and_estimate(dock: Dock) -> None:
+    """Wait until nothing computes any more, the estimate of the next run included, and its job has gone."""
+    rest(dock)
+    line = dock.part("estimate")  # it waits for a moment before it begins
+    dock.qtbot.waitUntil(lambda: line.text() != "Estimating..." and not line.findChildren(Job), timeout=WAIT)
 
 
 def click_and_wait(dock: Dock, name: str) -> None:

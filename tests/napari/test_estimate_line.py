@@ -123,9 +123,9 @@ def test_closing_during_an_estimate_neither_waits_for_it_nor_complains(dock: Doc
         dock.viewer.close()
     else:
         dock.viewer.window.remove_dock_widget(dock.dock)
-    assert len(threads_alive()) == 1
+    assert len(threads_alive(estimates=True)) == 1
     held.let_go()
-    dock.qtbot.waitUntil(lambda: not threads_alive(), timeout=WAIT)
+    dock.qtbot.waitUntil(lambda: not threads_alive(estimates=True), timeout=WAIT)
     assert held.stopped
     dock.qtbot.wait(200)  # what the thread might have had to say arrives; an exception would fail the test
 

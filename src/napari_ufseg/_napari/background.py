@@ -277,7 +277,9 @@ class Job(QObject):
         self._timer.setInterval(_MILLISECONDS)
         self._timer.timeout.connect(self._look)
         # a method, and no partial: Python may have emptied that already when it collects the parent, and crash
-        parent.destroyed.connect(self._hand.close if waits_at_end else self._hand.drop)
+        self._waits_at_end = waits_at_end
+        self._at_parents_end = self._hand.close if waits_at_end else self._hand.drop
+        parent.destroyed.connect(self._at_parents_end)
 
     def start(self) -> None:
         """Start the thread."""
@@ -302,6 +304,8 @@ class Job(QObject):
             self._timer.stop()
             self._hand.drop()
             self._set_state(JobState.CLOSED)
+            if not self._waits_at_end:  # else the parent waits for the thread, which still goes on
+                self._leave_parent()
             self.deleteLater()
 
     def _look(self) -> None:
@@ -336,7 +340,13 @@ class Job(QObject):
             self.ended.emit(outcome)
         self.state_changed.emit(self.state)
         self._hand.outcome = None
+        self._leave_parent()
         self.deleteLater()
+
+    def _leave_parent(self) -> None:
+        parent = self.parent()
+        if parent is not None:
+            parent.destroyed.disconnect(self._at_parents_end)
 
     def _set_state(self, state: JobState) -> None:
         if state is not self.state and not self.state.is_final:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from magicgui.widgets import create_widget
-from qtpy.QtWidgets import QWidget
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QPushButton, QWidget
 from superqt import QCollapsible
 
 
@@ -43,3 +44,23 @@ def name_widget(part: QWidget, name: str, title: str, tip: str) -> None:
     part.setObjectName(f"ufseg.folder.{name}")
     part.setAccessibleName(title)
     part.setToolTip(tip)
+
+
+def named_button(text: str, name: str, tip: str, shortcut: str = "") -> QPushButton:
+    """A button with a name for scripts.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        What follows ``ufseg.`` in its Qt object name.
+    tip : str
+        Its tooltip, to which the shortcut is added.
+    shortcut : str, optional
+    """
+    button = QPushButton(text)
+    button.setObjectName(f"ufseg.{name}")
+    button.setToolTip(f"{tip} ({shortcut})" if shortcut else tip)
+    if shortcut:
+        button.setShortcut(QKeySequence(shortcut))
+    return button

@@ -280,8 +280,7 @@ def _labelled(
                 go_on(stopped)
                 yield at(progress.pixels / progress.total)
         go_on(stopped)
-    constant = f"{file.source.name} is constant: all of it is one class." if job.brightness.is_constant else ""
-    return " ".join(filter(None, (file.warning, constant)))
+    return " ".join(filter(None, (file.warning, job.brightness.doubt(file.source.name))))
 
 
 def _is_there(output: Path) -> bool:

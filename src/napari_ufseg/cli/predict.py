@@ -96,8 +96,8 @@ def _learn(
 
     with engine_errors("Preparing the image"):
         follow_labelling(learning(), f"reading {image.path.name}", quiet=arguments.messages.quiet)
-    if found[0].is_constant:
-        warnings.warn(f"{image.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
+    if doubt := found[0].doubt(image.source.name):
+        warnings.warn(doubt, UfsegWarning, stacklevel=2)
     return found[0]
 
 

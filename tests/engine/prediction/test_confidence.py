@@ -6,6 +6,7 @@ import torch
 import zarr
 
 from napari_ufseg import SegmentationConfig, confidence, segment
+from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.prediction.confidence import margin_of, uncertain_regions
 from napari_ufseg.engine.prediction.labelling import box_responses, learn_intensity
@@ -49,6 +50,21 @@ def test_a_stack_has_the_margins_of_its_planes():
     stack = np.stack([image, image])
     margin = confidence(model, stack, axes="ZYX")
     np.testing.assert_array_equal(margin[0], confidence(model, image))
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        (np.zeros((60, 80), np.uint16), "type uint16: float32 is needed"),
+        (np.zeros((60, 90), np.float32), r"shape \(60, 90\)"),
+        ([np.zeros((60, 80), np.float32)] * 2, "There are 2 output arrays for 1 image"),
+    ],
+)
+def test_an_array_that_cannot_take_the_margins_is_told(out, words):
+    image = nuclei()[:60, :80]
+    model = segment(image, SMALL.replace(epochs=1)).model
+    with pytest.raises(ImageError, match=words):
+        confidence(model, [image] if isinstance(out, list) else image, out=out)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -186,3 +186,14 @@ def test_temporary_labels_go_when_nobody_holds_them():
     del array
     gc.collect()
     assert not folder.exists()
+
+
+def test_temporary_labels_that_cannot_be_made_leave_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(zarr, "create_group", full)
+    with pytest.raises(FileError, match="No space left"):
+        create_temporary_labels((3, 40, 50), (1, 40, 50))
+    assert not list(tmp_path.iterdir())

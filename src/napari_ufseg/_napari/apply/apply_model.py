@@ -86,6 +86,22 @@ def _shares(plan: ApplyPlan, jobs: Sequence[Any], device: Any, is_over: Callable
         yield progress.pixels / progress.total
 
 
+def labelling_job(plan: ApplyPlan, parent: QObject, settings: Settings, **words: str) -> Job:
+    """A job that does what a plan says; its outcome is the share of the pixels that are done, and a failure is shown.
+
+    Parameters
+    ----------
+    plan : ApplyPlan
+    parent : QObject
+    settings : Settings
+    **words
+        What the `Job` says of itself.
+    """
+    job = Job(partial(label_regions, plan), parent, threads=settings.threads, **words)  # type: ignore[arg-type]
+    job.failed.connect(show_error)
+    return job
+
+
 class ModelApplication(QObject):
     """Applies a model; at most once at a time. The Labels layers appear at the end.
 
@@ -133,16 +149,15 @@ class ModelApplication(QObject):
         outs = [target.out for target in self._targets]
         plan = ApplyPlan(model, [part.source for part in parts], outs, self._settings.device)
         title = ", ".join(part.title for part in parts)
-        job = self._job = Job(
-            partial(label_regions, plan),
+        job = self._job = labelling_job(
+            plan,
             self,
+            self._settings,
             what="Prediction",
-            threads=self._settings.threads,
             title="A model is being applied",
             about=f"Applying the model to {title}",
         )
         job.ended.connect(lambda share: self._on_ended(job, share, model, parts, title))
-        job.failed.connect(show_error)
         job.state_changed.connect(lambda state: self._on_state(job, state, title))
         self._jobs.start(job)
 

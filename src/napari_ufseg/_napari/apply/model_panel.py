@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QWidget
 
 from napari_ufseg._napari.apply.apply_model import ModelApplication
 from napari_ufseg._napari.background import Job, Jobs
@@ -18,6 +18,7 @@ from napari_ufseg._napari.image.image_panel import NO_IMAGE, ImagePanel
 from napari_ufseg._napari.image.scribbles import is_scribbles
 from napari_ufseg._napari.layers.saving import LabelsFile, file_stem, paths_for, write_files
 from napari_ufseg._napari.method.preferences import Settings
+from napari_ufseg._napari.parts import named_button
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
 from napari_ufseg.io import TIFF, label_dialog_filters
 
@@ -79,16 +80,23 @@ class ModelPanel(QWidget):
         source.changed.connect(self._enable)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        self._save_labels = self._button(
+        self._save_labels = named_button(
             "Save labels...",
             "save_labels",
             "Write the selected Labels layers, or else the result that is shown, with their scale; several go into a folder.",
         )
-        self._save_model = self._button("Save model...", "save_model", "Keep the trained network for other images.")
-        self._load_model = self._button("Load model...", "load_model", "Take a saved network.")
-        self._apply_model = self._button("Apply model", "apply_model", _APPLY)
+        self._save_model = named_button("Save model...", "save_model", "Keep the trained network for other images.")
+        self._load_model = named_button("Load model...", "load_model", "Take a saved network.")
+        self._apply_model = named_button("Apply model", "apply_model", _APPLY)
         for i, button in enumerate((self._save_labels, self._save_model, self._load_model, self._apply_model)):
             grid.addWidget(button, i // 2, i % 2)
+        for button, action in (
+            (self._save_labels, self.save_labels),
+            (self._save_model, self.save_model),
+            (self._load_model, self.load_model),
+            (self._apply_model, self.apply_model),
+        ):
+            button.clicked.connect(lambda _, action=action: action())
         self._about_model = QLabel()
         self._about_model.setObjectName("ufseg.model")
         self._about_model.setWordWrap(True)
@@ -303,10 +311,3 @@ class ModelPanel(QWidget):
             show_error(str(error))
         else:
             show_info(words)
-
-    def _button(self, text: str, method: str, tip: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setObjectName(f"ufseg.{method}")
-        button.setToolTip(tip)
-        button.clicked.connect(lambda: getattr(self, method)())
-        return button

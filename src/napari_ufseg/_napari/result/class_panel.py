@@ -2,9 +2,9 @@
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor, QKeySequence
-from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
-from napari_ufseg._napari.parts import Folding
+from napari_ufseg._napari.parts import Folding, named_button
 from napari_ufseg._napari.result.class_table import AreaChart, ClassRows, ClassView
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
@@ -77,17 +77,21 @@ class ClassPanel(Folding):
             column.addWidget(part)
         grid = QGridLayout()
         column.addLayout(grid)
-        self._merge = _button("Merge", "merge", "Make one class of the selected ones; a name is kept (M).")
-        self._background = _button("Background", "background", "Make the selected classes background, label 0 (B).")
-        self._split = _button("Split into regions", "split", "Make every connected region a class of its own.")
-        self._all = _button("Show all", "show_all", "Show all classes again (Esc).")
+        self._merge = named_button("Merge", "merge", "Make one class of the selected ones; a name is kept (M).")
+        self._background = named_button(
+            "Background", "background", "Make the selected classes background, label 0 (B)."
+        )
+        self._split = named_button("Split into regions", "split", "Make every connected region a class of its own.")
+        self._all = named_button("Show all", "show_all", "Show all classes again (Esc).")
         for place, button in enumerate((self._merge, self._background, self._split, self._all)):
             grid.addWidget(button, place // 2, place % 2)
-        self._by_scribbles = _button("Merge by scribbles", "merge_by_scribbles", _SCRIBBLES)
+        self._by_scribbles = named_button("Merge by scribbles", "merge_by_scribbles", _SCRIBBLES)
         column.addWidget(self._by_scribbles)
         row = QHBoxLayout()
         column.addLayout(row)
-        self._absorb = _button("Absorb specks under", "absorb", "Give smaller regions to the neighbour around them.")
+        self._absorb = named_button(
+            "Absorb specks under", "absorb", "Give smaller regions to the neighbour around them."
+        )
         self._size = QSpinBox()
         self._size.setObjectName("ufseg.speck_size")
         self._size.setRange(2, _MOST_SPECK)
@@ -98,8 +102,8 @@ class ClassPanel(Folding):
         row.addWidget(self._size)
         row = QHBoxLayout()
         column.addLayout(row)
-        self._undo = _button("Undo", "undo", "")
-        self._redo = _button("Redo", "redo", "")
+        self._undo = named_button("Undo", "undo", "")
+        self._redo = named_button("Redo", "redo", "")
         row.addWidget(self._undo)
         row.addWidget(self._redo)
 
@@ -261,10 +265,3 @@ class ClassPanel(Folding):
         if words:
             self._about.setText(f"{words}, {share:.0%}")
         self._enable()
-
-
-def _button(text: str, name: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(f"ufseg.{name}")
-    button.setToolTip(tip)
-    return button

@@ -1,17 +1,16 @@
 """A layer that shows how sure the network is, and a way to where it is least so."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info, show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_ufseg._napari.apply.apply_model import ApplyPlan, label_regions
+from napari_ufseg._napari.apply.apply_model import ApplyPlan, labelling_job
 from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY
 from napari_ufseg._napari.layers.origin import Origin
@@ -97,17 +96,16 @@ class ConfidencePanel(QWidget):
         targets = [part.target(out) for part, out in zip(origin.parts, outs, strict=True)]
         plan = ApplyPlan(model, [part.source for part in origin.parts], targets, self._settings.device, margins=True)
         names = ", ".join(part.title for part in origin.parts)
-        job = self._job = Job(
-            partial(label_regions, plan),
+        job = self._job = labelling_job(
+            plan,
             self,
+            self._settings,
             what="Measuring the confidence",
-            threads=self._settings.threads,
             title="Confidence is being measured",
             about=f"Measuring the confidence of {names}",
             gives="confidence",
         )
         job.ended.connect(lambda share: self._on_ended(job, share, result, origin, outs))
-        job.failed.connect(show_error)
         job.state_changed.connect(lambda state: self._on_state(job, state))
         self.look_at(self._result)
         self._jobs.start(job)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 from tqdm import tqdm
 
 from napari_ufseg._napari.background import JobState, Progress
-from napari_ufseg._napari.parts import Folding
+from napari_ufseg._napari.parts import Folding, named_button
 from napari_ufseg._napari.run.curves import CurvesPlot
 from napari_ufseg.engine.errors import counted
 
@@ -63,10 +63,10 @@ class RunPanel(QWidget):
         column.addWidget(self.status)  # above the buttons, which thus stay where they are however long it is
         row = QHBoxLayout()
         column.addLayout(row)
-        self.segment = _button("Segment", "ufseg.segment", "F5", "Train on the chosen image and show its classes live.")
-        self.go_on = _button("Continue", "ufseg.continue", "F8", _GO_ON)
-        self.pause = _button("Pause", "ufseg.pause", "F6", "Hold the run after the present step, or let it go on.")
-        self.stop = _button("Stop", "ufseg.stop", "F7", "End the run and keep the labels that are shown.")
+        self.segment = named_button("Segment", "segment", "Train on the chosen image and show its classes live.", "F5")
+        self.go_on = named_button("Continue", "continue", _GO_ON, "F8")
+        self.pause = named_button("Pause", "pause", "Hold the run after the present step, or let it go on.", "F6")
+        self.stop = named_button("Stop", "stop", "End the run and keep the labels that are shown.", "F7")
         for button, signal in (
             (self.segment, self.segment_clicked),
             (self.go_on, self.continue_clicked),
@@ -267,11 +267,3 @@ class _Status(QLabel):
     def heightForWidth(self, width: int) -> int:
         """Pixels that the words need, and at least those of two lines."""
         return max(super().heightForWidth(width), _STATUS_LINES * self.fontMetrics().lineSpacing())
-
-
-def _button(text: str, name: str, shortcut: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(f"{tip} ({shortcut})")
-    button.setShortcut(QKeySequence(shortcut))
-    return button

@@ -37,6 +37,10 @@ class IntensityRange:
         """Whether every value is the same."""
         return self.low == self.high
 
+    def doubt(self, name: str) -> str:
+        """What a user should know of the labels of an image of that name, in one sentence; empty if there is nothing."""
+        return f"{name} is constant: all of it is one class." if self.is_constant else ""
+
     @property
     def scaled_noise(self) -> float:
         """Standard deviation of the noise after `scaled`."""

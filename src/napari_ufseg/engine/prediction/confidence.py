@@ -14,9 +14,8 @@ from torch import Tensor
 
 from napari_ufseg.engine.device import place_on, resolve_device
 from napari_ufseg.engine.errors import engine_errors
-from napari_ufseg.engine.images.source import as_list, open_sources
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.engine.prediction.labelling import LabellingJob, box_responses, learn_intensity
+from napari_ufseg.engine.prediction.labelling import LabellingJob, box_responses, jobs_of
 from napari_ufseg.engine.prediction.tile_pool import Tile, map_tiles, tiles_of, workers
 
 Margins = npt.NDArray[np.float32]
@@ -127,25 +126,12 @@ def confidence(
     >>> margin.shape, bool((margin >= 0).all() and (margin <= 1).all())
     ((64, 64), True)
     """
-    images, single = as_list(image)
     place = resolve_device(device)
-    with engine_errors("Preparing the image"):
-        sources = open_sources(images, axes=axes, channel_axis=channel_axis, spatial_dims=model.config.spatial_dims)
-        for source in sources:
-            model.require_channels(source)
-        given = [None] * len(sources) if out is None else [out] if single else list(out)
-        outs = [
-            np.zeros(source.labels_shape, np.float32) if its is None else its
-            for source, its in zip(sources, given, strict=True)
-        ]
-        jobs = [
-            LabellingJob(source, learn_intensity(source, model.config.scaling), its)
-            for source, its in zip(sources, outs, strict=True)
-        ]
+    jobs, gives = jobs_of(model, image, np.dtype(np.float32), axes=axes, channel_axis=channel_axis, out=out)
     with engine_errors("Measuring the confidence"):
         for _ in margin_images(model, jobs, place):
             pass
-    return outs[0] if single else outs
+    return gives
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from napari_ufseg.engine.prediction.tile_pool import Tile, View, distance, map_t
 
 LabelImage = npt.NDArray[np.uint16]
 
+_LABELS = np.dtype(np.uint16)
+
 
 def label_box(
     network: FeatureNet,
@@ -286,36 +288,59 @@ def predict(
     DeviceError, MemoryShortageError
         If the device is not there or too small.
     """
-    images, single = as_list(image)
     place = resolve_device(device)
+    jobs, gives = jobs_of(model, image, _LABELS, axes=axes, channel_axis=channel_axis, out=out)
+    for job in jobs:
+        if doubt := job.brightness.doubt(job.source.name):
+            warnings.warn(doubt, UfsegWarning, stacklevel=2)
+    with engine_errors("Prediction"):
+        for _ in label_images(model, jobs, place):
+            pass
+    return gives
+
+
+def jobs_of(
+    model: SegmentationModel, image: Any, dtype: np.dtype[Any], *, axes: str | None, channel_axis: int | None, out: Any
+) -> tuple[list[LabellingJob], Any]:
+    """The images of a call as jobs, and what the call gives: an array, or a list of them for a list of images.
+
+    Parameters
+    ----------
+    model, image, axes, channel_axis, out
+        As in `predict`.
+    dtype : dtype
+        Of what the arrays take.
+
+    Raises
+    ------
+    ImageError
+        As `predict`.
+    """
+    images, single = as_list(image)
     with engine_errors("Preparing the image"):
         sources = open_sources(images, axes=axes, channel_axis=channel_axis, spatial_dims=model.config.spatial_dims)
         for source in sources:
             model.require_channels(source)
-        outs = outputs_for(sources, ([out] if single else out) if out is not None else None)
+        outs = outputs_for(sources, ([out] if single else out) if out is not None else None, dtype)
         jobs = [
             LabellingJob(source, learn_intensity(source, model.config.scaling), its)
             for source, its in zip(sources, outs, strict=True)
         ]
-    for job in jobs:
-        if job.brightness.is_constant:
-            warnings.warn(f"{job.source.name} is constant: all of it is one class.", UfsegWarning, stacklevel=2)
-    with engine_errors("Prediction"):
-        for _ in label_images(model, jobs, place):
-            pass
-    return outs[0] if single else outs
+    return jobs, outs[0] if single else outs
 
 
-def outputs_for(sources: Sequence[ImageSource], given: Sequence[Any] | None = None) -> list[Any]:
-    """Arrays for the labels: those that are given, checked, or zeros in memory."""
+def outputs_for(
+    sources: Sequence[ImageSource], given: Sequence[Any] | None = None, dtype: np.dtype[Any] = _LABELS
+) -> list[Any]:
+    """Arrays for the labels, or for what else every pixel gets: those that are given, checked, or zeros in memory."""
     if given is None:
-        return [np.zeros(source.labels_shape, np.uint16) for source in sources]
+        return [np.zeros(source.labels_shape, dtype) for source in sources]
     if len(given) != len(sources):
         arrays = f"{counted(len(given), 'output array')} for {counted(len(sources), 'image')}"
         raise ImageError(f"There {'is' if len(given) == 1 else 'are'} {arrays}: give one for each.")
     for out, source in zip(given, sources, strict=True):
-        if np.dtype(out.dtype) != np.uint16:
-            raise ImageError(f"The output array has values of type {out.dtype}: labels need uint16.")
+        if np.dtype(out.dtype) != dtype:
+            raise ImageError(f"The output array has values of type {out.dtype}: {dtype} is needed.")
         if tuple(out.shape) != source.labels_shape:
             raise ImageError(
                 f"The output array has shape {tuple(out.shape)}, but the labels of {source.name[0].lower()}"

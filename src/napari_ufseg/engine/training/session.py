@@ -294,5 +294,5 @@ class TrainingSession:
 
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):
-            if brightness.is_constant:
-                warn(f"{source.name} is constant: all of it is one class.", stacklevel=4)
+            if doubt := brightness.doubt(source.name):
+                warn(doubt, stacklevel=4)

@@ -94,8 +94,6 @@ def create_label_zarr(
     FileError
         If the axes are others, the name is taken, or the system refuses to write.
     """
-    import zarr
-
     folder = Path(path)
     grid = label_grid(folder, tuple(shape), axes, scale, unit, translate)
     settings = {
@@ -111,12 +109,9 @@ def create_label_zarr(
             shutil.rmtree(folder, ignore_errors=True)
         elif folder.exists():
             raise FileError(f"Cannot write {folder}: it exists already.")
-        group = zarr.create_group(
-            folder, zarr_format=3 if ome_zarr_version == "0.5" else 2, attributes={_UNFINISHED: settings}
-        )
-        return _add_level(group, "0", grid.shape, chunks, grid.axes)
     except OSError as error:
         raise FileError(f"Cannot write {folder}: {error.strerror or error}.") from error
+    return _create_array(folder, grid.shape, chunks, grid.axes, ome_zarr_version, {_UNFINISHED: settings})
 
 
 def create_label_array(path: str | os.PathLike[str], shape: Sequence[int], chunks: Sequence[int]) -> "zarr.Array[Any]":
@@ -139,11 +134,23 @@ def create_label_array(path: str | os.PathLike[str], shape: Sequence[int], chunk
     FileError
         If the system refuses to write.
     """
+    return _create_array(path, shape, chunks, "", "0.4", {})
+
+
+def _create_array(
+    path: str | os.PathLike[str],
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    axes: str,
+    ome_zarr_version: Literal["0.4", "0.5"],
+    attributes: dict[str, Any],
+) -> "zarr.Array[Any]":
+    """A new group with those attributes and an array named 0."""
     import zarr
 
     try:
-        group = zarr.create_group(path, zarr_format=2)
-        return _add_level(group, "0", shape, chunks, "")
+        group = zarr.create_group(path, zarr_format=3 if ome_zarr_version == "0.5" else 2, attributes=attributes)
+        return _add_level(group, "0", shape, chunks, axes)
     except OSError as error:
         raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
 
@@ -165,7 +172,11 @@ def create_temporary_labels(shape: Sequence[int], chunks: Sequence[int]) -> "tup
         If the system refuses to write.
     """
     folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
-    array = create_label_array(folder / "labels.zarr", shape, chunks)
+    try:
+        array = create_label_array(folder / "labels.zarr", shape, chunks)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
     return array, folder
 
