@@ -139,6 +139,13 @@ def test_an_old_model_predicts_what_it_did(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("detail", ["auto", 2])
+def test_an_old_model_knows_no_tree_of_its_classes_and_gives_all_of_them(detail: int | str) -> None:
+    image, axes = image_of("plane")
+    labels = predict(load_model(SAVED / "plane.safetensors"), image, axes=axes, device="cpu", detail=detail)
+    assert_equal_labels(labels, expected_labels("plane"))
+
+
 @MODELS
 def test_an_old_model_is_what_its_file_says_also_when_it_is_saved_again(name: str, tmp_path: Path) -> None:
     about = header(name)

@@ -87,7 +87,7 @@ def test_report_says_all_there_is_to_say(ufseg: Ufseg, images: Path, tmp_path: P
     assert {"numpy", "scikit-image"} <= set(report["versions"])
     labels, counts = np.unique(tifffile.imread(out), return_counts=True)
     pixels = {str(label): int(count) for label, count in zip(labels, counts, strict=True)}
-    assert report["classes"] == {"number": len(labels), "pixels": pixels, "merged": None}
+    assert report["classes"] == {"number": len(labels), "pixels": pixels, "detail": None, "merged": None}
     for key in ("losses_per_epoch", "seconds_per_epoch", "classes_per_epoch", "changed_per_epoch"):
         assert len(report[key]) == 8
     assert {"total", "similarity", "continuity"} <= set(report["losses_per_epoch"][0])
@@ -130,6 +130,24 @@ def test_force_merges_the_most_similar_classes(ufseg: Ufseg, images: Path, tmp_p
     assert len(np.unique(after)) == 2
     merged = json.loads(report.read_text())["classes"]["merged"]
     assert all((after[before == int(old)] == new).all() for old, new in merged.items())
+
+
+@pytest.mark.parametrize(("detail", "n_shown"), [("auto", 2), ("3", 3)])
+def test_labels_are_written_at_a_detail_and_the_model_keeps_all_classes(
+    detail: str, n_shown: int, ufseg: Ufseg, images: Path, tmp_path: Path
+) -> None:
+    image, free, shown, model = images / "grey.png", tmp_path / "free.tif", tmp_path / "shown.tif", tmp_path / "m"
+    ufseg("segment", image, "-o", free, *QUICK)
+    asked = ["--detail", detail, "--report", tmp_path / "r.json", "--model_path", model]
+    assert ufseg("segment", image, "-o", shown, *asked, *QUICK).status == 0
+    before, after = read_labels(free), read_labels(shown)
+    assert len(np.unique(before)) > len(np.unique(after)) == n_shown
+    classes = json.loads((tmp_path / "r.json").read_text())["classes"]
+    assert (classes["detail"], classes["number"]) == (n_shown, n_shown)
+    assert all((after[before == int(old)] == new).all() for old, new in classes["merged"].items())
+    for words, expected in ((["--detail", detail], after), ([], before)):
+        assert ufseg("predict", model, image, "-o", tmp_path / "p.tif", *words).status == 0
+        np.testing.assert_array_equal(read_labels(tmp_path / "p.tif"), expected)
 
 
 def test_force_with_more_than_there_are_changes_nothing(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ class SegmentArguments:
         Further files to write.
     force : int, optional
         Merge classes until so many are left.
+    detail : int or str
+        How many classes the labels show, as in `napari_ufseg.predict`; the model keeps all.
     show : bool
         Run in a window of napari.
     messages : Messages
@@ -117,6 +119,7 @@ class SegmentArguments:
     report: Path | None = None
     pie: Path | None = None
     force: int | None = None
+    detail: int | str = "all"
     show: bool = False
     messages: Messages = Messages()
 
@@ -138,6 +141,8 @@ class PredictArguments:
         As in `napari_ufseg.predict`.
     scheduler : str, optional
         Address of a scheduler of dask whose workers do the work.
+    detail : int or str
+        As in `napari_ufseg.predict`.
     messages : Messages
     """
 
@@ -147,6 +152,7 @@ class PredictArguments:
     opening: ImageOpening = ImageOpening()
     device: str = "auto"
     scheduler: str | None = None
+    detail: int | str = "all"
     messages: Messages = Messages()
 
 

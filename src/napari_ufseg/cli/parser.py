@@ -213,7 +213,20 @@ def _add_outputs(parser: _Parser) -> None:
     parser.flag(outputs, "report", metavar="FILE.json", help="write settings, versions, losses, times and classes")
     parser.flag(outputs, "pie", metavar="FILE.png", help="write a chart of the area of each class")
     parser.flag(outputs, "force", type=_value, metavar="N", help="merge the most similar classes until N are left")
+    _add_detail(parser, outputs)
     parser.flag(outputs, "show", action="store_true", help="open napari and show the run live")
+
+
+def _add_detail(parser: _Parser, group: Any) -> None:
+    parser.flag(
+        group,
+        "detail",
+        type=_value,
+        default="all",
+        metavar="N",
+        help="how many classes the labels show: those that look most alike are shown as one until N are left; auto is "
+        "what suits things before their surroundings, all (default) every class; a saved model keeps all of them",
+    )
 
 
 def _add_labels_output(group: Any) -> None:
@@ -234,6 +247,7 @@ def _fill_predict(parser: _Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model that ufseg segment --model_path wrote")
     _add_inputs(parser, parser)
     _add_labels_output(parser)
+    _add_detail(parser, parser)
     _add_device(parser, parser)
     parser.flag(
         parser,
@@ -323,6 +337,9 @@ def _segment_arguments(known: argparse.Namespace) -> SegmentArguments:
     given = {name: getattr(known, name) for name in options() if getattr(known, name) is not None}
     SegmentationConfig.preset(known.preset, **given)  # each value, whatever the settings that they change
     force = _whole("force", known.force)
+    detail = _detail(known.detail)
+    if force is not None and detail != "all":
+        raise UsageError("--force and --detail both say how many classes are left: give one of them.")
     budget = _memory_budget(known.memory_budget)
     opening = _opening(known)
     if known.path and known.inputs:
@@ -351,6 +368,7 @@ def _segment_arguments(known: argparse.Namespace) -> SegmentArguments:
         report=_path(known.report),
         pie=pie,
         force=force,
+        detail=detail,
         show=known.show,
         messages=_messages(known),
     )
@@ -364,8 +382,18 @@ def _predict_arguments(known: argparse.Namespace) -> PredictArguments:
         output=_labels_output(known),
         device=known.device,
         scheduler=known.scheduler,
+        detail=_detail(known.detail),
         messages=_messages(known),
     )
+
+
+def _detail(given: Any) -> int | str:
+    """How many classes are shown, or one of the two words."""
+    if given in ("auto", "all"):
+        return str(given)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise UsageError(f"--detail is {given!r}: give a whole number from 1 on, auto or all.")
+    return given
 
 
 def _batch_arguments(known: argparse.Namespace) -> BatchArguments:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def run_predict(arguments: PredictArguments) -> int:
     """``ufseg predict``: one image after the other, so that any number of them fits into memory."""
     place = None if arguments.scheduler else resolve_device(arguments.device)  # the workers look for their own
-    model = load_model(arguments.model)
+    model = load_model(arguments.model).at_detail(arguments.detail)
     files = find_images(arguments.inputs)
     paths = plan_outputs(arguments.output, arguments.inputs, files)
     with _cluster(arguments) as cluster:

@@ -36,12 +36,15 @@ class Outcome:
         True if the user pressed Ctrl-C.
     merged : dict of int to int, optional
         New label of each old one, if classes were merged.
+    detail : int, optional
+        How many classes the labels show, if not all; the model has all.
     """
 
     segmentation: Segmentation
     seconds: float
     interrupted: bool = False
     merged: Mapping[int, int] | None = None
+    detail: int | None = None
 
     @property
     def labels(self) -> list[Any]:
@@ -82,6 +85,7 @@ def build_report(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, 
         "classes": {
             "number": len(areas),
             "pixels": {str(label): count for label, count in areas.items()},
+            "detail": outcome.detail,
             "merged": None if outcome.merged is None else {str(old): new for old, new in outcome.merged.items()},
         },
         "losses_per_epoch": [record.losses for record in result.history],
@@ -114,14 +118,30 @@ def merge_classes(outcome: Outcome, inputs: Inputs, n_classes: int) -> Outcome:
         responses = mean_responses(result.model, varied, torch.device(result.device))
         vectors = {label: vector.numpy() for label, vector in responses.items() if label}
         label_of = merge_most_similar(vectors, result.areas, n_classes)
-        for labels in outcome.labels:
-            _relabel_in_place(labels, label_of)
+    renamed = _renamed(outcome, label_of)
+    return replace(renamed, segmentation=replace(renamed.segmentation, model=result.model.merged(label_of)))
+
+
+def show_at_detail(outcome: Outcome, detail: int | str) -> Outcome:
+    """The same run with labels that show so many classes; its model still has all of them."""
+    tree = outcome.segmentation.model.hierarchy
+    if not tree.areas:  # nothing was there to tell apart
+        return outcome
+    wanted = tree.suggested if isinstance(detail, str) else min(detail, tree.n_classes)
+    with engine_errors("Choosing the detail"):
+        return replace(_renamed(outcome, tree.shown_class(wanted)), detail=wanted)
+
+
+def _renamed(outcome: Outcome, label_of: Mapping[int, int]) -> Outcome:
+    """With labels and areas renamed, the former in place; the model stays."""
+    for labels in outcome.labels:
+        _relabel_in_place(labels, label_of)
     areas: dict[int, int] = {}
-    for label, pixels in result.areas.items():
+    for label, pixels in outcome.segmentation.areas.items():
         merged = label_of.get(label, label)
         areas[merged] = areas.get(merged, 0) + pixels
-    renamed = replace(result, model=result.model.merged(label_of), areas=dict(sorted(areas.items())))
-    return replace(outcome, segmentation=renamed, merged=label_of)
+    segmentation = replace(outcome.segmentation, areas=dict(sorted(areas.items())))
+    return replace(outcome, segmentation=segmentation, merged=label_of)
 
 
 def _relabel_in_place(labels: Any, label_of: Mapping[int, int]) -> None:
@@ -131,9 +151,11 @@ def _relabel_in_place(labels: Any, label_of: Mapping[int, int]) -> None:
 
 
 def write_results(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> None:
-    """Write every file that was asked for beside the labels; with --force, merge classes first."""
+    """Write every file that was asked for beside the labels; with --force or --detail, merge classes first."""
     if arguments.force is not None:
         outcome = merge_classes(outcome, inputs, arguments.force)
+    elif arguments.detail != "all":
+        outcome = show_at_detail(outcome, arguments.detail)
     if paths.model:
         save_model(outcome.segmentation.model, paths.model)
     if paths.pie:

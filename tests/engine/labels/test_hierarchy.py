@@ -1,7 +1,33 @@
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from scipy.cluster import hierarchy
 
-from napari_ufseg.engine.labels.hierarchy import merge_most_similar, relabel
+from napari_ufseg import SegmentationConfig, load_model, predict, save_model, segment
+from napari_ufseg.engine.errors import ConfigError, ImageError, ModelFileError
+from napari_ufseg.engine.labels.hierarchy import (
+    ClassHierarchy,
+    build_hierarchy,
+    merge_most_similar,
+    otsu_sides,
+    principal_values,
+    relabel,
+    ward_steps,
+)
+from napari_ufseg.samples import nuclei
+
+SMALL = SegmentationConfig.preset("fast", epochs=4, settle_fraction=0.0)
+DARK = {3: [0.1], 8: [0.14]}  # a large background, and a band of it
+BRIGHT = {1: [0.5], 2: [0.7], 9: [0.74]}
+PIXELS = {3: 600, 8: 300, 1: 30, 2: 50, 9: 20}
 
 LINE = {1: [0.0, 0.0], 2: [0.1, 0.0], 5: [5.0, 0.0], 7: [5.3, 0.0], 9: [20.0, 0.0]}
 AREAS = {1: 10, 2: 30, 5: 7, 7: 6, 9: 1}
@@ -53,3 +79,197 @@ def test_relabel_renames_at_once_and_leaves_the_rest():
     assert relabel(image, {}).tolist() == image.tolist()
     assert relabel(image, {}) is not image
     assert relabel(image, {500: 1}).tolist() == image.tolist()
+
+
+def groups(shown: Mapping[int, int]) -> set[frozenset[int]]:
+    return {frozenset(label for label in shown if shown[label] == name) for name in shown.values()}
+
+
+def partition(numbers: Iterable[int]) -> set[frozenset[int]]:
+    return groups(dict(enumerate(numbers)))
+
+
+def sum_of_squares(groups: Iterable[Iterable[int]], mean: np.ndarray, area: np.ndarray) -> float:
+    total = 0.0
+    for group in groups:
+        rows = sorted(group)
+        centre = np.average(mean[rows], axis=0, weights=area[rows])
+        total += float((area[rows] * ((mean[rows] - centre) ** 2).sum(1)).sum())
+    return total
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_are_those_of_wards_clustering_of_all_pixels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mean, area = rng.normal(size=(9, 3)), rng.integers(1, 30, 9)
+    pixels = np.repeat(np.arange(9), area)
+    textbook = hierarchy.linkage(mean[pixels], "ward")  # scipy's has no weights: each pixel is a point
+    steps = ward_steps(mean, area.astype(float), np.zeros(9, bool))
+    for k in range(1, 9):
+        of_pixel = hierarchy.cut_tree(textbook, n_clusters=k).ravel()
+        expected = partition([int(of_pixel[np.flatnonzero(pixels == i)[0]]) for i in range(9)])
+        tree = ClassHierarchy(dict.fromkeys(range(9), 1), tuple(steps))
+        assert groups(tree.shown_class(k)) == expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_two_sides_are_those_of_otsus_threshold(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, area = rng.random(7), rng.integers(1, 100, 7).astype(float)
+    sides = otsu_sides(values, area)
+    flat = values[:, None] ** 0.8
+    order = np.argsort(values)
+    within = [sum_of_squares((order[:n], order[n:]), flat, area) for n in range(1, 7)]
+    assert set(np.flatnonzero(sides)) == set(order[1 + int(np.argmin(within)) :])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_classes_are_things_and_surroundings_whether_things_are_bright_or_dark(turned: bool) -> None:
+    means = {label: [1 - v[0] if turned else v[0]] for label, v in {**DARK, **BRIGHT}.items()}
+    tree = build_hierarchy(PIXELS, means)
+    assert tree.suggested == 2
+    assert tree.shown_class(2) == {3: 3, 8: 3, 1: 2, 2: 2, 9: 2}  # the largest class of a group names it
+    assert tree.shown_class(4) == {3: 3, 8: 8, 1: 1, 2: 2, 9: 2}
+    assert tree.shown_class(5) == tree.shown_class(50) == {label: label for label in PIXELS}
+    assert set(tree.shown_class(1).values()) == {3}
+
+
+def test_colours_are_compared_along_the_axis_in_which_classes_differ() -> None:
+    area = np.array([500.0, 400.0, 60.0, 40.0])
+    mean = np.array([[0.8, 0.1, 0.5], [0.8, 0.12, 0.5], [0.79, 0.7, 0.5], [0.81, 0.8, 0.5]])
+    values = principal_values(mean, area)
+    assert (values.min(), values.max()) == (0.0, 1.0)
+    np.testing.assert_array_equal(np.argsort(values), [0, 1, 2, 3])
+    np.testing.assert_array_equal(otsu_sides(values, area), [False, False, True, True])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_detail_only_joins_what_the_finer_one_has(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(1, 60))[:11].tolist()
+    areas = {label: int(rng.integers(1, 1000)) for label in labels}
+    tree = build_hierarchy(areas, {label: rng.integers(0, 3, 2) for label in labels})  # many equal means
+    for k in range(1, 12):
+        shown = tree.shown_class(k)
+        assert len(set(shown.values())) == k
+        assert all(
+            areas[name] == max(areas[label] for label in labels if shown[label] == name) for name in shown.values()
+        )
+        finer = groups(tree.shown_class(k + 1))
+        assert all(any(part <= whole for whole in groups(shown)) for part in finer)
+
+
+def test_one_class_or_none_is_a_tree_too() -> None:
+    assert build_hierarchy({4: 9}, {4: [1.0]}).shown_class(2) == {4: 4}
+    assert build_hierarchy({4: 9}, {4: [1.0]}).suggested == 1
+    assert ClassHierarchy().shown_class(2) == {}
+
+
+def test_classes_that_all_look_the_same_still_have_a_tree() -> None:
+    tree = build_hierarchy({1: 5, 2: 6, 3: 7}, {1: [0.5], 2: [0.5], 3: [0.5]})
+    assert [len(set(tree.shown_class(k).values())) for k in (1, 2, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("detail", [0, -1, 2.0, True, None])
+def test_a_detail_that_is_none_is_told(detail: Any) -> None:
+    with pytest.raises(ConfigError, match="whole number of classes"):
+        build_hierarchy(PIXELS, {**DARK, **BRIGHT}).shown_class(detail)
+
+
+def test_what_a_user_has_merged_stays_one_at_every_detail() -> None:
+    tree = build_hierarchy(PIXELS, {**DARK, **BRIGHT})
+    for chosen in itertools.combinations(PIXELS, 2):
+        merged = tree.merged({chosen[0]: chosen[1]})
+        assert merged.areas[chosen[1]] == PIXELS[chosen[0]] + PIXELS[chosen[1]]
+        for k in range(1, 5):
+            assert len(set(merged.shown_class(k).values())) == k
+    background = tree.merged({3: 0})
+    assert background.shown_class(2) == {0: 0, 8: 0, 1: 2, 2: 2, 9: 2}
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "zarr", "list"])
+def test_labels_at_a_detail(kind: str, tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).choice([3, 8, 1, 2, 9, 0, 77], (2, 20, 30)).astype(np.uint16)
+    tree = build_hierarchy(PIXELS, {**DARK, **BRIGHT})
+    given: Any = labels
+    if kind == "dask":
+        given = da.from_array(labels, (1, 7, 30))
+    elif kind == "zarr":
+        given = zarr.create_array(tmp_path / "l.zarr", data=labels, chunks=(1, 20, 10))
+    elif kind == "list":
+        given = [labels, labels[0]]
+    shown = tree.labels_at(2, given)
+    expected = relabel(labels, {8: 3, 1: 2, 9: 2})  # what is no leaf stays
+    for got, wanted in zip(shown, expected, strict=True) if kind != "list" else ((shown[0], expected),):
+        assert got.dtype == np.uint16
+        np.testing.assert_array_equal(np.asarray(got), wanted)
+    if kind == "list":
+        np.testing.assert_array_equal(shown[1], expected[0])
+
+
+def test_a_hierarchy_without_labels_says_so() -> None:
+    with pytest.raises(ImageError, match="no label image"):
+        build_hierarchy(PIXELS, {**DARK, **BRIGHT}).labels_at(2)
+
+
+def test_a_result_its_model_and_its_file_have_one_tree(tmp_path: Path) -> None:
+    image = nuclei()[:80, :100]
+    result = segment(image, SMALL)
+    tree = result.hierarchy
+    assert tree.areas == result.areas
+    assert tree.suggested == 2
+    for detail in (2, 3, len(result.areas)):
+        shown = tree.labels_at(detail)
+        assert len(np.unique(shown)) == detail
+        np.testing.assert_array_equal(predict(result.model, image, detail=detail), shown)
+    np.testing.assert_array_equal(predict(result.model, image, detail="auto"), tree.labels_at(2))
+    np.testing.assert_array_equal(predict(result.model, image), result.labels)
+    save_model(result.model, tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.hierarchy == result.model.hierarchy
+    np.testing.assert_array_equal(predict(loaded, image, detail="auto"), tree.labels_at(2))
+
+
+def test_the_tree_is_that_of_the_values_that_the_network_sees() -> None:
+    stack = np.stack([nuclei()[:80, :100], nuclei()[80:160, :100]])
+    config = SegmentationConfig.preset("generalised", epochs=3, n_features=8, n_classes=6, batch_size=2)
+    result = segment(stack, config, axes="ZYX")
+    pixels, labels = (stack - stack.min()) / float(np.ptp(stack)), result.labels
+    means = {int(label): [float(pixels[labels == label].mean())] for label in np.unique(labels)}
+    expected = build_hierarchy(result.areas, means)
+    for k in range(1, len(result.areas) + 1):
+        assert result.hierarchy.shown_class(k) == expected.shown_class(k)
+
+
+def test_of_a_constant_image_there_is_nothing_to_join() -> None:
+    image = np.full((30, 40), 7, np.uint8)
+    with pytest.warns(UserWarning, match="constant"):
+        result = segment(image, SMALL)
+    np.testing.assert_array_equal(result.hierarchy.labels_at(2), result.labels)
+    with pytest.warns(UserWarning, match="constant"):
+        np.testing.assert_array_equal(predict(result.model, image, detail="auto"), result.labels)
+
+
+def test_an_unknown_word_for_the_detail_is_told() -> None:
+    with pytest.raises(ConfigError, match="'auto' or 'all'"):
+        predict(segment(nuclei()[:40, :40], SMALL.replace(epochs=1)).model, nuclei()[:40, :40], detail="fine")
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        '{"areas": [[1, 5], [2, 6]], "merges": [], "suggested": 2}',
+        '{"areas": [[1, 5], [2, 6]], "merges": [[1, 9]], "suggested": 2}',
+        '{"areas": [[1, 5], [900, 6]], "merges": [[1, 900]], "suggested": 2}',
+        '{"merges": [[1, 2]]}',
+        "[1, 2]",
+    ],
+)
+def test_a_model_file_with_a_broken_tree_is_refused(tree: str, tmp_path: Path) -> None:
+    path, other = tmp_path / "m.safetensors", tmp_path / "broken.safetensors"
+    save_model(segment(nuclei()[:40, :40], SMALL.replace(epochs=1)).model, path)
+    with safe_open(path, framework="pt") as handle:
+        header = handle.metadata()
+    save_file(load_file(path), other, {**header, "hierarchy": tree})
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model(other)

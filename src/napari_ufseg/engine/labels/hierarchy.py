@@ -1,11 +1,247 @@
-"""Merging of the classes that are most alike, and label images with labels renamed."""
+"""The tree of the classes, from all of them to two; merging of those that are most alike; label images with labels renamed."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster import hierarchy
+
+from napari_ufseg.engine.errors import ConfigError, ImageError
+
+_FLATTEN = 0.8  # exponent; a bright thing varies more than the dark around it
+
+
+@dataclass(frozen=True)
+class ClassHierarchy:
+    """Which classes are shown as one at each detail: a tree whose leaves are the classes.
+
+    Parameters
+    ----------
+    areas : dict of int to int
+        Pixels of every label that is a leaf, in what was trained on.
+    merges : tuple of (int, int)
+        Two labels, in whose groups the classes are joined, for every step from all classes to one.
+    suggested : int
+        The detail that shows things before their surroundings.
+    label_image : array of integers, or list of them, optional
+        What `labels_at` is about.
+
+    Notes
+    -----
+    Labels that are no leaf, such as those of a class that the training images
+    do not have, stay as they are at every detail.
+    """
+
+    areas: Mapping[int, int] = field(default_factory=dict)
+    merges: tuple[tuple[int, int], ...] = ()
+    suggested: int = 1
+    label_image: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are at the finest detail."""
+        return len(self.areas)
+
+    def shown_class(self, detail: int) -> dict[int, int]:
+        """What every class is shown as.
+
+        Parameters
+        ----------
+        detail : int
+            How many classes are shown, at least 1; larger shows more. More than there are shows them all.
+
+        Returns
+        -------
+        dict of int to int
+            For every label of a leaf the label of the largest class of its group, or 0 if 0 is among them.
+
+        Raises
+        ------
+        ConfigError
+            If `detail` is no whole number above 0.
+        """
+        if isinstance(detail, bool) or not isinstance(detail, int | np.integer) or detail < 1:
+            raise ConfigError(f"detail is {detail!r}: give a whole number of classes, at least 1.")
+        group = {label: [label] for label in self.areas}
+        for one, other in self.merges[: max(0, self.n_classes - int(detail))]:
+            joined = group[one] + group[other]
+            group.update(dict.fromkeys(joined, joined))
+        return {label: self._name_of(members) for label, members in group.items()}
+
+    def labels_at(self, detail: int, label_image: Any = None) -> Any:
+        """The label image at a detail.
+
+        Parameters
+        ----------
+        detail : int
+            As in `shown_class`.
+        label_image : array of integers, or list of them, optional
+            Default: that of the result which the hierarchy is of. Arrays on disk become lazy dask arrays.
+
+        Returns
+        -------
+        array of the same dtype and shape, or list of them
+            A copy.
+
+        Raises
+        ------
+        ConfigError
+            As `shown_class`.
+        ImageError
+            If there is no label image.
+        """
+        shown = self.shown_class(detail)
+        image = self.label_image if label_image is None else label_image
+        if image is None:
+            raise ImageError("The hierarchy of a model has no label image of its own: give one.")
+        if isinstance(image, list | tuple):
+            return [self.labels_at(detail, item) for item in image]
+        if isinstance(image, np.ndarray):
+            return relabel(image, shown)
+        import dask.array as da
+
+        lazy: Any = image if isinstance(image, da.Array) else da.from_array(image)  # type: ignore[no-untyped-call]
+        return lazy.map_blocks(relabel, shown, dtype=image.dtype, meta=np.empty((0,) * image.ndim, image.dtype))
+
+    def merged(self, label_of: Mapping[int, int]) -> Self:
+        """The same tree after labels were renamed, of which several may have become one.
+
+        Parameters
+        ----------
+        label_of : dict
+            New label for each old one; labels that are missing stay as they are.
+        """
+        areas: dict[int, int] = {}
+        for label, pixels in self.areas.items():
+            new = label_of.get(label, label)
+            areas[new] = areas.get(new, 0) + pixels
+        merges = _steps((label_of.get(one, one), label_of.get(other, other)) for one, other in self.merges)
+        return replace(self, areas=areas, merges=merges, suggested=min(self.suggested, len(areas)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for a file."""
+        return {
+            "areas": [[label, pixels] for label, pixels in self.areas.items()],
+            "merges": [list(step) for step in self.merges],
+            "suggested": self.suggested,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From what `to_dict` gives; ValueError, KeyError or TypeError if it is anything else."""
+        areas = {int(label): int(pixels) for label, pixels in values["areas"]}
+        merges = _steps((int(one), int(other)) for one, other in values["merges"])
+        suggested = int(values["suggested"])
+        used = {label for step in merges for label in step}
+        if not used <= set(areas) or len(merges) != max(0, len(areas) - 1) or suggested < min(1, len(areas)):
+            raise ValueError("a tree of classes whose steps do not fit")
+        return cls(areas, merges, suggested)
+
+    def _name_of(self, members: list[int]) -> int:
+        return 0 if 0 in members else max(members, key=lambda label: (self.areas[label], -label))
+
+
+def _steps(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The pairs, without those whose groups are one already."""
+    group: dict[int, frozenset[int]] = {}
+    kept = []
+    for one, other in pairs:
+        first, second = (group.get(label, frozenset([label])) for label in (one, other))
+        if first != second:
+            kept.append((one, other))
+            group.update(dict.fromkeys(first | second, first | second))
+    return tuple(kept)
+
+
+def build_hierarchy(areas: Mapping[int, int], means: Mapping[int, npt.ArrayLike]) -> ClassHierarchy:
+    """The tree of classes by their appearance: first things from surroundings, then what differs most within these.
+
+    The two classes of detail 2 are the two sides of Otsu's threshold [1]_ over
+    the classes' mean values along their first principal component, weighted by
+    area, and flattened by a power below 1, which takes account of bright things varying more than what is dark. Within the
+    two sides classes are joined by Ward's criterion [2]_, also weighted by area:
+    always those two groups next for which the sum of squares within groups grows least.
+
+    Parameters
+    ----------
+    areas : dict of int to int
+        Pixels of each label, above 0.
+    means : dict of int to (C,) array
+        Mean appearance of each label.
+
+    References
+    ----------
+    .. [1] Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
+    .. [2] Ward (1963), https://doi.org/10.1080/01621459.1963.10500845
+    """
+    labels = sorted(areas)
+    if len(labels) < 2:
+        return ClassHierarchy({label: areas[label] for label in labels}, (), len(labels))
+    area = np.array([areas[label] for label in labels], np.float64)
+    mean = np.stack([np.asarray(means[label], np.float64) for label in labels])
+    sides = otsu_sides(principal_values(mean, area), area)
+    steps = ward_steps(mean, area, sides)
+    merges = tuple((labels[one], labels[other]) for one, other in steps)
+    return ClassHierarchy(dict(zip(labels, area.astype(int).tolist(), strict=True)), merges, 2)
+
+
+def principal_values(mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values along the first principal component, 0 to 1, turned so that the rarer ones are high.
+
+    Parameters
+    ----------
+    mean : (K, C) array
+    area : (K,) array
+        The weights.
+    """
+    weight = area / area.sum()
+    centred = mean - weight @ mean
+    axis = np.linalg.eigh((centred * weight[:, None]).T @ centred)[1][:, -1]
+    values = centred @ axis
+    if weight @ values**3 < 0:  # the long tail is what differs from most of the image
+        values = -values
+    span = float(np.ptp(values))
+    return np.zeros(len(values)) if span == 0 else (values - values.min()) / span
+
+
+def otsu_sides(values: npt.NDArray[np.float64], area: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which of the values, 0 to 1, lie above the threshold that makes the variance between the two sides largest.
+
+    They are flattened by a power first. Neither side is empty.
+    """
+    flat = values**_FLATTEN
+    order = np.argsort(flat, kind="stable")
+    weight = area[order] / area.sum()
+    below = np.cumsum(weight)[:-1]
+    total, moment = float(weight @ flat[order]), np.cumsum(weight * flat[order])[:-1]
+    between = (total * below - moment) ** 2 / (below * (1 - below))
+    sides = np.zeros(len(values), bool)
+    sides[order[int(np.argmax(between)) + 1 :]] = True
+    return sides
+
+
+def ward_steps(
+    mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64], sides: npt.NDArray[np.bool_]
+) -> list[tuple[int, int]]:
+    """The order in which groups are joined, as a member of each; the two sides are joined last."""
+    members, centre, weight = [[i] for i in range(len(area))], list(mean), area.tolist()
+    steps = []
+    while len(members) > 1:
+        costs = {
+            (i, j): weight[i] * weight[j] / (weight[i] + weight[j]) * float(((centre[i] - centre[j]) ** 2).sum())
+            for j in range(len(members))
+            for i in range(j)
+            if len(members) == 2 or sides[members[i][0]] == sides[members[j][0]]
+        }
+        i, j = min(costs, key=lambda pair: costs[pair])
+        steps.append((members[i][0], members[j][0]))
+        centre[i] = (weight[i] * centre[i] + weight[j] * centre[j]) / (weight[i] + weight[j])
+        weight[i] += weight[j]
+        members[i] += members[j]
+        del members[j], centre[j], weight[j]
+    return steps
 
 
 def merge_most_similar(

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.errors import ConfigError, ImageError, counted
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.engine.network.feature_net import FeatureNet
 
 
@@ -26,6 +27,8 @@ class SegmentationModel:
         Label that is shown for each class index; k + 1 unless classes were merged.
     classes : ClassTable
         Names and colours of these labels, as a user has chosen them.
+    hierarchy : ClassHierarchy
+        Which of these labels are shown as one at a lower detail; empty if nobody knows, as in older files.
     """
 
     network: FeatureNet
@@ -33,6 +36,7 @@ class SegmentationModel:
     n_channels: int
     class_labels: tuple[int, ...] = field(default=())
     classes: ClassTable = field(default_factory=ClassTable, compare=False)
+    hierarchy: ClassHierarchy = field(default_factory=ClassHierarchy, compare=False)
 
     def __post_init__(self) -> None:
         if not self.class_labels:
@@ -46,7 +50,29 @@ class SegmentationModel:
         label_of : dict
             New label for each old one; labels that are missing stay as they are.
         """
-        return replace(self, class_labels=tuple(label_of.get(label, label) for label in self.class_labels))
+        class_labels = tuple(label_of.get(label, label) for label in self.class_labels)
+        return replace(self, class_labels=class_labels, hierarchy=self.hierarchy.merged(label_of))
+
+    def at_detail(self, detail: int | str) -> Self:
+        """The same model, so that it predicts the classes that are shown at a detail.
+
+        Parameters
+        ----------
+        detail : int or {"auto", "all"}
+            How many classes; larger shows more. ``"auto"`` is the suggested
+            detail, ``"all"`` every class. A model without a tree of classes stays as it is.
+
+        Raises
+        ------
+        ConfigError
+            If it is anything else.
+        """
+        if isinstance(detail, str) and detail not in ("auto", "all"):
+            raise ConfigError(f"detail is {detail!r}: give a whole number of classes, 'auto' or 'all'.")
+        if detail == "all":
+            return self
+        shown = self.hierarchy.shown_class(max(1, self.hierarchy.suggested) if isinstance(detail, str) else detail)
+        return self.merged(shown)
 
     def require_channels(self, source: ImageSource) -> None:
         """Raise ImageError unless an image has the channels that the model was trained on."""

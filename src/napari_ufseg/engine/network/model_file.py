@@ -14,6 +14,7 @@ from napari_ufseg.engine.errors import ConfigError, ModelFileError
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.images.source import MAX_CHANNELS
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 
@@ -42,6 +43,7 @@ def save_model(model: SegmentationModel, path: str | os.PathLike[str]) -> None:
         "n_channels": str(model.n_channels),
         "class_labels": json.dumps(model.class_labels),
         "classes": json.dumps(model.classes.to_list()),
+        "hierarchy": json.dumps(model.hierarchy.to_dict()),
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
     with written_whole(path) as temporary:
@@ -108,4 +110,8 @@ def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> Segmenta
     if not all(0 <= label < 2**16 for label in class_labels):
         raise ValueError("labels that do not fit into a label image")
     classes = ClassTable.from_list(json.loads(header.get("classes", "[]")))
-    return SegmentationModel(network.eval(), config, n_channels, class_labels, classes)
+    tree = json.loads(header.get("hierarchy", "null"))
+    known = ClassHierarchy() if tree is None else ClassHierarchy.from_dict(tree)
+    if not set(known.areas) <= set(class_labels):
+        raise ValueError("a tree of other classes")
+    return SegmentationModel(network.eval(), config, n_channels, class_labels, classes, known)

@@ -257,6 +257,7 @@ def predict(
     channel_axis: int | None = None,
     device: str = "auto",
     out: Any = None,
+    detail: int | str = "all",
 ) -> Any:
     """Label another image with the classes of a trained model.
 
@@ -275,6 +276,9 @@ def predict(
         Where to compute.
     out : array-like of uint16, or list of them, optional
         Takes the labels, for example a zarr array for an image larger than memory.
+    detail : int or {"auto", "all"}
+        How many classes are shown, by the model's tree of them; larger shows more. ``"auto"`` is what
+        the model suggests. A model without a tree, as one of an older version, gives all its classes.
 
     Returns
     -------
@@ -287,7 +291,10 @@ def predict(
         If the image cannot be used or has another number of channels.
     DeviceError, MemoryShortageError
         If the device is not there or too small.
+    ConfigError
+        If the detail is none.
     """
+    model = model.at_detail(detail)
     place = resolve_device(device)
     jobs, gives = jobs_of(model, image, _LABELS, axes=axes, channel_axis=channel_axis, out=out)
     for job in jobs:

@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import go_on
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import LabelImage
 
@@ -120,6 +121,11 @@ class Segmentation:
     areas: dict[int, int] = field(default_factory=dict)
     is_complete: bool = True
     kept_epoch: int | None = None
+
+    @property
+    def hierarchy(self) -> ClassHierarchy:
+        """The tree of the classes: ``hierarchy.labels_at(k)`` are the labels with k classes shown."""
+        return replace(self.model.hierarchy, label_image=self.labels)
 
     @property
     def count_note(self) -> str:

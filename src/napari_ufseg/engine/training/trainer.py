@@ -30,6 +30,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step.step import FastStep
 from napari_ufseg.engine.device import place_on
 from napari_ufseg.engine.errors import TrainingError, engine_errors
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, build_hierarchy
 from napari_ufseg.engine.network.cluster_start import start_from_clusters
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.network.losses import ClassTargets, TotalLoss, total_loss
@@ -294,4 +295,22 @@ class Trainer:
         if self._trained:
             recompute_batchnorm(network, [self.images[i] for i in self._trained])
         network = place_on(network, torch.device("cpu"))
-        return SegmentationModel(network.eval(), self.config, self._n_channels, self.class_labels)
+        return SegmentationModel(
+            network.eval(), self.config, self._n_channels, self.class_labels, hierarchy=self.hierarchy()
+        )
+
+    def hierarchy(self) -> ClassHierarchy:
+        """The tree of the classes that the last step showed, by the channels of the images as the network sees them."""
+        k = self.config.n_classes
+        areas, sums = np.zeros(k), np.zeros((k, self._n_channels))
+        for i in self._trained:
+            labels = self.labels[i].cpu().numpy().ravel()
+            areas += np.bincount(labels, minlength=k)
+            for channel, values in enumerate(self.images[i][: self._n_channels]):  # any after them is local contrast
+                sums[:, channel] += np.bincount(labels, values.cpu().numpy().ravel(), minlength=k)
+        of_label: dict[int, list[int]] = {}
+        for index in np.flatnonzero(areas).tolist():
+            of_label.setdefault(self.class_labels[index], []).append(index)
+        area = {label: int(areas[indices].sum()) for label, indices in of_label.items()}
+        mean = {label: sums[indices].sum(0) / areas[indices].sum() for label, indices in of_label.items()}
+        return build_hierarchy(area, mean)
