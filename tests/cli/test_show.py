@@ -31,7 +31,7 @@ import napari
 from napari_ufseg.cli import main
 jobs = json.loads(sys.argv[1])
 run = napari.run
-records = []
+records, size = [], []
 def run_and_close():
     from qtpy.QtWidgets import QApplication
     from napari_ufseg._napari.dock.widget import SegmentationWidget
@@ -40,6 +40,7 @@ def run_and_close():
     def close():
         if widget.is_running and when == "end":
             return QTimer.singleShot(20, close)
+        size[:] = [viewer.window._qt_window.width(), viewer.window._qt_window.height()]
         records[:] = [layer.metadata["napari_ufseg"] for layer in viewer.layers if "napari_ufseg" in layer.metadata]
         viewer.close()
     QTimer.singleShot(0, close)
@@ -50,16 +51,17 @@ for when, words in jobs:
     records.clear()
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         status = main(words)
-    ends.append([status, out.getvalue(), err.getvalue(), list(records)])
+    ends.append([status, out.getvalue(), err.getvalue(), list(records), list(size)])
 print(json.dumps(ends))
 """
 
 
 @dataclass(frozen=True)
 class Shown(Done):
-    """How a call with a window ended, with the records of its Labels layers."""
+    """How a call with a window ended, with the records of its Labels layers and the width and height of the window."""
 
     records: list[dict[str, Any]]
+    size: list[int]
 
 
 Job = list[str | Path]
@@ -75,7 +77,7 @@ def window() -> Iterator[dict[str, str]]:
         pytest.skip("Xvfb is not installed")
     reader, writer = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24", "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x720x24", "-nolisten", "tcp"],
         pass_fds=[writer],
         stderr=subprocess.DEVNULL,
     )
@@ -207,3 +209,9 @@ def test_window_closed_before_the_end(shown: dict[str, tuple[Shown, Path]]) -> N
     assert done.status == 130
     assert done.err.splitlines()[-1] == ("ufseg: nothing was written: the window was closed before the end of the run.")
     assert list(folder.iterdir()) == []
+
+
+def test_the_window_is_no_larger_than_the_screen(shown: dict[str, tuple[Shown, Path]]) -> None:
+    for end, _ in shown.values():
+        assert end.size[0] <= 1280
+        assert end.size[1] <= 720

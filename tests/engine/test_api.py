@@ -64,7 +64,7 @@ def test_signatures_are_those_that_were_promised():
     )
     names = list(inspect.signature(predict).parameters.values())
     assert [p.name for p in names] == ["model", "image", "axes", "channel_axis", "device", "out", "detail"]
-    assert [p.kind.name for p in names] == ["POSITIONAL_OR_KEYWORD"] * 2 + ["KEYWORD_ONLY"] * 4
+    assert [p.kind.name for p in names] == ["POSITIONAL_OR_KEYWORD"] * 2 + ["KEYWORD_ONLY"] * 5
     assert inspect.signature(iter_segment).parameters["every"].default == 0.1
 
 

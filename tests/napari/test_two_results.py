@@ -24,6 +24,7 @@ from steps import (
     saved_model,
     scrub,
     segment,
+    select_classes,
 )
 
 from napari_ufseg import predict
@@ -101,6 +102,57 @@ def test_scrubbing_moves_and_locks_the_selected_result_and_leaves_the_other_alon
     for expected in (once, first):
         two.click("undo")
         np.testing.assert_array_equal(b.data, expected)
+
+
+def is_about(dock: Dock, layer: Any) -> bool:
+    """Whether the table shows this layer, and Background changes it and no other."""
+    if areas(dock) != areas_of(layer):
+        return False
+    others = [(other, np.array(other.data)) for other in dock.viewer.layers if other != layer]
+    before = np.array(layer.data)
+    select_classes(dock, max(areas(dock)))
+    dock.click("background")
+    same = all((np.array(other.data) == pixels).all() for other, pixels in others)
+    changed = bool((layer.data != before).any())
+    dock.click("undo")
+    return same and changed
+
+
+def test_a_run_that_takes_over_an_earlier_layer_selects_it(two: Dock) -> None:
+    a = choose(two, A)
+    draw(a, 1)
+    two.segment_to_end()
+    again = two.viewer.layers.selection.active
+    assert again.name == f"{A} [1]"
+    choose(two, A)
+    two.segment_to_end()  # nobody has changed the second layer, so that it is taken over
+    assert two.viewer.layers.selection.active == again
+    assert len(two.viewer.layers) == 6
+    rest(two)
+    assert is_about(two, again)
+
+
+def test_who_selects_another_result_during_a_run_works_on_it_when_the_run_has_ended(two: Dock) -> None:
+    running = two.start_endless() or two.viewer.layers[B]
+    a = choose(two, A)
+    two.stop()
+    rest(two)
+    assert two.viewer.layers.selection.active == a
+    assert is_about(two, a)
+    choose(two, running.name)
+    rest(two)
+    assert is_about(two, two.viewer.layers[running.name])
+
+
+def test_when_the_layer_of_a_run_is_removed_the_selected_result_is_shown(two: Dock) -> None:
+    running = two.start_endless() or two.viewer.layers[B]
+    a = choose(two, A)
+    two.viewer.layers.remove(running)
+    rest(two)
+    assert two.viewer.layers.selection.active == a
+    assert two.part("continue").isEnabled()
+    assert two.part("model").text().startswith(f"Model of {A}:")
+    assert is_about(two, a)
 
 
 def test_selecting_another_result_while_scrubbed_goes_back_to_now(two: Dock) -> None:

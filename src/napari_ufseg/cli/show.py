@@ -45,6 +45,9 @@ def display_problem() -> str | None:
     return "Qt cannot open a window here" if probe.returncode else None
 
 
+_WIDTH, _HEIGHT = 1400, 900  # pixels of the window, where the screen has them
+
+
 @dataclass
 class ShownRun:
     """What came of a run in the window."""
@@ -122,6 +125,7 @@ def show_run(
 ) -> ShownRun:
     """Open napari, train in its window, and return when the window is closed."""
     from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication
 
     import napari
 
@@ -138,7 +142,9 @@ def show_run(
     viewer = napari.Viewer(title="napari-ufseg")
     layers = [_add_layer(viewer, source, name) for source, name in zip(sources, names, strict=True)]
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
-    viewer.window.resize(1400, 900)
+    if (screen := QApplication.primaryScreen()) is not None:
+        room = screen.availableGeometry()
+        viewer.window.resize(min(_WIDTH, room.width()), min(_HEIGHT, room.height()))
     QTimer.singleShot(500, viewer.reset_view)  # once the dock has taken its room from the canvas
     widget.preset = preset
     widget.config = config

@@ -181,6 +181,11 @@ def _is_untouched(layer: Labels) -> bool:
     return digest is not None and digest == _digest(layer.data)
 
 
+def is_ours(layer: Any) -> bool:
+    """Whether it is a Labels layer that this plugin has made, or read from a file that it has written."""
+    return isinstance(layer, Labels) and METADATA_KEY in layer.metadata and not layer.multiscale
+
+
 def belongs_to(layer: Any, image: Image) -> bool:
     """Whether a layer shows classes of that image."""
     of = layer.metadata.get(METADATA_KEY, {}).get(_IMAGE)
@@ -189,16 +194,23 @@ def belongs_to(layer: Any, image: Image) -> bool:
 
 @contextmanager
 def selected_together(viewer: Any, layers: Sequence[ResultLayer]) -> Iterator[None]:
-    """Within the block these layers may be added; then all of them are selected, so that their images stay chosen.
+    """Within the block these layers may be added, or taken over; then all of them are selected, so that their images stay chosen.
 
-    napari selects a layer that is added, and of several the last.
+    napari selects a layer that is added, and of several the last. Where
+    another result is selected those that are taken over are selected in its
+    place; an image, which may well be theirs, stays selected.
     """
     selection = viewer.layers.selection
-    before = set(selection)
+    before, were_there = set(selection), [item.layer is not None for item in layers]
     yield
     if set(selection) != before:
         for layer in layers:
             selection.add(layer.layer)
+    elif not all(were_there):
+        shown = [item.layer for item in layers if item.layer is not None]
+        if shown and any(is_ours(layer) and layer not in shown for layer in before):
+            viewer.layers.selection = set(shown)
+            viewer.layers.selection.active = shown[-1] if len(shown) == 1 else None
 
 
 def _axes_of_labels(part: ImageRegion) -> str:

@@ -15,7 +15,7 @@ from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN
 from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, in_network_of
-from napari_ufseg._napari.layers.result_layer import ResultLayer, belongs_to
+from napari_ufseg._napari.layers.result_layer import ResultLayer, belongs_to, is_ours
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.result.class_panel import ClassPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
@@ -236,7 +236,8 @@ class ResultController(QObject):
         result.locked_by = None
         self._activate(result)
         result.recount()
-        self.active_changed.emit(result)
+        self._follow_active_layer()  # another one may have been selected in the meantime
+        self.active_changed.emit(self.active)
 
     # -- which result -----------------------------------------------------------------------------
 
@@ -313,7 +314,7 @@ class ResultController(QObject):
     def _follow_active_layer(self, _: Any = None) -> None:
         """Scribbles, points and the like leave what is shown as it is."""
         layer = self._viewer.layers.selection.active
-        if self.active is not None and self.active.locked_by is self._run:
+        if self.active is not None and (self.active.locked_by is self._run or layer in self.active.layers):
             return
         if is_ours(layer) or (isinstance(layer, Image) and METADATA_KEY not in layer.metadata):
             self._activate(self.result_of(layer))
@@ -327,6 +328,7 @@ class ResultController(QObject):
         result.leave(layer)
         if not result.layers:
             self._drop(result)
+            self._follow_active_layer()
         elif self.active is result:
             self.time.look_at(result)
             self._on_changed()
@@ -335,8 +337,3 @@ class ResultController(QObject):
 def _itself(viewer: Any) -> Any:
     """The viewer, of which each plugin gets a proxy of its own."""
     return getattr(viewer, "__wrapped__", viewer)
-
-
-def is_ours(layer: Any) -> bool:
-    """Whether it is a Labels layer that this plugin has made, or read from a file that it has written."""
-    return isinstance(layer, Labels) and METADATA_KEY in layer.metadata and not layer.multiscale
