@@ -7,11 +7,23 @@ import numpy as np
 import pytest
 from driver import WAIT, Dock
 from pyqtgraph import PlotWidget
-from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QImage, QWheelEvent
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 from steps import rest
 
 from napari_ufseg import SegmentationConfig
+from napari_ufseg._napari.dock.layout import WheelGuard
 from napari_ufseg._napari.method.device_choice import devices_there
 from napari_ufseg.engine.config import PRESET_HELP, PRESETS, options
 from napari_ufseg.engine.device import available_devices
@@ -178,6 +190,45 @@ def test_a_curve_of_one_epoch_can_be_seen(dock):
     dock.qtbot.waitUntil(lambda: len(dock.part("plot").epochs) > 1, timeout=WAIT)
     assert [curve.opts["symbol"] for curve in curves] == [None, None]
     dock.stop()
+
+
+def turn_the_wheel(part):
+    """Gives whether the part has taken it; else Qt hands a real one on to what lies below."""
+    here = QPointF(part.rect().center())
+    none = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    turn = QWheelEvent(here, here, QPoint(), QPoint(0, -120), *none, Qt.ScrollPhase.NoScrollPhase, False)
+    QApplication.sendEvent(part, turn)
+    return turn.isAccepted()
+
+
+def test_the_wheel_changes_no_option_and_is_left_to_the_column(dock):
+    for name in ("device", "preset"):
+        assert dock.part(name, QComboBox).count() > 1
+        dock.part(name, QComboBox).setCurrentIndex(0)
+    before = dock.widget.config, dock.widget.device
+    area = dock.widget.findChild(QScrollArea).widget()
+    parts = [*(part for kind in (QAbstractSpinBox, QComboBox) for part in area.findChildren(kind)), dock.part("time")]
+    parts += [plot.viewport() for plot in dock.part("plot").findChildren(PlotWidget)]
+    assert len(parts) > 20
+    assert not any(turn_the_wheel(part) for part in parts)
+    assert (dock.widget.config, dock.widget.device) == before
+
+
+def test_the_wheel_changes_a_control_that_has_the_focus(qtbot):
+    box = QSpinBox()
+    column = QWidget()
+    QVBoxLayout(column).addWidget(box)
+    WheelGuard(column).guard(column)
+    qtbot.addWidget(column)
+    column.show()
+    box.setValue(7)
+    turn_the_wheel(box)
+    assert box.value() == 7
+    column.activateWindow()
+    box.setFocus()
+    qtbot.waitUntil(box.hasFocus, timeout=WAIT)
+    turn_the_wheel(box)
+    assert box.value() == 6
 
 
 def test_the_buttons_stay_where_they_are_however_much_there_is_to_say(dock):

@@ -2,8 +2,42 @@
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QFrame,
+    QGraphicsView,
+    QScrollArea,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+_TURNED = (QAbstractSlider, QAbstractSpinBox, QComboBox)  # the wheel changes their value
+
+
+class WheelGuard(QObject):
+    """Lets the wheel scroll the column, whatever lies under the mouse, but for a control that has the focus."""
+
+    def guard(self, column: QWidget) -> None:
+        """Take care of all that stands in a column."""
+        for part in column.findChildren(QWidget):
+            if isinstance(part, _TURNED):
+                part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel gives no focus
+                part.installEventFilter(self)
+            elif isinstance(part, QGraphicsView) and (canvas := part.viewport()) is not None:
+                canvas.installEventFilter(self)
+
+    def eventFilter(self, part: QObject | None, event: QEvent | None) -> bool:
+        """Leave a turn of the wheel to what lies below."""
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        if isinstance(part, _TURNED) and part.hasFocus():
+            return False
+        event.ignore()
+        return True
 
 
 class ScrollColumn(QScrollArea):
@@ -19,6 +53,7 @@ class ScrollColumn(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidget(content)
+        WheelGuard(self).guard(content)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def fit_width(self, *_: object) -> None:
