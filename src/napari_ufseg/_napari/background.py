@@ -276,8 +276,8 @@ class Job(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_MILLISECONDS)
         self._timer.timeout.connect(self._look)
-        # a method, and no partial: Python may have emptied that already when it collects the parent, and crash
         self._waits_at_end = waits_at_end
+        # a method, and no partial: Python may have emptied that already when it collects the parent, and crash
         self._at_parents_end = self._hand.close if waits_at_end else self._hand.drop
         parent.destroyed.connect(self._at_parents_end)
 

@@ -226,21 +226,20 @@ def ward_steps(
     mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64], sides: npt.NDArray[np.bool_]
 ) -> list[tuple[int, int]]:
     """The order in which groups are joined, as a member of each; the two sides are joined last."""
-    members, centre, weight = [[i] for i in range(len(area))], list(mean), area.tolist()
+    member, centre, weight = np.arange(len(area)), mean.copy(), area.copy()
     steps = []
-    while len(members) > 1:
-        costs = {
-            (i, j): weight[i] * weight[j] / (weight[i] + weight[j]) * float(((centre[i] - centre[j]) ** 2).sum())
-            for j in range(len(members))
-            for i in range(j)
-            if len(members) == 2 or sides[members[i][0]] == sides[members[j][0]]
-        }
-        i, j = min(costs, key=lambda pair: costs[pair])
-        steps.append((members[i][0], members[j][0]))
-        centre[i] = (weight[i] * centre[i] + weight[j] * centre[j]) / (weight[i] + weight[j])
-        weight[i] += weight[j]
-        members[i] += members[j]
-        del members[j], centre[j], weight[j]
+    while len(member) > 1:
+        apart = ((centre[:, None] - centre) ** 2).sum(-1)
+        costs = weight[:, None] * weight / (weight[:, None] + weight) * apart
+        is_pair = np.tri(len(member), k=-1, dtype=bool)  # each once
+        if len(member) > 2:
+            is_pair &= sides[member][:, None] == sides[member]
+        other, one = np.unravel_index(np.argmin(np.where(is_pair, costs, np.inf)), costs.shape)
+        steps.append((int(member[one]), int(member[other])))
+        centre[one] = (weight[one] * centre[one] + weight[other] * centre[other]) / (weight[one] + weight[other])
+        weight[one] += weight[other]
+        member, weight = np.delete(member, other), np.delete(weight, other)
+        centre = np.delete(centre, other, axis=0)
     return steps
 
 
