@@ -183,8 +183,52 @@ def test_what_a_user_has_merged_stays_one_at_every_detail() -> None:
         assert merged.areas[chosen[1]] == PIXELS[chosen[0]] + PIXELS[chosen[1]]
         for k in range(1, 5):
             assert len(set(merged.shown_class(k).values())) == k
-    background = tree.merged({3: 0})
-    assert background.shown_class(2) == {0: 0, 8: 0, 1: 2, 2: 2, 9: 2}
+
+
+def test_the_detail_after_a_merge_shows_the_same_but_for_what_was_merged() -> None:
+    tree = build_hierarchy(PIXELS, {**DARK, **BRIGHT})
+    for detail, size in itertools.product(range(1, 6), (2, 3)):
+        for chosen in itertools.combinations(sorted(set(tree.shown_class(detail).values())), min(size, detail)):
+            for into in (chosen[0], 0):
+                label_of = {label: into for label, name in tree.shown_class(detail).items() if name in chosen}
+                after = tree.merged(label_of)
+                shown = after.shown_class(tree.detail_after(label_of, detail)) if after.areas else {}
+                rest = {group for group in groups(tree.shown_class(detail)) if not group & set(label_of)}
+                assert groups(shown) == rest | ({frozenset([into])} if into else set())
+
+
+def test_what_a_user_has_called_background_joins_no_class() -> None:
+    tree = build_hierarchy(PIXELS, {**DARK, **BRIGHT})
+    assert tree.background == 3
+    without = tree.merged({3: 0})
+    assert without.background is None
+    assert without.shown_class(2) == {8: 8, 1: 2, 2: 2, 9: 2}
+    assert without.shown_class(1) == dict.fromkeys([8, 1, 2, 9], 8)
+    assert tree.merged({3: 0, 8: 0}).suggested == 1
+    assert tree.merged(dict.fromkeys(PIXELS, 0)).shown_class(2) == {}
+    learnt = build_hierarchy({0: 600, **{label: PIXELS[label] for label in BRIGHT}}, {0: [0.1], **BRIGHT})
+    assert sorted(learnt.areas) == [1, 2, 9]
+    assert learnt.background is None
+
+
+def test_the_background_is_the_largest_class_that_things_lie_on_and_can_be_turned_round() -> None:
+    tree = build_hierarchy(PIXELS, {**DARK, **BRIGHT})
+    assert tree.turned.background == 2
+    assert tree.turned.turned == tree
+    negative = build_hierarchy(PIXELS, {label: [1 - value[0]] for label, value in {**DARK, **BRIGHT}.items()})
+    assert negative.background == 3  # dark things on a bright background
+    assert tree.merged({3: 8, 8: 3}).background == 8
+    assert ClassHierarchy().turned == ClassHierarchy()
+    nothing = build_hierarchy({4: 10}, {4: [0.5]})
+    assert nothing.background == 4
+    assert nothing.turned == nothing
+
+
+def test_the_brightness_of_classes_goes_along_with_merges() -> None:
+    tree = build_hierarchy(PIXELS, {**DARK, **BRIGHT})
+    assert sorted(tree.brightness, key=tree.brightness.__getitem__) == [3, 8, 1, 2, 9]
+    assert tree.merged({1: 2}).brightness[2] == pytest.approx((30 * 0.5 + 50 * 0.7) / 80)
+    assert ClassHierarchy.from_dict(tree.to_dict()) == tree
 
 
 @pytest.mark.parametrize("kind", ["numpy", "dask", "zarr", "list"])

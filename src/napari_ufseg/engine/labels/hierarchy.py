@@ -25,18 +25,25 @@ class ClassHierarchy:
         Two labels, in whose groups the classes are joined, for every step from all classes to one.
     suggested : int
         The detail that shows things before their surroundings.
+    background : int or None
+        The class that things lie on: of the larger side at detail 2 the largest. None if nobody knows, or if it is 0 by now.
+    brightness : dict of int to float
+        Mean value of each class over all channels, in the units of the images; to order classes from dark to bright.
     label_image : array of integers, or list of them, optional
         What `labels_at` is about.
 
     Notes
     -----
     Labels that are no leaf, such as those of a class that the training images
-    do not have, stay as they are at every detail.
+    do not have, stay as they are at every detail. So does 0, which is what a
+    user has called background: it is never a leaf, and no class becomes 0 by being shown with others.
     """
 
     areas: Mapping[int, int] = field(default_factory=dict)
     merges: tuple[tuple[int, int], ...] = ()
     suggested: int = 1
+    background: int | None = None
+    brightness: Mapping[int, float] = field(default_factory=dict)
     label_image: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -55,7 +62,7 @@ class ClassHierarchy:
         Returns
         -------
         dict of int to int
-            For every label of a leaf the label of the largest class of its group, or 0 if 0 is among them.
+            For every label of a leaf the label of the largest class of its group.
 
         Raises
         ------
@@ -64,11 +71,15 @@ class ClassHierarchy:
         """
         if isinstance(detail, bool) or not isinstance(detail, int | np.integer) or detail < 1:
             raise ConfigError(f"detail is {detail!r}: give a whole number of classes, at least 1.")
-        group = {label: [label] for label in self.areas}
-        for one, other in self.merges[: max(0, self.n_classes - int(detail))]:
-            joined = group[one] + group[other]
-            group.update(dict.fromkeys(joined, joined))
-        return {label: self._name_of(members) for label, members in group.items()}
+        return {label: self._name_of(members) for label, members in self._groups(int(detail)).items()}
+
+    @property
+    def turned(self) -> Self:
+        """The same tree with the other side of detail 2 as the background, as for dark things where bright ones were found."""
+        sides = self.shown_class(2) if self.areas else {}
+        of_background = sides.get(self.background) if self.background is not None else None
+        others = [name for name in dict.fromkeys(sides.values()) if name != of_background]
+        return replace(self, background=others[0]) if of_background is not None and others else self
 
     def labels_at(self, detail: int, label_image: Any = None) -> Any:
         """The label image at a detail.
@@ -105,6 +116,25 @@ class ClassHierarchy:
         lazy: Any = image if isinstance(image, da.Array) else da.from_array(image)  # type: ignore[no-untyped-call]
         return lazy.map_blocks(relabel, shown, dtype=image.dtype, meta=np.empty((0,) * image.ndim, image.dtype))
 
+    def detail_after(self, label_of: Mapping[int, int], detail: int) -> int:
+        """The detail of `merged(label_of)` that shows what this tree shows at `detail`, but for what was merged.
+
+        Parameters
+        ----------
+        label_of : dict
+            As in `merged`.
+        detail : int
+            As in `shown_class`.
+        """
+        groups: list[set[int]] = []
+        for label, others in self._groups(detail).items():
+            joined = {label_of.get(other, other) for other in (label, *others)} - {0}
+            groups = [
+                *(group for group in groups if not group & joined),
+                joined.union(*(g for g in groups if g & joined)),
+            ]
+        return len([group for group in groups if group])
+
     def merged(self, label_of: Mapping[int, int]) -> Self:
         """The same tree after labels were renamed, of which several may have become one.
 
@@ -114,11 +144,22 @@ class ClassHierarchy:
             New label for each old one; labels that are missing stay as they are.
         """
         areas: dict[int, int] = {}
+        light: dict[int, float] = {}
         for label, pixels in self.areas.items():
             new = label_of.get(label, label)
             areas[new] = areas.get(new, 0) + pixels
+            light[new] = light.get(new, 0.0) + pixels * self.brightness.get(label, 0.0)
         merges = _steps((label_of.get(one, one), label_of.get(other, other)) for one, other in self.merges)
-        return replace(self, areas=areas, merges=merges, suggested=min(self.suggested, len(areas)))
+        kept = {label: pixels for label, pixels in areas.items() if label != 0}
+        background = None if self.background is None else label_of.get(self.background, self.background) or None
+        return replace(
+            self,
+            areas=kept,
+            merges=_without_zero(merges),
+            suggested=self.detail_after(label_of, max(1, self.suggested)) if kept else 0,
+            background=background,
+            brightness={label: light[label] / pixels for label, pixels in kept.items()} if self.brightness else {},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for a file."""
@@ -126,6 +167,8 @@ class ClassHierarchy:
             "areas": [[label, pixels] for label, pixels in self.areas.items()],
             "merges": [list(step) for step in self.merges],
             "suggested": self.suggested,
+            "background": self.background,
+            "brightness": [[label, value] for label, value in self.brightness.items()],
         }
 
     @classmethod
@@ -137,10 +180,22 @@ class ClassHierarchy:
         used = {label for step in merges for label in step}
         if not used <= set(areas) or len(merges) != max(0, len(areas) - 1) or suggested < min(1, len(areas)):
             raise ValueError("a tree of classes whose steps do not fit")
-        return cls(areas, merges, suggested)
+        background = values.get("background")
+        brightness = {int(label): float(value) for label, value in values.get("brightness", ())}
+        if (background is not None and background not in areas) or not set(brightness) <= set(areas):
+            raise ValueError("a tree of classes that tells of others")
+        return cls(areas, merges, suggested, background, brightness)
+
+    def _groups(self, detail: int) -> dict[int, list[int]]:
+        """The classes that every class is shown with."""
+        group = {label: [label] for label in self.areas}
+        for one, other in self.merges[: max(0, self.n_classes - detail)]:
+            joined = group[one] + group[other]
+            group.update(dict.fromkeys(joined, joined))
+        return group
 
     def _name_of(self, members: list[int]) -> int:
-        return 0 if 0 in members else max(members, key=lambda label: (self.areas[label], -label))
+        return max(members, key=lambda label: (self.areas[label], -label))
 
 
 def _steps(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -152,6 +207,19 @@ def _steps(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         if first != second:
             kept.append((one, other))
             group.update(dict.fromkeys(first | second, first | second))
+    return tuple(kept)
+
+
+def _without_zero(merges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The steps of a tree that has lost its leaf 0; what was joined with its group is joined with the rest of that."""
+    rest: int | None = None  # stands for the group of 0, once there is another class in it
+    kept = []
+    for one, other in merges:
+        pair = [rest if label == 0 else label for label in (one, other)]
+        if None in pair:
+            rest = next(label for label in pair if label is not None)
+        else:
+            kept.append((int(pair[0] or 0), int(pair[1] or 0)))
     return tuple(kept)
 
 
@@ -176,15 +244,24 @@ def build_hierarchy(areas: Mapping[int, int], means: Mapping[int, npt.ArrayLike]
     .. [1] Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
     .. [2] Ward (1963), https://doi.org/10.1080/01621459.1963.10500845
     """
-    labels = sorted(areas)
+    labels = sorted(label for label in areas if label != 0)
+    light = {label: float(np.asarray(means[label], np.float64).mean()) for label in labels}
     if len(labels) < 2:
-        return ClassHierarchy({label: areas[label] for label in labels}, (), len(labels))
+        return ClassHierarchy(
+            {label: areas[label] for label in labels},
+            (),
+            len(labels),
+            None if 0 in areas else next(iter(labels), None),
+            light,
+        )
     area = np.array([areas[label] for label in labels], np.float64)
     mean = np.stack([np.asarray(means[label], np.float64) for label in labels])
     sides = otsu_sides(principal_values(mean, area), area)
     steps = ward_steps(mean, area, sides)
     merges = tuple((labels[one], labels[other]) for one, other in steps)
-    return ClassHierarchy(dict(zip(labels, area.astype(int).tolist(), strict=True)), merges, 2)
+    low = [label for label, is_high in zip(labels, sides.tolist(), strict=True) if not is_high]
+    background = None if 0 in areas else max(low, key=lambda label: (areas[label], -label))
+    return ClassHierarchy(dict(zip(labels, area.astype(int).tolist(), strict=True)), merges, 2, background, light)
 
 
 def principal_values(mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

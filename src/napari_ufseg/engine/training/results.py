@@ -72,6 +72,8 @@ class Snapshot:
     labelled : float or None
         None while the network is trained; after that the share of all pixels
         that have their final labels, in [0, 1].
+    hierarchy : ClassHierarchy
+        The tree of the classes as they are at the moment, by a sample of the pixels while the network is trained.
     """
 
     epoch: int
@@ -83,6 +85,7 @@ class Snapshot:
     seconds_left: float
     index: Any = ()
     labelled: float | None = None
+    hierarchy: ClassHierarchy = field(default_factory=ClassHierarchy)
 
 
 @dataclass(frozen=True)

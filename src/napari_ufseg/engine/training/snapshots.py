@@ -13,12 +13,14 @@ from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.labels.corrections import Corrections
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.engine.prediction.labelling import LabelImage, label_box, to_label_image
 from napari_ufseg.engine.prediction.tile_pool import View
 from napari_ufseg.engine.training.results import Segmentation, Snapshot
 from napari_ufseg.engine.training.trainer import Trainer
 
 PIXELS_IN_VIEW = 2**20
+PIXELS_IN_TREE = 2**16  # that the tree of a picture is made by
 DRAWING = 1 / 3  # pictures take no more than that, per second of the steps
 LABELLING = 0.3  # seconds of labelling per second of an epoch on as many pixels
 FIRST = 0.8  # what an epoch takes, per second of the first one, which also prepares memory
@@ -125,7 +127,7 @@ class SnapshotMaker:
         if self._corrections is not None:
             entries = enumerate(zip(self._sources, labels, places, strict=True))
             labels = [self._corrections.kept_of_box(i, source, item, *place) for i, (source, item, place) in entries]
-        return self._snapshot(labels, places, epochs, goes_on=goes_on)
+        return self._snapshot(labels, places, epochs, self._trainer.hierarchy(PIXELS_IN_TREE), goes_on=goes_on)
 
     def of_result(
         self, segmentation: Segmentation, epochs: int, labelled: float, seconds_left: float = 0.0
@@ -137,7 +139,7 @@ class SnapshotMaker:
             source.unturned(np.array(out[source.label_index(*place)]))
             for source, out, place in zip(self._sources, outs, places, strict=True)
         ]
-        snapshot = self._snapshot(seen, places, epochs, goes_on=False)
+        snapshot = self._snapshot(seen, places, epochs, segmentation.model.hierarchy, goes_on=False)
         n_classes = len(segmentation.areas) or snapshot.n_classes
         return replace(snapshot, n_classes=n_classes, labelled=labelled, seconds_left=seconds_left)
 
@@ -160,7 +162,13 @@ class SnapshotMaker:
         ]
 
     def _snapshot(
-        self, labels: list[LabelImage], places: Sequence[tuple[int, Box]], epochs: int, *, goes_on: bool
+        self,
+        labels: list[LabelImage],
+        places: Sequence[tuple[int, Box]],
+        epochs: int,
+        tree: ClassHierarchy,
+        *,
+        goes_on: bool,
     ) -> Snapshot:
         """A snapshot of labels in the order Z, Y, X."""
         shown = [source.turned(item) for source, item in zip(self._sources, labels, strict=True)]
@@ -177,6 +185,7 @@ class SnapshotMaker:
             elapsed=trainer.elapsed,
             seconds_left=self.seconds_left(max(0, epochs - trainer.epoch)) if goes_on else 0.0,
             index=index[0] if self._is_single else index,
+            hierarchy=tree,
         )
 
 

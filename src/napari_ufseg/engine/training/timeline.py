@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.labels.corrections import Corrections
 from napari_ufseg.engine.labels.edits import Packed
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import to_label_image
@@ -37,12 +38,15 @@ class Keyframe:
         labels: of all images, or of what was in view.
     weights : dict
         The state of the network that made them.
+    hierarchy : ClassHierarchy
+        As in `Snapshot`.
     """
 
     epoch: int
     n_classes: int
     labels: tuple[tuple[int, tuple[Any, ...], Packed], ...]
     weights: dict[str, Any]
+    hierarchy: ClassHierarchy = field(default_factory=ClassHierarchy)
 
     @property
     def n_bytes(self) -> int:
@@ -89,7 +93,7 @@ class Timeline:
             return
         weights = {name: tensor.cpu() for name, tensor in self._session.trainer.shown_weights.items()}
         labels = tuple(_labels_of(self._session, snapshot))
-        self.items.append(Keyframe(snapshot.epoch, snapshot.n_classes, labels, weights))
+        self.items.append(Keyframe(snapshot.epoch, snapshot.n_classes, labels, weights, snapshot.hierarchy))
         while len(self.items) > 2 and (len(self.items) > self._most or self.n_bytes > self._most_bytes):
             del self.items[_least_missed([moment.epoch for moment in self.items])]
 

@@ -299,15 +299,22 @@ class Trainer:
             network.eval(), self.config, self._n_channels, self.class_labels, hierarchy=self.hierarchy()
         )
 
-    def hierarchy(self) -> ClassHierarchy:
-        """The tree of the classes that the last step showed, by the channels of the images as the network sees them."""
+    def hierarchy(self, most: int | None = None) -> ClassHierarchy:
+        """The tree of the classes that the last step showed, by the channels of the images as the network sees them.
+
+        Parameters
+        ----------
+        most : int, optional
+            About how many pixels are looked at; default all.
+        """
         k = self.config.n_classes
         areas, sums = np.zeros(k), np.zeros((k, self._n_channels))
+        step = 1 if most is None else max(1, sum(self.labels[i].numel() for i in self._trained) // most)
         for i in self._trained:
-            labels = self.labels[i].cpu().numpy().ravel()
+            labels = self.labels[i].flatten()[::step].cpu().numpy()
             areas += np.bincount(labels, minlength=k)
             for channel, values in enumerate(self.images[i][: self._n_channels]):  # any after them is local contrast
-                sums[:, channel] += np.bincount(labels, values.cpu().numpy().ravel(), minlength=k)
+                sums[:, channel] += np.bincount(labels, values.flatten()[::step].cpu().numpy(), minlength=k)
         of_label: dict[int, list[int]] = {}
         for index in np.flatnonzero(areas).tolist():
             of_label.setdefault(self.class_labels[index], []).append(index)
