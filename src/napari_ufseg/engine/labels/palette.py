@@ -1,0 +1,88 @@
+"""Colours for the classes of one result: lighter for brighter classes, and told apart by colour-blind eyes too."""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ufseg.engine.errors import ConfigError
+
+# Found by a search over sRGB, first on a grid, then in steps of 1/255: the smallest CIEDE2000 between any two of them, with
+# normal sight (counted as 2/3 of it), protanopia, deuteranopia or tritanopia (Machado et al. 2009), is as large as it got among
+# vivid colours of L* 35 to 87 of which each is, to all four, lighter than the one before, and of another hue. Of the sets of 2
+# to 4, which have distance to spare, those were taken that are more vivid and share their colours.
+_BEST = (
+    "00c3ff",
+    "004bd2 ffd200",
+    "004bd2 f03c69 ffd200",
+    "004bd2 f03c69 00c3ff ffd200",
+    "6d04e1 1b7600 fb5d87 02d7fe fdd800",
+    "6500eb 007400 ff3d71 a297ff 11e1c5 f1dc0b",
+    "1349c1 a95701 028c68 aa76ff ff789d 03dfea e1e100",
+    "1048c5 6d6604 e63378 58a501 ab84ff ff9d8d 0fe0d9 ebde00",
+    "104eb5 7e6000 00895b 9c5dff 819c00 ff7a90 eda2fa 0ee2c2 f1dc05",
+    "0d49c3 5b6a00 00875c 965aff ab8802 fd6790 d69cf3 f9a979 03e5c0 e1e100",
+    "0d4db9 5c6600 00885e b63dfc a47e00 ff4d9e ad94fc adb000 ff9a8e 2be6f3 9ff005",
+    "0e50af 5d640c 00764c 7f3cfc 9a7d02 8781ef 05a783 8bb306 e3a0ff f2b178 0ae4d2 e5e000",
+)
+_DARKEST, _LIGHTEST = 36.0, 87.0  # CIE L*, seen on black and on white
+_FIRST_HUE, _HUE_STEP = 0.66, 0.618034  # blue; by the golden ratio, so that near ones are of far hues
+_LUMINANCE = np.array([0.212671, 0.715160, 0.072169])  # of red, green and blue
+
+
+def brightness_palette(n: int) -> npt.NDArray[np.float64]:
+    """Colours for classes that are in order of their brightness.
+
+    Up to 12 are told apart, and their order is seen, by colour-blind eyes as
+    well; the better, the fewer there are. Of more, the next one is still
+    lighter and of a far hue to normal sight, and others may look alike.
+
+    Parameters
+    ----------
+    n : int
+        How many classes there are.
+
+    Returns
+    -------
+    (n, 3) array
+        RGB in [0, 1], the darkest first. It is shared, so nobody can write into it.
+
+    Raises
+    ------
+    ConfigError
+        If `n` is no whole number, or below 0.
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise ConfigError(f"The number of colours is {n!r}: give a whole number, at least 0.")
+    return _palette(int(n))
+
+
+@lru_cache(maxsize=64)
+def _palette(n: int) -> npt.NDArray[np.float64]:
+    """The best ones as long as there are any."""
+    colours = _from_hex(_BEST[n - 1]) if 0 < n <= len(_BEST) else _cycled_hues(n)
+    colours.flags.writeable = False
+    return colours
+
+
+def _from_hex(text: str) -> npt.NDArray[np.float64]:
+    return np.array([list(bytes.fromhex(colour)) for colour in text.split()]) / 255
+
+
+def _cycled_hues(n: int) -> npt.NDArray[np.float64]:
+    """Even steps of L*, each in the most vivid colour of its hue."""
+    luminance = ((np.linspace(_DARKEST, _LIGHTEST, n)[:, None] + 16) / 116) ** 3
+    hue = (_FIRST_HUE + _HUE_STEP * np.arange(n)[:, None]) % 1
+    pure = np.clip(np.abs((6 * hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1) ** 2.2  # linear light
+    own = (pure @ _LUMINANCE)[:, None]
+    shaded = pure * np.minimum(1, luminance / own)
+    linear = shaded + np.maximum(0, (luminance - own) / (1 - own)) * (1 - shaded)  # with white, where it is too dark
+    return _encoded(linear)
+
+
+def _encoded(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The sRGB values of linear light."""
+    encoded: npt.NDArray[np.float64] = np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    )
+    return np.clip(encoded, 0, 1)
