@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from napari_ufseg.engine.errors import ConfigError
 
-# Found by a search over sRGB, first on a grid, then in steps of 1/255: the smallest CIEDE2000 between any two of them, with
-# normal sight (counted as 2/3 of it), protanopia, deuteranopia or tritanopia (Machado et al. 2009), is as large as it got among
-# vivid colours of L* 35 to 87 of which each is, to all four, lighter than the one before, and of another hue. Of the sets of 2
-# to 4, which have distance to spare, those were taken that are more vivid and share their colours.
+# Found by a search over sRGB, first on a grid, then in steps of 1/255, for distance and some vividness. Distance is the least
+# CIEDE2000 between two of them, with normal sight (2/3 of it), protanopia, deuteranopia or tritanopia (Machado et al. 2009).
+# L* is 35 to 87 and rises with all four, if only by a little where many are; neighbours have other hues. The sets of 2 to 4
+# have distance to spare: they were picked by hand among good ones, for being vivid and sharing their colours.
 _BEST = (
     "00c3ff",
     "004bd2 ffd200",
@@ -33,9 +33,9 @@ _LUMINANCE = np.array([0.212671, 0.715160, 0.072169])  # of red, green and blue
 def brightness_palette(n: int) -> npt.NDArray[np.float64]:
     """Colours for classes that are in order of their brightness.
 
-    Up to 12 are told apart, and their order is seen, by colour-blind eyes as
-    well; the better, the fewer there are. Of more, the next one is still
-    lighter and of a far hue to normal sight, and others may look alike.
+    Up to 12 are told apart by colour-blind eyes as well; the better, the
+    fewer there are. Of more, the next one is still lighter and of a far hue
+    to normal sight, and others may look alike.
 
     Parameters
     ----------
