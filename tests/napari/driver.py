@@ -30,6 +30,7 @@ class Dock:
         self.dock, self.widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
         self.widget.config = QUICK
         self.widget.device = "cpu"
+        self.widget.detail = "all"  # labels are those that a script gets; tests of the detail choose "auto"
 
     def part(self, name: str, kind: type = QWidget) -> Any:
         """The part of that object name."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from driver import QUICK, WAIT
 from napari.layers import Image, Labels
+from skimage.color import rgb2lab
 
 from napari_ufseg import SegmentationConfig, segment
 from napari_ufseg.engine.labels.class_table import class_colours
@@ -195,11 +196,14 @@ def test_a_second_run_never_overwrites_what_the_user_painted(dock, change):
 def test_class_colours_never_jump_and_are_all_different(dock):
     layer = dock.start_endless()
     colours = {label: tuple(layer.get_color(label)) for label in range(1, 101)}
-    np.testing.assert_allclose([colour[:3] for colour in colours.values()], class_colours(), atol=0.01)
+    np.testing.assert_allclose([colours[label][:3] for label in range(9, 101)], class_colours()[8:], atol=0.01)
     assert len(set(colours.values())) == 100
     assert layer.get_color(0) is None or layer.get_color(0)[3] == 0
-    dock.stop()
+    tree = dock.stop().hierarchy
     assert {label: tuple(layer.get_color(label)) for label in range(1, 101)} == colours
+    by_brightness = sorted(set(tree.areas) - {tree.background}, key=tree.brightness.__getitem__)
+    lightness = rgb2lab(np.array([colours[label][:3] for label in by_brightness]))[:, 0]
+    assert (np.diff(lightness) > 0).all()
 
 
 def test_the_image_list_follows_the_active_layer_and_the_layer_list(dock, picture):

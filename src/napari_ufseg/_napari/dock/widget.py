@@ -44,8 +44,8 @@ class SegmentationWidget(QWidget):
     Signals
     -------
     run_finished(Segmentation)
-        At the end of every run that has a result, also after Stop; its labels are the data of the
-        layers, so that they change when somebody paints.
+        At the end of every run that has a result, also after Stop; its labels have all classes. They are the
+        data of the layers, and change when somebody paints, where these show all classes.
     run_failed(str)
         One sentence, which the user has seen as a notification.
     """
@@ -99,6 +99,15 @@ class SegmentationWidget(QWidget):
     @device.setter
     def device(self, name: str) -> None:
         self._method.device = name
+
+    @property
+    def detail(self) -> int | str:
+        """How many classes a new result shows at first: ``"auto"`` for what its tree suggests, ``"all"``, or a number."""
+        return self._results.opens_at
+
+    @detail.setter
+    def detail(self, detail: int | str) -> None:
+        self._results.opens_at = detail
 
     @property
     def is_running(self) -> bool:

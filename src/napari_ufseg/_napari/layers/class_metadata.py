@@ -11,7 +11,8 @@ from napari_ufseg.engine.labels.class_table import BACKGROUND, N_COLOURS, ClassI
 
 METADATA_KEY = "napari_ufseg"
 RUN = "run"  # in the metadata: layers of one run share their classes
-_CLASSES = "classes"
+_CLASSES, _ALL_CLASSES = "classes", "all_classes"
+_JOINED = "joined_by_colour"
 _CLEAR = np.zeros(4, np.float32)
 
 
@@ -20,7 +21,9 @@ def class_colormap() -> CyclicLabelColormap:
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 3)), class_colours()]))
 
 
-def colormap_of(table: ClassTable, labels: Iterable[int]) -> CyclicLabelColormap | DirectLabelColormap:
+def colormap_of(
+    table: ClassTable, labels: Iterable[int], joined_by_colour: Mapping[int, int] | None = None
+) -> CyclicLabelColormap | DirectLabelColormap:
     """The colours of a table; own ones where a class is hidden or has another colour than its label's.
 
     Parameters
@@ -28,33 +31,87 @@ def colormap_of(table: ClassTable, labels: Iterable[int]) -> CyclicLabelColormap
     table : ClassTable
     labels : iterable of int
         Those that occur; what is painted later gets the colour of its label as well, up to `N_COLOURS` beyond.
+    joined_by_colour : dict of int to int, optional
+        Labels that are drawn as others.
     """
-    if not table.has_own_look:
+    drawn_as = joined_by_colour or {}
+    if not table.has_own_look and not drawn_as:
         return class_colormap()
-    known = range(1, max((*labels, *table, N_COLOURS)) + N_COLOURS)
-    colours: dict[int | None, Any] = {label: _rgba(table[label]) for label in known}
+    known = range(1, max((*labels, *table, *drawn_as, N_COLOURS)) + N_COLOURS)
+    colours: dict[int | None, Any] = {label: _rgba(table[drawn_as.get(label, label)]) for label in known}
     return DirectLabelColormap(color_dict={**colours, BACKGROUND: _CLEAR, None: _CLEAR})
 
 
 def read_table(layer: Labels) -> ClassTable:
-    """What the metadata of a layer say about its classes."""
+    """What the metadata of a layer say about the classes that it shows."""
     return ClassTable.from_list(layer.metadata.get(METADATA_KEY, {}).get(_CLASSES))
 
 
-def write_table(layer: Labels, table: ClassTable, areas: Mapping[int, int]) -> None:
-    """Let a layer show a table, and carry it on; features have a row for each label that occurs."""
+def read_classes(layer: Labels) -> ClassTable:
+    """What the metadata of a layer say about all classes, also of those that are shown as one."""
+    about = layer.metadata.get(METADATA_KEY, {})
+    return ClassTable.from_list(about.get(_ALL_CLASSES, about.get(_CLASSES)))
+
+
+def write_table(
+    layer: Labels,
+    classes: ClassTable,
+    table: ClassTable,
+    areas: Mapping[int, int],
+    joined_by_colour: Mapping[int, int] | None = None,
+) -> None:
+    """Let a layer show a table, and carry it on; features have a row for each label that occurs.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    classes : ClassTable
+        Of all classes.
+    table : ClassTable
+        Of the classes that are shown.
+    areas : dict of int to int
+        Pixels of each of them.
+    joined_by_colour : dict of int to int, optional
+        Labels of the layer that are drawn, and called, as others.
+    """
+    drawn_as = dict(joined_by_colour or {})
     about = dict(layer.metadata.get(METADATA_KEY, {}))
-    about[_CLASSES] = table.to_list()
+    about |= {_CLASSES: table.to_list(), _ALL_CLASSES: classes.to_list()}
+    about.pop(_JOINED, None)
+    if drawn_as:
+        about[_JOINED] = drawn_as
     layer.metadata = {**layer.metadata, METADATA_KEY: about}
-    labels = sorted(areas)
+    labels = sorted({*areas, *(label for label, other in drawn_as.items() if other in areas)})
+    shown = [drawn_as.get(label, label) for label in labels]
     layer.features = {
         "index": np.array(labels, dtype=np.int64),
-        "name": np.array([table[label].title for label in labels], dtype=object),
-        "pixels": np.array([areas[label] for label in labels], dtype=np.int64),
+        "name": np.array([table[label].title for label in shown], dtype=object),
+        "pixels": np.array([areas[label] for label in shown], dtype=np.int64),
     }
-    wanted = colormap_of(table, areas)
-    if not (isinstance(wanted, CyclicLabelColormap) and is_plain(layer)):
+    draw_classes(layer, table, areas, drawn_as)
+
+
+def draw_classes(
+    layer: Labels, table: ClassTable, areas: Mapping[int, int], joined_by_colour: Mapping[int, int]
+) -> None:
+    """Give a layer the colours of a table, unless it has them; the arguments are those of `write_table`."""
+    wanted, has = colormap_of(table, areas, joined_by_colour), layer.colormap
+    if isinstance(wanted, CyclicLabelColormap):
+        if not is_plain(layer):
+            layer.colormap = wanted
+    elif not (isinstance(has, DirectLabelColormap) and _same_colours(has, wanted)):
         layer.colormap = wanted
+
+
+def _same_colours(one: DirectLabelColormap, other: DirectLabelColormap) -> bool:
+    return one.color_dict.keys() == other.color_dict.keys() and all(
+        np.array_equal(colour, other.color_dict[label]) for label, colour in one.color_dict.items()
+    )
+
+
+def joined_labels(layer: Labels) -> dict[int, int]:
+    """What the labels of a layer are drawn as, where that is not themselves."""
+    return dict(layer.metadata.get(METADATA_KEY, {}).get(_JOINED, {}))
 
 
 def is_plain(layer: Labels) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari.layers import Image, Labels
 
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN, class_colormap
+from napari_ufseg._napari.layers.joined_classes import all_classes
 from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg.engine.labels.edits import Packed
 
@@ -43,7 +44,7 @@ class ResultLayer:
     ----------
     part : ImageRegion
     before : array-like or None
-        What a layer held that was taken over.
+        What a layer held, of all classes, that was taken over.
     reference : Labels or None
         An earlier result for the same plane, whose classes this one's are to be called after.
     out : array-like of uint16
@@ -97,7 +98,7 @@ class ResultLayer:
         if self.layer.data is not self._data:  # a layer that is taken over
             for name, value in self._geometry.items():
                 setattr(self.layer, name, value)
-            self.before = self.layer.data
+            self.before = all_classes(self.layer)
             self.layer.data = self._data
             self._note({RUN: self._run})
         if self.layer.editable:
@@ -178,7 +179,7 @@ class ResultLayer:
 def _is_untouched(layer: Labels) -> bool:
     """Whether nobody has changed the labels of a run since it has ended."""
     digest = layer.metadata.get(METADATA_KEY, {}).get("digest")
-    return digest is not None and digest == _digest(layer.data)
+    return digest is not None and digest == _digest(all_classes(layer))
 
 
 def is_ours(layer: Any) -> bool:

@@ -12,9 +12,10 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_ufseg._napari.background import JobThread, Progress
-from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, read_table
+from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, joined_labels, read_table
 from napari_ufseg._napari.layers.region import sliced
 from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors, go_on
+from napari_ufseg.engine.labels.hierarchy import relabel_lazily
 
 _LONGEST = 120  # letters of a name
 _CLASSES = " classes"
@@ -61,7 +62,8 @@ class LabelsFile:
                 "unit": str(layer.units[-1]),
                 "translate": [float(layer.translate[i]) for i in kept],
             }
-            return cls(path, sliced(layer.data, index), about)
+            data = relabel_lazily(sliced(layer.data, index), joined_labels(layer))
+            return cls(path, data, about)
 
     @property
     def n_pixels(self) -> int:

@@ -1,8 +1,9 @@
 """The classes in the dock: a table, bars of the areas, and what can be done to classes by click or key."""
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QKeySequence
-from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from napari_ufseg._napari.parts import Folding, named_button
 from napari_ufseg._napari.result.class_table import AreaChart, ClassRows, ClassView
@@ -15,8 +16,64 @@ _SCRIBBLES = (
     "Give every class the label that you have painted most on it in the layer of scribbles, and the scribbles theirs (S).\n"
     "Paint one label over pieces of each thing that you mean; classes without a scribble stay. Continue then learns it."
 )
+_DETAIL = (
+    "How many classes are shown: two tell things from their background, more tell more kinds apart (arrow keys).\n"
+    "The classes stay as they are: the slider goes back and forth at once, and loses nothing that was painted."
+)
+_NO_DETAIL = "Only the result of a run or a model has finer classes: press Segment, or apply a model."
+_ONE_DETAIL = "There are no finer classes than those that are shown."
+_SEE_THROUGH = (
+    "Draw the selected class as the background, transparent; it keeps its number and can be drawn by its tick."
+)
+_TURN = "What stands out from the background; press it to take the other side for the background."
 _SPECK = 20
 _MOST_SPECK = 1_000_000
+
+
+class DetailRow(QWidget):
+    """A slider from two classes to all of them.
+
+    Signals
+    -------
+    moved(int)
+        The user wants to see so many classes.
+    """
+
+    moved = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setObjectName("ufseg.detail")
+        self.slider.setAccessibleName("Detail")
+        self.slider.setPageStep(1)
+        self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
+        self.slider.setTickInterval(1)
+        self.slider.valueChanged.connect(self.moved)
+        self.least, self.most = QLabel(), QLabel()
+        self._title = QLabel("Detail")
+        self._title.setBuddy(self.slider)
+        for part in (self._title, self.least):
+            row.addWidget(part)
+        row.addWidget(self.slider, 1)
+        row.addWidget(self.most)
+        self.look_at(None)
+
+    def look_at(self, result: Result | None) -> None:
+        """Show how many classes are shown, and could be."""
+        details = result.details if result is not None else range(0)
+        detail = result.shown_detail if result is not None else 0
+        with signals_blocked(self.slider):
+            self.slider.setRange(details.start, max(details.start, details.stop - 1))
+            self.slider.setValue(detail)
+        self.least.setText(str(detail) if details else "")
+        self.most.setText(f"of {details.stop - 1}" if details else "")
+        self.setEnabled(len(details) > 1)
+        tip = _DETAIL if len(details) > 1 else _NO_DETAIL if not details else _ONE_DETAIL
+        for part in (self._title, self.slider):
+            part.setToolTip(tip)
 
 
 class ClassPanel(Folding):
@@ -73,7 +130,8 @@ class ClassPanel(Folding):
         self._rows = ClassRows(self)
         self.view = ClassView(self._rows)
         self.chart = AreaChart()
-        for part in (self._about, self.view, self.chart):
+        self.detail = DetailRow()
+        for part in (self._about, self.detail, self.view, self.chart):
             column.addWidget(part)
         grid = QGridLayout()
         column.addLayout(grid)
@@ -81,9 +139,12 @@ class ClassPanel(Folding):
         self._background = named_button(
             "Background", "background", "Make the selected classes background, label 0 (B)."
         )
+        self._see_through = named_button("Use as background", "see_through", _SEE_THROUGH)
+        self._turn = named_button("Things are bright", "turn", _TURN)
         self._split = named_button("Split into regions", "split", "Make every connected region a class of its own.")
         self._all = named_button("Show all", "show_all", "Show all classes again (Esc).")
-        for place, button in enumerate((self._merge, self._background, self._split, self._all)):
+        buttons = (self._merge, self._background, self._see_through, self._turn, self._split, self._all)
+        for place, button in enumerate(buttons):
             grid.addWidget(button, place // 2, place % 2)
         self._by_scribbles = named_button("Merge by scribbles", "merge_by_scribbles", _SCRIBBLES)
         column.addWidget(self._by_scribbles)
@@ -108,6 +169,7 @@ class ClassPanel(Folding):
         row.addWidget(self._redo)
 
     def _connect(self) -> None:
+        self.detail.moved.connect(self._on_detail)
         self._rows.renamed.connect(self._on_renamed)
         self._rows.shown.connect(self._on_shown)
         self.view.selected.connect(self._on_selected)
@@ -118,6 +180,8 @@ class ClassPanel(Folding):
         for button, action in (
             (self._merge, self.merge),
             (self._background, self.make_background),
+            (self._see_through, self.choose_background),
+            (self._turn, self.turn_background),
             (self._split, self.split),
             (self._absorb, self.absorb),
             (self._by_scribbles, self.merge_by_scribbles),
@@ -158,6 +222,18 @@ class ClassPanel(Folding):
             self.set.make_background(self.view.labels)
             self._show_all()
 
+    def choose_background(self) -> None:
+        """Let the selected class be the one that is transparent."""
+        if self.set is not None and self._can_edit and len(self.view.labels) == 1:
+            self.set.choose_background(self.view.labels[0])
+            self._show_all()
+
+    def turn_background(self) -> None:
+        """Let what was taken for things be the background, and the other way round."""
+        if self.set is not None and self._can_edit:
+            self._show_all()
+            self.set.turn_background()
+
     def split(self) -> None:
         """Make every connected region of the selected classes a class of its own."""
         if self.set is not None and self._can_edit:
@@ -194,6 +270,7 @@ class ClassPanel(Folding):
     def _show(self) -> None:
         """Bring everything up to date."""
         classes = self.set
+        self.detail.look_at(classes)
         if classes is None:
             self._rows.show(self._rows.table, {})
             self._about.setText(_NONE)
@@ -219,6 +296,12 @@ class ClassPanel(Folding):
         chosen, can_edit = self.view.labels, self._can_edit
         self._merge.setEnabled(can_edit and len(chosen) > 1)
         self._background.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
+        tree = self.set.tree if self.set is not None else None
+        is_one = len(chosen) == 1 and tree is not None and chosen[0] in tree.areas
+        self._see_through.setEnabled(can_edit and is_one and self.set is not None and chosen[0] != self.set.background)
+        is_bright = tree.things_are_bright if tree is not None else None
+        self._turn.setEnabled(can_edit and is_bright is not None)
+        self._turn.setText("Things are dark" if is_bright is False else "Things are bright")
         self._split.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
         for button in (self._absorb, self._by_scribbles):
             button.setEnabled(can_edit)
@@ -231,6 +314,11 @@ class ClassPanel(Folding):
             button.setToolTip(
                 f"{verb}: {step.title}\n{history.summary}" if step and history else f"Nothing to {verb.lower()}."
             )
+
+    def _on_detail(self, detail: int) -> None:
+        if self.set is not None:
+            self._show_all()
+            self.set.show_detail(detail)
 
     def _on_renamed(self, label: int, name: str) -> None:
         if self.set is not None:

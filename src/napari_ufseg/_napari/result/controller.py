@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,14 +21,15 @@ from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.result.class_panel import ClassPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
 from napari_ufseg._napari.result.history import NewData
-from napari_ufseg._napari.result.result import Result
+from napari_ufseg._napari.result.result import Live, Result
 from napari_ufseg._napari.result.time_panel import TimePanel
-from napari_ufseg._napari.run.class_numbers import table_of
 from napari_ufseg._napari.run.live_run import LiveRun
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.edits import boxes_of, count_labels
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
+from napari_ufseg.engine.labels.palette import in_order, shades_of
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.training.results import Snapshot
@@ -62,6 +64,8 @@ class ResultController(QObject):
     confidence : ConfidencePanel
     scribbles : ScribbleChoice or None
         Where scribbles over the classes come from.
+    opens_at : int or {"auto", "all"}
+        The detail at which new results are shown; ``"auto"`` is the one that their tree suggests.
 
     Signals
     -------
@@ -80,6 +84,9 @@ class ResultController(QObject):
         self.active: Result | None = None
         self._results: list[Result] = []
         self._continued: Result | None = None  # its training goes on in its own layers
+        self._suggested = 0  # detail of the last picture of a run, unless the user has moved it
+        self._is_learning = False  # what is shown of it becomes its classes
+        self.opens_at: int | str = "auto"
         self.panel = ClassPanel()
         self.time = TimePanel()
         self.confidence = ConfidencePanel(viewer, jobs, settings, parent)
@@ -143,6 +150,7 @@ class ResultController(QObject):
             show_warning("There are no classes to train on from: press Segment first.")
             return
         model = wanted.origin.model
+        self._is_learning = True
         self._go_on(self.active, wanted.origin, {"config": in_network_of(model.config, config), "train_on": wanted})
 
     def give_up(self) -> None:
@@ -159,6 +167,7 @@ class ResultController(QObject):
     def _on_keep(self, result: Result, keyframe: "Keyframe") -> None:
         if result.timeline is not None and result.train_on() is not None and result.origin is not None:
             restored = RestoredKeyframe(result.timeline, keyframe)
+            self._is_learning = False
             self._go_on(result, result.origin, {"config": result.timeline.config, "train_on": restored})
 
     def _on_scribbles_wanted(self) -> None:
@@ -186,15 +195,42 @@ class ResultController(QObject):
         for labels in snapshot.labels:
             for counts in count_labels(labels, boxes_of(labels, 2)):
                 areas.update(counts)
-        result.areas = dict(sorted(areas.items()))
+        result.show_picture(self._live(result, snapshot.hierarchy), dict(sorted(areas.items())))
         self._activate(result)
-        result.changed.emit()
+
+    def _live(self, result: Result, tree: ClassHierarchy) -> Live:
+        """What a picture shows: colours by the brightness in the first one, and the detail that is suggested until the user moves it."""
+        last = result.live
+        if last is None:
+            classes = self._classes_before(result).shaded(shades_of(tree.brightness))
+            self._suggested = detail = self._detail_of(tree)
+            return Live(tree, classes, detail)
+        if last.detail == self._suggested:
+            self._suggested = detail = self._detail_of(tree)
+        else:
+            detail = min(last.detail, tree.n_classes)
+        return Live(tree, last.classes, detail)
+
+    def _classes_before(self, result: Result) -> ClassTable:
+        """What is said about the classes that a run begins with; where it learns what is shown, that is all there is."""
+        if self._continued is result and self._is_learning:
+            return result.classes.shown(result.tree.shown_class(result.detail) if result.detail else {}).settled
+        return result.classes.settled
+
+    def _detail_of(self, tree: ClassHierarchy) -> int:
+        """The detail at which a new result is shown; 0 without a tree."""
+        if self.opens_at == "all" or (self._continued is not None and self._is_learning):
+            return tree.n_classes
+        if self._continued is not None:
+            return min(self._continued.detail, tree.n_classes)
+        wanted = tree.suggested if self.opens_at == "auto" else int(self.opens_at)
+        return min(max(wanted, 1), tree.n_classes)
 
     def _on_state(self, state: JobState) -> None:
         self.time.allow(state.is_final)
 
     def _on_released(self, origin: Origin | None) -> None:
-        self._take_over(self._run.layers, "run", origin, table_of(self._run.layers))
+        self._take_over(self._run.layers, "run", origin, self._run.told)
 
     def _take_over(
         self, layers: Sequence[ResultLayer], title: str, origin: Origin | None = None, table: ClassTable | None = None
@@ -216,16 +252,16 @@ class ResultController(QObject):
         if not made:
             self.give_up()
             return
-        goes_on, self._continued = self._continued is not None, None
+        goes_on = self._continued is not None
         result = self._result_of_all([item.layer for item in made if item.layer is not None])
         before = [(item.layer, item.before) for item in made if item.layer is not None and item.before is not None]
         if before and not goes_on:
             result.history.clear()  # of what was in the layers before, napari has forgotten the strokes
         state = result.state
-        if table is not None or origin is not None:
-            result.put(table if table is not None else result.table.settled)
         if origin is not None or before:
             result.origin = origin
+        self._open(result, origin, table)
+        self._continued = None
         if before:
             result.history.record(NewData(title, before, (state, result.state)))
         result.regions = [item.part for item in made]
@@ -238,6 +274,28 @@ class ResultController(QObject):
         result.recount()
         self._follow_active_layer()  # another one may have been selected in the meantime
         self.active_changed.emit(self.active)
+
+    def _open(self, result: Result, origin: Origin | None, table: ClassTable | None) -> None:
+        """Let the layers of a result, which hold all classes, show the detail that is due."""
+        live = result.live
+        tree = origin.model.hierarchy if origin is not None else live.tree if live is not None else ClassHierarchy()
+        detail = self._detail_of(tree)
+        if live is not None and live.detail != self._suggested:
+            detail = min(live.detail, tree.n_classes)  # as the user has chosen on the way
+        known = self._classes_before(result) if origin is not None else result.classes
+        classes = table if table is not None else known
+        background = result.shown_background_of_now
+        if self._continued is result and background in tree.areas:
+            tree = replace(tree, background=background)
+        result.open_at(classes.shaded(self._shades(classes, live, tree)), tree, detail)
+
+    def _shades(self, classes: ClassTable, live: Live | None, tree: ClassHierarchy) -> dict[int, str]:
+        """Colours by brightness: those that the classes had, or had in the pictures of the run, if they are in order."""
+        order = sorted(tree.brightness, key=lambda label: (tree.brightness[label], label))
+        for shades in (classes.shades if live is None or self._continued else {}, live.classes.shades if live else {}):
+            if [label for label in in_order(shades) if label in tree.areas] == order:
+                return {label: shades[label] for label in order}
+        return shades_of(tree.brightness)
 
     # -- which result -----------------------------------------------------------------------------
 

@@ -2,16 +2,18 @@
 
 import weakref
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
+from napari_ufseg._napari.layers.joined_classes import all_classes
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.edits import Change, Packed
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 
 _BYTES, _STEPS = 2**28, 100  # napari itself remembers as many strokes
 
@@ -22,14 +24,23 @@ class State:
 
     Parameters
     ----------
-    table : ClassTable
+    classes : ClassTable
         What is said about the classes.
     origin : Origin or None
         How the labels came about.
+    tree : ClassHierarchy
+        Of the classes as they are now.
+    detail : int
+        How many of them are shown; 0 where there is no tree.
+    draws_background : bool
+        Whether the background is drawn too.
     """
 
-    table: ClassTable
+    classes: ClassTable
     origin: Origin | None = None
+    tree: ClassHierarchy = field(default_factory=ClassHierarchy)
+    detail: int = 0
+    draws_background: bool = False
 
 
 class Step(Protocol):
@@ -43,11 +54,14 @@ class Step(Protocol):
         What held before and after; None if it is the same.
     is_slow : bool
         Whether `undo` and `redo` touch nothing but arrays, so that another thread may do them.
+    is_of_all_classes : bool
+        Whether they change all classes alone, so that what is shown of them must be drawn anew.
     """
 
     title: str
     states: tuple[State, State] | None
     is_slow: bool
+    is_of_all_classes: bool
 
     @property
     def n_bytes(self) -> int:
@@ -123,7 +137,12 @@ class History(QObject):
         self._done.append(step)
         self.changed.emit()
 
-    def make_one(self, words: str, changes: Sequence[tuple[Labels, Change]], now: State) -> None:
+    def drop_last(self) -> None:
+        """Forget the last step, which comes to nothing."""
+        self._done.pop()
+        self.changed.emit()
+
+    def make_one(self, words: str, changes: Sequence[tuple[Any, Change]], now: State) -> None:
         """Put one step in the place of all that came after the labels were made, if anything did.
 
         Parameters
@@ -138,7 +157,7 @@ class History(QObject):
         before = next((step.states[0] for step in later if step.states is not None), now)
         del self._done[len(self._done) - len(later) :]
         self._undone.clear()
-        step = ClassStep(words, changes, (before, now))
+        step = ClassStep(words, changes, (before, now), is_of_all_classes=True)
         if not step.is_empty:
             self.record(step)
         self.changed.emit()
@@ -147,7 +166,7 @@ class History(QObject):
         """Replace how the labels came about in all that is remembered."""
         for step in (*self._done, *self._undone):
             if step.states is not None:
-                before, after = (State(state.table, change(state.origin)) for state in step.states)
+                before, after = (replace(state, origin=change(state.origin)) for state in step.states)
                 step.states = before, after
 
     def forget_strokes(self) -> None:
@@ -172,7 +191,7 @@ class Stroke:
     def __init__(self, layer: Labels) -> None:
         self.title = "brush stroke"
         self.states: tuple[State, State] | None = None
-        self.is_slow = False
+        self.is_slow = self.is_of_all_classes = False
         self._layer = weakref.ref(layer)
 
     def undo(self) -> Generator[float]:
@@ -197,16 +216,29 @@ class ClassStep:
     ----------
     words : str
         What was done.
-    changes : sequence of (Labels, Change)
+    changes : sequence of (Labels or ClassesOf, Change)
+        Of the data of layers, or of all their classes.
     states : (State, State)
         Before and after.
+    is_of_all_classes : bool
+        As in `Step`.
+    is_slow : bool
+        As in `Step`.
     """
 
-    def __init__(self, words: str, changes: Sequence[tuple[Labels, Change]], states: tuple[State, State]) -> None:
+    def __init__(
+        self,
+        words: str,
+        changes: Sequence[tuple[Any, Change]],
+        states: tuple[State, State],
+        *,
+        is_of_all_classes: bool = False,
+        is_slow: bool = True,
+    ) -> None:
         self.title = words
         self.states: tuple[State, State] | None = states
-        self.is_slow = True
-        self._changes = [(weakref.ref(layer), change) for layer, change in changes if not change.is_empty]
+        self.is_slow, self.is_of_all_classes = is_slow, is_of_all_classes
+        self._changes = [(_reference(layer), change) for layer, change in changes if not change.is_empty]
 
     @property
     def is_empty(self) -> bool:
@@ -235,6 +267,11 @@ class ClassStep:
     redo = undo
 
 
+def _reference(layer: Any) -> Callable[[], Any]:
+    """Gives it as long as it is there."""
+    return weakref.ref(layer) if isinstance(layer, Labels) else layer.if_there
+
+
 class NewData:
     """Other arrays in some layers, as a run puts them in; the old ones are kept, compressed if they are in memory.
 
@@ -243,7 +280,7 @@ class NewData:
     words : str
         What was done.
     before : sequence of (Labels, array-like)
-        What the layers held; they hold something else by now.
+        What the layers held of all classes; they hold something else by now.
     states : (State, State)
         Before and after.
     """
@@ -251,7 +288,7 @@ class NewData:
     def __init__(self, words: str, before: Sequence[tuple[Labels, Any]], states: tuple[State, State]) -> None:
         self.title = words
         self.states: tuple[State, State] | None = states
-        self.is_slow = False
+        self.is_slow, self.is_of_all_classes = False, True
         self._others = [(weakref.ref(layer), kept(data)) for layer, data in before]
 
     @property
@@ -264,7 +301,7 @@ class NewData:
         for i, (ref, other) in enumerate(self._others):
             layer = ref()
             if layer is not None:
-                self._others[i] = ref, kept(layer.data)
+                self._others[i] = ref, kept(all_classes(layer))
                 layer.data = other.array() if isinstance(other, Packed) else other
         yield 1.0
 

@@ -12,6 +12,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari.background import Job, JobState, JobThread, Progress
+from napari_ufseg._napari.layers.joined_classes import ClassesOf, joined
 from napari_ufseg.engine.errors import UfsegError, engine_errors
 from napari_ufseg.engine.labels.edits import Change, Edit, boxes_of, count_labels
 
@@ -100,9 +101,10 @@ class LabelEditor(QObject):
         self,
         words: str,
         edit_of: Callable[[Labels], tuple[Edit, *tuple[Any, ...]]],
-        done: Callable[[list[tuple[Labels, Change]]], None],
+        done: Callable[[list[tuple[Any, Change]]], None],
         *,
         whole_items: bool = False,
+        of_all_classes: Edit | None = None,
     ) -> None:
         """Edit all layers, or none.
 
@@ -116,15 +118,23 @@ class LabelEditor(QObject):
             Called with the changes, in the main thread, if all went well.
         whole_items : bool
             Whether regions may reach anywhere in a plane or volume.
+        of_all_classes : callable, optional
+            What the edit does to all classes of layers whose data show some as one.
         """
-        changes = [(layer, Change()) for layer in self._layers]
+        data: list[tuple[Any, Change]] = [(layer, Change()) for layer in self._layers]
+        is_joined = [layer for layer in self._layers if of_all_classes is not None and joined(layer) is not None]
+        classes: list[tuple[Any, Change]] = [(ClassesOf(layer), Change()) for layer in is_joined]
+        changes = data + classes
 
         def work() -> Generator[float]:
             try:
-                for layer, change in changes:
+                for layer, change in data:
                     boxes = boxes_of(layer.data, int(layer.n_edit_dimensions), whole_items=whole_items)
                     edit, *others = edit_of(layer)
                     yield from change.make(layer.data, boxes, edit, *others)
+                for hidden, change in classes:
+                    assert of_all_classes is not None
+                    yield from change.make(hidden.data, boxes_of(hidden.data, 2), of_all_classes)
             except BaseException:  # also when it is dropped half-way
                 for layer, change in changes:
                     change.swap_at_once(layer.data)
@@ -132,13 +142,20 @@ class LabelEditor(QObject):
 
         self.do(f"Working: {words}", work, lambda: done(changes))
 
-    def count(self) -> None:
-        """Count the pixels of every label."""
+    def count(self, data_of: Callable[[Labels], Any]) -> None:
+        """Count the pixels of every label.
+
+        Parameters
+        ----------
+        data_of : callable
+            Gives the labels of a layer that are counted.
+        """
         found: Counter[int] = Counter()
+        counted = [(data_of(layer), int(layer.n_edit_dimensions)) for layer in self._layers]
 
         def work() -> Generator[float]:
-            for layer in self._layers:
-                for areas in count_labels(layer.data, boxes_of(layer.data, int(layer.n_edit_dimensions))):
+            for data, item_ndim in counted:
+                for areas in count_labels(data, boxes_of(data, item_ndim)):
                     found.update(areas)
                     yield 0.0
 

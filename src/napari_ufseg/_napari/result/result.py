@@ -1,7 +1,9 @@
 """Result: what one run has made, over all its Labels layers, with all that belongs to it and can be done to it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +12,16 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ufseg._napari.background import Job, JobState
-from napari_ufseg._napari.layers.class_metadata import read_table, write_table
+from napari_ufseg._napari.layers.class_metadata import draw_classes, read_classes, write_table
+from napari_ufseg._napari.layers.joined_classes import ClassesOf, all_classes, can_join, join, joined, show_all
 from napari_ufseg._napari.layers.origin import Origin, TrainOn, without_image
 from napari_ufseg._napari.result.history import ClassStep, History, State, Step, Stroke
-from napari_ufseg._napari.result.joint_edits import RegionSplit, ScribbleMerge
+from napari_ufseg._napari.result.joint_edits import RegionSplit, ScribbleMerge, shown_labels
 from napari_ufseg._napari.result.label_editor import LabelEditor
 from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
-from napari_ufseg.engine.labels.edits import Change, Edit, Packed, absorbing, boxes_of, renaming
+from napari_ufseg.engine.labels.edits import Change, Edit, Packed, absorbing, boxes_of, on_shown, renaming
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, relabel
 
 if TYPE_CHECKING:
     from napari_ufseg._napari.layers.region import ImageRegion
@@ -25,7 +29,27 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.training.timeline import Keyframe, Timeline
 
 _KEYS = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ  # undo and redo, as in napari
+_JOINED = 2**24  # pixels; of more in one layer the colours join classes, as on a disk
 _MILLISECONDS = 150  # after the last stroke, until areas are counted anew
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the picture of a run shows.
+
+    Parameters
+    ----------
+    tree : ClassHierarchy
+        Of its classes.
+    classes : ClassTable
+        What is said about them.
+    detail : int
+        How many are shown.
+    """
+
+    tree: ClassHierarchy
+    classes: ClassTable
+    detail: int
 
 
 class Result(QObject):
@@ -43,8 +67,16 @@ class Result(QObject):
     ----------
     regions : list of ImageRegion
         What of which image each layer shows; empty if nobody knows, as after labels were read from a file.
-    table : ClassTable
-        Names, colours and the rest.
+    classes : ClassTable
+        Names, colours and the rest, of every class and of those that are shown as one.
+    tree : ClassHierarchy
+        Of the classes as they are now; empty if nobody knows, as after labels were read from a file.
+    detail : int
+        How many classes of the tree are shown; 0 without one.
+    live : Live or None
+        What the picture shows that a run has just drawn; colours alone join classes then.
+    draws_background : bool
+        Whether the background is drawn too.
     origin : Origin or None
         How the labels came about.
     areas : dict of int to int
@@ -74,13 +106,18 @@ class Result(QObject):
         super().__init__()
         self.layers = list(layers)
         self.regions: list[ImageRegion] = []
-        self.table = read_table(self.layers[0])
+        self.classes = read_classes(self.layers[0])
+        self.tree, self.detail, self.draws_background = ClassHierarchy(), 0, False
+        self.live: Live | None = None
+        self._class_areas: dict[int, int] = {}
+        self._selected = {id(layer): int(layer.selected_label) for layer in self.layers}
         self.areas: dict[int, int] = {}
         self.origin: Origin | None = None
         self.history = History(self)
         self.timeline: Timeline | None = None
         self.keyframe: Keyframe | None = None
         self.doubts: list[tuple[Any, ImageRegion, int, Any]] = []
+        self._state_of_now = self.state  # as it was when an earlier moment was shown
         self._now: dict[tuple[int, Any], Packed] = {}  # what the layers held where a keyframe is shown
         self._locked_by: object = None
         self._held_by: Job | None = None
@@ -94,6 +131,8 @@ class Result(QObject):
         for layer in self.layers:
             layer.events.paint.connect(self._on_stroke)
             layer.events.mode.connect(self._keep_from_painting)
+            layer.events.set_data.connect(self._note_drawing)
+            layer.events.selected_label.connect(self._keep_from_hidden)
             for keys, action in zip(_KEYS, (self.undo, self.redo), strict=True):
                 layer.bind_key(keys, lambda _, action=action: action(), overwrite=True)
         self.recount()
@@ -154,15 +193,175 @@ class Result(QObject):
     @property
     def state(self) -> State:
         """What belongs to the labels beyond their pixels."""
-        return State(self.table, self.origin)
+        return State(self.classes, self.origin, self.tree, self.detail, self.draws_background)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.classes, self.origin = state.classes, state.origin
+        self.tree, self.detail, self.draws_background = state.tree, state.detail, state.draws_background
 
     @property
     def model_as_shown(self) -> "SegmentationModel | None":
-        """The model with the merges, names and colours of the user, so that other images get the same classes."""
+        """The model with the merges, names and colours of the user, so that other images get the same classes.
+
+        It has all classes; the detail that its tree suggests is the one that is shown.
+        """
         if self.origin is None:
             return None
-        merged = self.origin.model.merged(self.table.label_of)
-        return replace(merged, classes=self.table.of_labels(set(merged.class_labels)))
+        merged = self.origin.model.merged(self.classes.label_of)
+        tree = replace(self.tree, suggested=self.detail or self.tree.suggested)
+        return replace(merged, classes=self.classes.of_labels(set(merged.class_labels)), hierarchy=tree)
+
+    # -- detail -----------------------------------------------------------------------------------
+
+    @property
+    def shown_tree(self) -> ClassHierarchy:
+        """The tree of what the layers show: of now, of an earlier moment, or of the picture of a run."""
+        if self.live is not None:
+            return self.live.tree
+        return self.tree if self.keyframe is None else self.keyframe.hierarchy
+
+    @property
+    def shown_detail(self) -> int:
+        """How many classes of the tree the layers show; 0 without one."""
+        return self.detail if self.live is None else self.live.detail
+
+    @property
+    def details(self) -> range:
+        """Those that can be shown; empty without a tree."""
+        tree = self.shown_tree
+        least = 1 if tree.background is None else 2  # where the user has made it 0
+        return range(min(least, tree.n_classes), tree.n_classes + 1) if tree.n_classes else range(0)
+
+    @property
+    def shown_class(self) -> dict[int, int]:
+        """What every class is shown as."""
+        tree, detail = self.shown_tree, self.shown_detail
+        return tree.shown_class(detail) if tree.n_classes and detail else {}
+
+    @property
+    def background(self) -> int | None:
+        """The class, as it is shown, that is transparent; None if there is none."""
+        tree = self.shown_tree
+        return None if tree.background is None else self.shown_class.get(tree.background, tree.background)
+
+    @property
+    def shown_background_of_now(self) -> int | None:
+        """The same for what the layers hold now, whatever a run or an earlier moment shows in them."""
+        shown = self.tree.shown_class(self.detail) if self.detail else {}
+        return None if self.tree.background is None else shown.get(self.tree.background, self.tree.background)
+
+    @property
+    def table(self) -> ClassTable:
+        """Names, colours and the rest of the classes that are shown."""
+        classes = self.classes if self.live is None else self.live.classes
+        table, background = classes.shown(self.shown_class), self.background
+        if background is None or self.draws_background:
+            return table
+        return table.changed(background, is_visible=False)
+
+    def members(self, label: int) -> tuple[int, ...]:
+        """The classes that are shown under a label."""
+        return tuple(sorted(one for one, shown in self.shown_class.items() if shown == label))
+
+    def joined_by_colour(self, layer: Labels) -> dict[int, int]:
+        """What the colours of a layer show its classes as; empty where its data are what is shown."""
+        if not self._draws_other and joined(layer) is not None:
+            return {}
+        return {one: shown for one, shown in self.shown_class.items() if one != shown}
+
+    @property
+    def _draws_other(self) -> bool:
+        """Whether the layers hold for the moment all classes of something else than what is theirs."""
+        return self.live is not None or self.keyframe is not None
+
+    def show_detail(self, detail: int) -> None:
+        """Show so many classes, as one step of the history with the moves just before; a run or an earlier moment only changes colours."""
+        if not self.details:
+            return
+        detail = min(max(detail, self.details.start), self.details.stop - 1)
+        if detail == self.shown_detail:
+            return
+        if self.live is not None:
+            self.show_picture(replace(self.live, detail=detail), self._class_areas)
+            return
+        if self.keyframe is not None:
+            self.detail = detail
+            self._show_areas()
+            self._show_table()
+            return
+        if self._refuses():
+            self.changed.emit()  # the slider goes back
+            return
+        before, changes = self.state, self._take_strokes()
+        self.detail = detail
+        last = self.history.last
+        if isinstance(last, DetailStep) and all(change.is_empty for _, change in changes) and last.states is not None:
+            last.goes_to(self.state)
+            if last.is_empty:
+                self.history.drop_last()
+        else:
+            self.history.record(DetailStep(changes, (before, self.state)))
+        self._draw_detail()
+        if not all(change.is_empty for _, change in changes):
+            self.recount()
+
+    def turn_background(self) -> None:
+        """Let the other side be the background, where dark things were taken for what bright ones lie on, or the other way round."""
+        self._say_of_tree("bright and dark turned round", self.tree.turned)
+
+    def choose_background(self, label: int) -> None:
+        """Let a shown class be the background, which is transparent and keeps its number."""
+        if label in self.tree.areas:
+            self._say_of_tree("another background", replace(self.tree, background=label))
+
+    def _say_of_tree(self, words: str, tree: ClassHierarchy) -> None:
+        if tree != self.tree and not self._refuses():
+            before, self.tree = self.state, tree
+            self._record(words, before)
+
+    def _take_strokes(self) -> list[tuple[Any, Change]]:
+        """Let what was painted be among all classes; gives what these held before."""
+        return [
+            (ClassesOf(layer), hidden.take_strokes()) for layer in self.layers if (hidden := joined(layer)) is not None
+        ]
+
+    def _draw_detail(self) -> None:
+        """Let the layers show each class as the detail says, and draw them."""
+        shown = self.shown_class
+        has_all = all(one == other for one, other in shown.items())
+        for layer in self.layers:
+            if has_all:
+                show_all(layer)
+            elif can_join(layer, _JOINED):
+                join(layer).show(shown)
+        self._show_areas()
+        self._show_table()
+        self._redraw()
+
+    def _redraw(self) -> None:
+        for layer in self.layers:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+            if (hidden := joined(layer)) is not None:
+                hidden.may_be_painted = False
+
+    def of_all_classes(self, label_of: Mapping[int, int]) -> dict[int, int]:
+        """What happens to all classes where this happens to those that are shown.
+
+        A class that changes, or that others become, is one class from then on. A hidden class whose number is taken gets
+        another one.
+        """
+        shown = self.shown_class
+        changed = {old: new for old, new in label_of.items() if old != new}
+        touched = set(changed) | set(changed.values())
+        found = {old: new for old, new in changed.items() if old not in shown}
+        found |= {one: label_of.get(name, name) for one, name in shown.items() if name in touched}
+        taken = {*shown, *label_of, *changed.values(), *self.classes, *self._class_areas}
+        for one, name in shown.items():
+            if one in changed.values() and one not in found and one != name:
+                found[one] = next(number for number in count(1) if number not in taken)
+                taken.add(found[one])
+        return found
 
     # -- what a user can do -----------------------------------------------------------------------
 
@@ -186,17 +385,23 @@ class Result(QObject):
     def absorb(self, min_size: int) -> None:
         """Give regions under so many pixels to their neighbours."""
         words = f"specks under {counted(min_size, 'pixel')}"
-        self._edit(words, lambda layer: (absorbing(min_size, _lead(layer)),), whole_items=True)
+
+        def edit_of(layer: Labels) -> tuple[Edit, *tuple[Any, ...]]:
+            return (on_shown(self.joined_by_colour(layer), absorbing(min_size, _lead(layer))),)
+
+        self._edit(words, edit_of, whole_items=True)
 
     def split(self, labels: Sequence[int]) -> None:
         """Make every connected region of these classes a class of its own."""
         there = [label for label in labels if label in self.areas and label != BACKGROUND]
         if not there:
             return
-        split = RegionSplit(there, self.layers, self.table)
+        known = {*self.classes, *self.tree.areas}
+        split = RegionSplit(there, self.layers, known, self.joined_by_colour)
 
         def state() -> State:
-            return State(self.table.split(split.parents), self.origin)
+            named = self.table.split(split.parents)
+            return replace(self.state, classes=self.classes.taking(named, split.parents))
 
         self._edit(f"split of {counted(len(there), 'class')}", split.edit_of, whole_items=True, state=state)
 
@@ -209,50 +414,66 @@ class Result(QObject):
             One per layer, of its shape; 0 where nothing is painted.
         """
         named = [info.label for info in self.table.values() if info.name]
-        merge = ScribbleMerge(self.layers, scribbles, self.areas, named)
+        merge = ScribbleMerge(self.layers, scribbles, self.areas, named, self.joined_by_colour)
 
         def state() -> State:
-            return State(self.table.merged(merge.label_of), merge.noted(self.origin))
+            merged = self._merged(merge.label_of)
+            return replace(merged, origin=merge.noted(self.origin))
 
         def tell(is_new: bool) -> None:
             self.told.emit(merge.summary if is_new else "The classes are as the scribbles say already.")
 
-        self._edit("merge by scribbles", merge.edit_of, state=state, then=tell)
+        def edit_of(layer: Labels) -> tuple[Edit, Any]:
+            return merge.edit_of(layer, self.of_all_classes)
+
+        def of_all(labels: Any) -> Any:
+            return relabel(labels, self.of_all_classes(merge.label_of))
+
+        self._edit("merge by scribbles", edit_of, of_all_classes=of_all, state=state, then=tell)
 
     def rename(self, label: int, name: str) -> None:
         """Call a class something; an empty name takes it away."""
         if name.strip() not in (self.table[label].name, self.table[label].title) and not self._refuses():
-            self._say("name of a class", self.table.changed(label, name=name.strip()))
+            self._say("name of a class", label, name=name.strip())
 
     def recolour(self, label: int, colour: str) -> None:
-        """Give a class another colour, ``"#rrggbb"``; empty for the one of its label."""
+        """Give a class another colour, ``"#rrggbb"``; empty for the one that it has by itself."""
         if not self._refuses():
-            self._say("colour of a class", self.table.changed(label, colour=colour))
+            self._say("colour of a class", label, colour=colour)
 
     def set_visible(self, label: int, visible: bool) -> None:
-        """Draw a class, or not."""
-        if not self._refuses():
-            self._say("visibility of a class", self.table.changed(label, is_visible=visible))
+        """Draw a class, or not; the background is not, unless it is asked for."""
+        if self._refuses():
+            return
+        if label == self.background:
+            before, self.draws_background = self.state, visible
+            self._record("visibility of the background", before)
+        else:
+            self._say("visibility of a class", label, is_visible=visible)
 
     def train_on(self) -> TrainOn | None:
         """What a training needs to go on from here; None if nobody knows how the labels came about."""
         shapes = [part.labels_shape for part in self.origin.parts] if self.origin is not None else []
         if self.origin is None or [tuple(layer.data.shape) for layer in self.layers] != shapes:
             return None
-        labels = [part.target(layer.data) for part, layer in zip(self.origin.parts, self.layers, strict=True)]
-        return TrainOn(self.origin, labels, self.table.parents)
+        labels = [
+            shown_labels(part.target(layer.data), self.joined_by_colour(layer))
+            for part, layer in zip(self.origin.parts, self.layers, strict=True)
+        ]
+        return TrainOn(self.origin, labels, self.classes.parents)
 
     def make_one_step(self) -> None:
         """Let all that was done since the labels were made be one step, since napari is about to forget its strokes."""
         if self.origin is None or any(packed is None for packed in self.origin.made):
             self.history.forget_strokes()
             return
+        self._take_strokes()
         changes = []
         for layer, packed in zip(self.layers, self.origin.made, strict=True):
             assert packed is not None
             change, made = Change(), packed.array()
-            change.note(made, boxes_of(made, min(2, made.ndim)), layer.data)
-            changes.append((layer, change))
+            change.note(made, boxes_of(made, min(2, made.ndim)), all_classes(layer))
+            changes.append((ClassesOf(layer), change))
         self.history.make_one("your corrections", changes, self.state)
 
     def undo(self) -> None:
@@ -289,6 +510,8 @@ class Result(QObject):
         self.history.change_origins(narrow)
         layer.events.paint.disconnect(self._on_stroke)
         layer.events.mode.disconnect(self._keep_from_painting)
+        layer.events.set_data.disconnect(self._note_drawing)
+        layer.events.selected_label.disconnect(self._keep_from_hidden)
         for keys in _KEYS:
             layer.bind_key(keys, None)
         if self.layers:
@@ -311,6 +534,7 @@ class Result(QObject):
             return
         if self.keyframe is None:
             self.make_one_step()
+            self._state_of_now = self.state
         for key, packed in self._now.items():  # keyframes may hold different parts
             self._put(*key, packed.array())
         self.keyframe = keyframe
@@ -320,8 +544,11 @@ class Result(QObject):
             for number, index, packed in keyframe.labels:
                 self._show(number, index, packed.array())
         self.locked_by = keyframe
-        for layer in self.layers:
-            layer.refresh(extent=False, thumbnail=False, highlight=False)
+        if keyframe is None and self.detail != self._state_of_now.detail:
+            self.history.record(DetailStep([], (self._state_of_now, self.state)))
+            self._draw_detail()
+        else:
+            self._redraw()
         self.recount()
 
     def _show(self, number: int, index: Any, labels: Any) -> None:
@@ -339,23 +566,65 @@ class Result(QObject):
 
     # -- how it is done ---------------------------------------------------------------------------
 
-    def put(self, table: ClassTable) -> None:
-        """Let another table hold, without a step in the history."""
-        self.table = table
-        self._show_table()
+    def open_at(self, classes: ClassTable, tree: ClassHierarchy, detail: int) -> None:
+        """Let the layers, which hold all classes, show so many of them, without a step in the history.
+
+        Parameters
+        ----------
+        classes : ClassTable
+            What is said about the classes.
+        tree : ClassHierarchy
+        detail : int
+            0 without a tree.
+        """
+        self.classes, self.tree, self.detail, self.live = classes, tree, detail, None
+        self._class_areas = {}
+        if tree.n_classes:
+            self._draw_detail()
+        else:
+            self._show_table()
+
+    def show_picture(self, live: "Live", areas: dict[int, int]) -> None:
+        """Take note of what a run has drawn, with the pixels of every class: its layers hold all of them, and colours join them."""
+        self.live, self._class_areas = live, areas
+        self._show_areas()
+        table = self.table
+        for layer in self.layers:
+            draw_classes(layer, table, self.areas, self.joined_by_colour(layer))
+        self.changed.emit()
 
     def recount(self) -> None:
         """Count the pixels of every class."""
-        self.editor.count()
+        self.editor.count((lambda layer: layer.data) if self._draws_other else all_classes)
 
     def _on_counted(self, areas: dict[int, int]) -> None:
-        self.areas = areas
+        self._class_areas = areas
+        self._show_areas()
         self._show_table()
 
+    def _show_areas(self) -> None:
+        """Add up what is counted of all classes."""
+        shown, areas = self.shown_class, Counter[int]()
+        for label, pixels in self._class_areas.items():
+            areas[shown.get(label, label)] += pixels
+        self.areas = dict(sorted(areas.items()))
+
     def _rename(self, words: str, label_of: dict[int, int]) -> None:
-        self._edit(
-            words, lambda _: (renaming(label_of),), state=lambda: State(self.table.merged(label_of), self.origin)
-        )
+        all_of = self.of_all_classes(label_of)
+
+        def edit_of(layer: Labels) -> tuple[Edit, *tuple[Any, ...]]:
+            return (renaming(all_of if self.joined_by_colour(layer) else label_of),)
+
+        self._edit(words, edit_of, of_all_classes=renaming(all_of), state=lambda: self._merged(label_of))
+
+    def _merged(self, label_of: Mapping[int, int]) -> State:
+        """What holds after shown classes have become others."""
+        all_of = self.of_all_classes(label_of)
+        named = self.table.merged(label_of)
+        into = {new for old, new in label_of.items() if old != new}
+        classes = self.classes.merged(all_of).taking(named, into - {BACKGROUND})
+        detail = self.tree.detail_after(all_of, self.detail) if self.tree.n_classes else 0
+        return replace(self.state, classes=classes, tree=self.tree.merged(all_of), detail=detail)
 
     def _edit(
         self,
@@ -363,6 +632,7 @@ class Result(QObject):
         edit_of: Callable[[Labels], tuple[Edit, *tuple[Any, ...]]],
         *,
         whole_items: bool = False,
+        of_all_classes: Edit | None = None,
         state: Callable[[], State] | None = None,
         then: Callable[[bool], None] = lambda is_new: None,
     ) -> None:
@@ -371,36 +641,99 @@ class Result(QObject):
             return
         self._timer.stop()  # areas are counted anew when it is done
 
-        def done(changes: list[tuple[Labels, Change]]) -> None:
+        def done(changes: list[tuple[Any, Change]]) -> None:
             before, after = self.state, state() if state is not None else self.state
-            self.table, self.origin = after.table, after.origin
+            self.state = after
+            self._note_detail()
             step = ClassStep(words, changes, (before, after))
             if not step.is_empty:
                 self.history.record(step)
             then(not step.is_empty)
 
-        self.editor.edit(words, edit_of, done, whole_items=whole_items)
+        self.editor.edit(words, edit_of, done, whole_items=whole_items, of_all_classes=of_all_classes)
+
+    def _note_detail(self) -> None:
+        """Note what the data of the layers show by now; they may hold strokes."""
+        for layer in self.layers:
+            if (hidden := joined(layer)) is not None:
+                hidden.shown_class, hidden.may_be_painted = self.shown_class, True
 
     def _moved(self, step: Step, *, back: bool) -> None:
         if step.states is not None:
-            state = step.states[0 if back else 1]
-            self.table, self.origin = state.table, state.origin
+            self.state = step.states[0 if back else 1]
+        if isinstance(step, DetailStep) and back:
+            self._draw_detail()
+            step.swap_strokes()  # they stay in what is shown
+            self._note_detail()
+        elif isinstance(step, DetailStep):
+            step.swap_strokes()
+            self._draw_detail()
+        elif step.is_of_all_classes:
+            self._draw_detail()
+        else:
+            self._note_detail()
         (self.history.move_back if back else self.history.move_forth)(step)
 
-    def _say(self, words: str, table: ClassTable) -> None:
-        """Change the table alone, as one step."""
-        before, self.table = self.state, table
+    def _say(self, words: str, label: int, **what: Any) -> None:
+        """Change what is said about a shown class, as one step."""
+        before, self.classes = self.state, self.classes.changed(label, self.members(label), **what)
+        self._record(words, before)
+
+    def _record(self, words: str, before: State) -> None:
+        """Note a step that has changed no pixel."""
         self.history.record(ClassStep(words, [], (before, self.state)))
         self._show_table()
 
     def _show_table(self) -> None:
         for layer in self.layers:
-            write_table(layer, self.table, self.areas)
+            write_table(layer, self.classes, self.table, self.areas, self.joined_by_colour(layer))
         self.changed.emit()
 
     def _on_stroke(self, event: Any) -> None:
         self.history.record(Stroke(event.source))
+        self._note_drawing(event)
         self._timer.start()
+
+    def _note_drawing(self, event: Any) -> None:
+        hidden = joined(event.source)
+        if hidden is not None:
+            hidden.may_be_painted = True
+
+    def _keep_from_hidden(self, event: Any) -> None:
+        """Let the brush pass over the number of a class that is shown under another one, up or down as it was changed."""
+        layer, shown = event.source, self.shown_class
+        label, before = layer.selected_label, self._selected.get(id(layer), 0)
+        step = 1 if label > before else -1
+        while label > 0 and shown.get(label, label) != label:
+            label += step
+        self._selected[id(layer)] = label
+        if label != layer.selected_label:
+            layer.selected_label = label
+
+
+class DetailStep(ClassStep):
+    """Moves of the detail slider, one after the other; strokes that were there before are among all classes after it."""
+
+    def __init__(self, changes: Sequence[tuple[Any, Change]], states: tuple[State, State]) -> None:
+        super().__init__("", changes, states, is_of_all_classes=True, is_slow=False)
+        self.goes_to(states[1])
+
+    def undo(self) -> Generator[float]:
+        """Nothing yet: the result draws the other detail, and calls `swap_strokes`."""
+        yield 1.0
+
+    redo = undo
+
+    def swap_strokes(self) -> None:
+        """Take the strokes out of all classes, or put them back."""
+        for _ in super().undo():
+            pass
+
+    def goes_to(self, state: State) -> None:
+        """End with another detail."""
+        assert self.states is not None
+        self.states = self.states[0], state
+        self.title = f"detail {self.states[0].detail} to {state.detail}"
 
 
 def _lead(layer: Labels) -> int:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari.background import Jobs, JobState
+from napari_ufseg._napari.layers.joined_classes import copy_of_all
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg._napari.layers.result_layer import ResultLayer, selected_together
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.run.class_numbers import keep_class_numbers
 from napari_ufseg._napari.run.training_thread import RunPlan, Trained, TrainingRun
+from napari_ufseg.engine.labels.class_table import ClassTable
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.config import SegmentationConfig
@@ -63,6 +66,7 @@ class LiveRun(QObject):
         self._viewer, self._jobs, self._settings = viewer, jobs, settings
         self._run: TrainingRun | None = None
         self._timeline: Timeline | None = None
+        self._told: ClassTable | None = None
         self._record: dict[str, Any] = {}
         self._parts: Sequence[ImageRegion] = []
         self._layers: list[ResultLayer] = []
@@ -84,6 +88,11 @@ class LiveRun(QObject):
     def timeline(self) -> "Timeline | None":
         """What the newest run has shown on its way."""
         return self._timeline
+
+    @property
+    def told(self) -> ClassTable | None:
+        """What was said about the classes of an earlier result that the newest run has taken the place of."""
+        return self._told
 
     @property
     def layers(self) -> list[ResultLayer]:
@@ -111,6 +120,7 @@ class LiveRun(QObject):
             If there is no room for the labels.
         """
         run_id = uuid.uuid4().hex
+        self._told = None
         targets = into or [None] * len(parts)
         self._layers = [ResultLayer(self._viewer, *item) for item in zip(parts, repeat(run_id), targets, strict=False)]
         self._parts = parts
@@ -184,14 +194,16 @@ class LiveRun(QObject):
         with selected_together(self._viewer, self._layers):
             for layer in self._layers:
                 layer.show()
-        segmentation = keep_class_numbers(self._layers, trained.segmentation)
+        segmentation, self._told = keep_class_numbers(self._layers, trained.segmentation)
         self._release(
             Origin(self._parts, segmentation.model, [layer.packed for layer in self._layers], trained.own),
             stop_reason=str(segmentation.stop_reason),
             epochs=len(segmentation.history),
             device=segmentation.device,
         )
-        self.finished.emit(segmentation, device)
+        labels = [item.part.target(copy_of_all(item.layer)) for item in self._layers if item.layer is not None]
+        is_one = not isinstance(segmentation.labels, list)
+        self.finished.emit(replace(segmentation, labels=labels[0] if is_one else labels), device)
 
     def _on_failed(self, message: str) -> None:
         if self._run is not None:

@@ -1,6 +1,6 @@
 """Table of classes: their names and colours, which are hidden, of which class a region is a part."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Self
@@ -56,6 +56,10 @@ class ClassInfo:
         The class that a region was split from.
     becomes : int or None
         The label that merges have given to all pixels that a model had given this one.
+    shade : str
+        ``"#rrggbb"`` that it has without a `colour`, as by its brightness; empty for the one that goes with the label.
+    members : tuple of int
+        The classes, in ascending order, that are shown as one under this label; empty for a class by itself.
     """
 
     label: int
@@ -64,6 +68,8 @@ class ClassInfo:
     is_visible: bool = True
     parent: int | None = None
     becomes: int | None = None
+    shade: str = ""
+    members: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
@@ -73,8 +79,8 @@ class ClassInfo:
     @property
     def rgb(self) -> tuple[float, float, float]:
         """Red, green and blue in [0, 1]."""
-        if self.colour:
-            red, green, blue = (int(self.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        if own := self.colour or self.shade:
+            red, green, blue = (int(own[i : i + 2], 16) / 255 for i in (1, 3, 5))
             return red, green, blue
         red, green, blue = class_colours()[(self.label - 1) % N_COLOURS].tolist() if self.label else (0.0, 0.0, 0.0)
         return red, green, blue
@@ -87,12 +93,13 @@ class ClassInfo:
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing about it that its label does not say."""
-        return not self.name and not self.colour and self.is_visible and self.parent is None and self.becomes is None
+        return self == ClassInfo(self.label, members=self.members)
 
 
 class ClassTable(Mapping[int, ClassInfo]):
     """Name, colour and the rest for every label; those that nobody has said anything about have the defaults.
 
+    What is said about classes that are shown as one is kept apart from what is said about each; see `shown`.
     It never changes: each change gives another table, so that the one before can be brought back.
 
     Parameters
@@ -102,7 +109,9 @@ class ClassTable(Mapping[int, ClassInfo]):
     """
 
     def __init__(self, infos: Any = ()) -> None:
-        self._infos = {info.label: info for info in infos if not info.is_plain}
+        told = [info for info in infos if not info.is_plain]
+        self._infos = {info.label: info for info in told if not info.members}
+        self._groups = {info.members: info for info in told if info.members}
 
     def __getitem__(self, label: int) -> ClassInfo:
         return self._infos.get(label) or ClassInfo(label)
@@ -113,9 +122,75 @@ class ClassTable(Mapping[int, ClassInfo]):
     def __len__(self) -> int:
         return len(self._infos)
 
-    def changed(self, label: int, **what: Any) -> Self:
-        """Another table in which that label has another name, colour, visibility or parent."""
-        return type(self)({**self._infos, label: replace(self[label], **what)}.values())
+    def __bool__(self) -> bool:
+        return bool(self._infos or self._groups)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ClassTable):
+            return NotImplemented
+        return self._infos == other._infos and self._groups == other._groups
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _with(self, infos: Iterable[ClassInfo]) -> Self:
+        """Another table with these for single classes, and what is said about groups."""
+        return type(self)([*infos, *self._groups.values()])
+
+    def changed(self, label: int, members: Sequence[int] = (), **what: Any) -> Self:
+        """Another table in which that label has another name, colour, visibility or parent.
+
+        Parameters
+        ----------
+        label : int
+        members : sequence of int
+            The classes that are shown under this label, if it is about all of them together.
+        **what
+            Fields of `ClassInfo`.
+        """
+        if len(members) < 2:
+            return self._with({**self._infos, label: replace(self[label], **what)}.values())
+        key = tuple(sorted(members))
+        group = replace(self._groups.get(key, ClassInfo(label, members=key)), label=label, **what)
+        return type(self)([*self._infos.values(), *{**self._groups, key: group}.values()])
+
+    def shown(self, shown_class: Mapping[int, int]) -> Self:
+        """The table of the classes that are shown, each with what is said about exactly what it shows.
+
+        Parameters
+        ----------
+        shown_class : dict of int to int
+            What every class is shown as. Labels that are missing are shown as they are.
+        """
+        infos = {label: info for label, info in self._infos.items() if label not in shown_class}
+        for name, members in _groups_of(shown_class).items():
+            if len(members) == 1:
+                infos[name] = self[name]
+                continue
+            infos[name] = replace(self._groups.get(members, ClassInfo(name)), label=name, members=())
+            infos[name] = replace(infos[name], shade=self[name].shade)
+            infos |= {label: ClassInfo(label, becomes=name) for label in members if label != name}
+        return type(self)(infos.values())
+
+    def taking(self, other: "ClassTable", labels: Iterable[int]) -> Self:
+        """Another table with what `other` says about these labels, but for what they were merged into."""
+        new = {label: replace(other[label], becomes=self[label].becomes) for label in labels}
+        return self._with({**self._infos, **new}.values())
+
+    def shaded(self, shades: Mapping[int, str]) -> Self:
+        """Another table in which each of these classes has that colour where a user has chosen none."""
+        infos = {label: replace(info, shade="") for label, info in self._infos.items()}
+        infos |= {label: replace(infos.get(label, ClassInfo(label)), shade=shade) for label, shade in shades.items()}
+        return self._with(infos.values())
+
+    @property
+    def shades(self) -> dict[int, str]:
+        """The colours that `shaded` has given."""
+        return {info.label: info.shade for info in self._infos.values() if info.shade}
+
+    @property
+    def groups(self) -> list[ClassInfo]:
+        """What is said about classes that are shown as one."""
+        return list(self._groups.values())
 
     def split(self, parents: Mapping[int, int]) -> Self:
         """Another table with regions that were split from other labels, and are called after them."""
@@ -123,7 +198,7 @@ class ClassTable(Mapping[int, ClassInfo]):
             replace(self[label], name=f"{self[old].title} ({label})", parent=self._oldest(old))
             for label, old in sorted(parents.items())
         ]
-        return type(self)([*self._infos.values(), *new])
+        return self._with([*self._infos.values(), *new])
 
     def _oldest(self, label: int) -> int:
         parent = self[label].parent
@@ -139,20 +214,27 @@ class ClassTable(Mapping[int, ClassInfo]):
             mine, its = infos.get(new, ClassInfo(new)), self[old]
             if its.name and not mine.name and new != BACKGROUND:
                 infos[new] = replace(mine, name=its.name, colour=mine.colour or its.colour)
+            if its.shade and not infos.get(new, mine).shade and new != BACKGROUND:
+                infos[new] = replace(infos.get(new, mine), shade=self[new].shade or its.shade)
         for label, shown in {**{label: label for label in label_of}, **self.label_of}.items():
             end = label_of.get(shown, shown)
             infos[label] = replace(infos.get(label, ClassInfo(label)), becomes=None if end == label else end)
-        return type(self)(infos.values())
+        groups = []
+        for group in self._groups.values():
+            members = tuple(sorted({label_of.get(label, label) for label in group.members} - {BACKGROUND}))
+            if len(members) > 1:
+                groups.append(replace(group, label=label_of.get(group.label, group.label), members=members))
+        return type(self)([*infos.values(), *groups])
 
     @property
     def settled(self) -> Self:
         """Another table that has forgotten merges, for labels of a model that knows of them."""
-        return type(self)(replace(info, becomes=None) for info in self._infos.values())
+        return self._with(replace(info, becomes=None) for info in self._infos.values())
 
     @property
     def has_own_look(self) -> bool:
         """Whether a label is hidden or has another colour than its own."""
-        return any(info.colour or not info.is_visible for info in self._infos.values())
+        return any(info.colour or info.shade or not info.is_visible for info in self._infos.values())
 
     @property
     def parents(self) -> dict[int, int]:
@@ -161,8 +243,9 @@ class ClassTable(Mapping[int, ClassInfo]):
 
     def of_labels(self, labels: Iterable[int]) -> Self:
         """Another table with names, colours and visibility of these labels alone, as other images may have them."""
-        wanted = [self[label] for label in labels]
-        return type(self)(replace(info, parent=None, becomes=None) for info in wanted)
+        known = set(labels)
+        infos = (replace(self[label], parent=None, becomes=None) for label in sorted(known))
+        return type(self)([*infos, *(group for group in self._groups.values() if known.issuperset(group.members))])
 
     @property
     def label_of(self) -> dict[int, int]:
@@ -174,18 +257,26 @@ class ClassTable(Mapping[int, ClassInfo]):
         default = ClassInfo(-1)
         return [
             {"label": info.label}
-            | {
-                key: getattr(info, key)
-                for key in ("name", "colour", "is_visible", "parent", "becomes")
-                if getattr(info, key) != getattr(default, key)
-            }
-            for info in self._infos.values()
+            | {key: getattr(info, key) for key in _OTHERS if getattr(info, key) != getattr(default, key)}
+            | ({"members": list(info.members)} if info.members else {})
+            for info in (*self._infos.values(), *self._groups.values())
         ]
 
     @classmethod
     def from_list(cls, items: Any) -> Self:
         """The table of what `to_list` gave; what cannot be understood is left out."""
         return cls(info for item in (items if isinstance(items, list) else []) if (info := _understood(item)))
+
+
+_OTHERS = ("name", "colour", "is_visible", "parent", "becomes", "shade")
+
+
+def _groups_of(shown_class: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
+    """The classes, in ascending order, that are shown under each label."""
+    groups: dict[int, list[int]] = {}
+    for label in sorted(shown_class):
+        groups.setdefault(shown_class[label], []).append(label)
+    return {name: tuple(members) for name, members in groups.items()}
 
 
 def as_hex(rgb: Any) -> str:
@@ -196,12 +287,17 @@ def as_hex(rgb: Any) -> str:
 def _understood(item: Any) -> ClassInfo | None:
     """One entry of a file, which anybody may have written."""
     try:
-        label, parent, becomes = int(item["label"]), item.get("parent"), item.get("becomes")
-        colour = str(item.get("colour", ""))
-        if colour and not (len(colour) == 7 and colour[0] == "#" and int(colour[1:], 16) >= 0):
-            colour = ""
+        label = int(item["label"])
         name, is_visible = str(item.get("name", "")), bool(item.get("is_visible", True))
-        others = (None if other is None else int(other) for other in (parent, becomes))
-        return ClassInfo(label, name, colour, is_visible, *others)
+        parent, becomes = (None if item.get(key) is None else int(item[key]) for key in ("parent", "becomes"))
+        colour, shade = (_colour(item.get(key)) for key in ("colour", "shade"))
+        members = tuple(sorted(map(int, item.get("members", ()))))
+        return ClassInfo(label, name, colour, is_visible, parent, becomes, shade, members)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _colour(text: Any) -> str:
+    """``"#rrggbb"``, or nothing of what is none; ValueError if there are no digits in it."""
+    colour = str(text or "")
+    return colour if len(colour) == 7 and colour[0] == "#" and int(colour[1:], 16) >= 0 else ""

@@ -1,6 +1,6 @@
 """Edits of a label image (merge, absorb, split) with undo, in memory or on disk, box by box."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -151,7 +151,7 @@ def boxes_of(data: Any, item_ndim: int, *, whole_items: bool = False) -> list[Bo
     return list(iter_tiles(Box.of_shape(shape), edges))
 
 
-def renaming(label_of: dict[int, int]) -> Edit:
+def renaming(label_of: Mapping[int, int]) -> Edit:
     """The edit that gives labels another number; labels that are missing stay as they are."""
     return lambda labels: relabel(labels, label_of)
 
@@ -159,6 +159,25 @@ def renaming(label_of: dict[int, int]) -> Edit:
 def absorbing(min_size: int, lead: int) -> Edit:
     """The edit that gives regions under `min_size` pixels to their neighbour, in items behind `lead` axes of length 1."""
     return lambda labels: absorb_small(labels[(0,) * lead], min_size)[(None,) * lead]
+
+
+def on_shown(shown_class: Mapping[int, int], edit: Edit) -> Edit:
+    """The edit of labels of all classes that changes what is shown of them; what it leaves as it is keeps its class.
+
+    Parameters
+    ----------
+    shown_class : dict of int to int
+        What every class is shown as.
+    edit : callable
+        Of labels as they are shown.
+    """
+
+    def change(labels: Labels, *others: Labels) -> Labels:
+        shown = relabel(labels, shown_class)
+        after = edit(shown, *others)
+        return np.where(after != shown, after, labels).astype(labels.dtype)
+
+    return change
 
 
 class Splitting:

@@ -81,6 +81,20 @@ class ClassHierarchy:
         others = [name for name in dict.fromkeys(sides.values()) if name != of_background]
         return replace(self, background=others[0]) if of_background is not None and others else self
 
+    @property
+    def things_are_bright(self) -> bool | None:
+        """Whether what lies on the background is brighter than it; None where there is no background, or nothing else."""
+        sides = self.shown_class(2) if self.background is not None else {}
+        own = [label for label in sides if sides[label] == sides[self.background or 0]]
+        others = [label for label in sides if label not in own]
+        if not others or not self.brightness:
+            return None
+        mean = [
+            np.average([self.brightness[i] for i in side], weights=[self.areas[i] for i in side])
+            for side in (own, others)
+        ]
+        return bool(mean[1] > mean[0])
+
     def labels_at(self, detail: int, label_image: Any = None) -> Any:
         """The label image at a detail.
 
@@ -109,12 +123,7 @@ class ClassHierarchy:
             raise ImageError("The hierarchy of a model has no label image of its own: give one.")
         if isinstance(image, list | tuple):
             return [self.labels_at(detail, item) for item in image]
-        if isinstance(image, np.ndarray):
-            return relabel(image, shown)
-        import dask.array as da
-
-        lazy: Any = image if isinstance(image, da.Array) else da.from_array(image)  # type: ignore[no-untyped-call]
-        return lazy.map_blocks(relabel, shown, dtype=image.dtype, meta=np.empty((0,) * image.ndim, image.dtype))
+        return relabel(image, shown) if isinstance(image, np.ndarray) else relabel_lazily(image, shown)
 
     def detail_after(self, label_of: Mapping[int, int], detail: int) -> int:
         """The detail of `merged(label_of)` that shows what this tree shows at `detail`, but for what was merged.
@@ -362,3 +371,20 @@ def relabel(label_image: npt.NDArray[Any], label_of: Mapping[int, int]) -> npt.N
         table[old] = new
     renamed: npt.NDArray[Any] = table[label_image]
     return renamed
+
+
+def relabel_lazily(label_image: Any, label_of: Mapping[int, int]) -> Any:
+    """As `relabel`; of an array that is not in memory a dask array, of which nothing is read yet.
+
+    Without any label to rename it is the array itself.
+    """
+    if not any(old != new for old, new in label_of.items()):
+        return label_image
+    if isinstance(label_image, np.ndarray):
+        return relabel(label_image, label_of)
+    import dask.array as da
+
+    lazy: Any = label_image if isinstance(label_image, da.Array) else da.from_array(label_image)  # type: ignore[no-untyped-call]
+    return lazy.map_blocks(
+        relabel, label_of, dtype=label_image.dtype, meta=np.empty((0,) * label_image.ndim, label_image.dtype)
+    )

@@ -1,11 +1,13 @@
 """Colours for the classes of one result: lighter for brighter classes, and told apart by colour-blind eyes too."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import ConfigError
+from napari_ufseg.engine.labels.class_table import as_hex
 
 # Found by a search over sRGB, first on a grid, then in steps of 1/255, for distance and some vividness. Distance is the least
 # CIEDE2000 between two of them, with normal sight (2/3 of it), protanopia, deuteranopia or tritanopia (Machado et al. 2009).
@@ -86,3 +88,26 @@ def _encoded(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
     )
     return np.clip(encoded, 0, 1)
+
+
+def shades_of(brightness: Mapping[int, float]) -> dict[int, str]:
+    """A colour of `brightness_palette` for each class, as ``"#rrggbb"``.
+
+    Parameters
+    ----------
+    brightness : dict of int to float
+        Of every class; of equal ones that with the smaller label counts as the darker.
+    """
+    order = sorted(brightness, key=lambda label: (brightness[label], label))
+    return {label: as_hex(colour) for label, colour in zip(order, brightness_palette(len(order)), strict=True)}
+
+
+def in_order(shades: Mapping[int, str]) -> list[int]:
+    """The labels of some colours, the darkest first."""
+    from skimage.color import rgb2lab
+
+    def lightness(label: int) -> float:
+        rgb = [int(shades[label][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        return float(rgb2lab(np.array(rgb))[0])
+
+    return sorted(shades, key=lightness)
