@@ -100,6 +100,13 @@ def main() -> None:
     press("redo")
     seen["run_redone"] = bool(np.array_equal(labels.data, learnt))
 
+    press("confidence")
+    wait_until(lambda: not labels.visible)
+    QTest.keyClick(canvas, Qt.Key.Key_F9)
+    wait_until(lambda: "nuclei least certain" in viewer.layers)
+    QTest.keyClick(canvas, Qt.Key.Key_Escape)
+    seen["confidence_left_by_key"] = bool(labels.visible) and "nuclei least certain" not in viewer.layers
+
     file = Path("corrected.tif").absolute()
     widget.results.save_labels(file)
     viewer.layers.clear()

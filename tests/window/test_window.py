@@ -58,4 +58,4 @@ def test_a_user_goes_from_raw_classes_to_saved_ones(tmp_path):
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen.pop("colours_in_window") > 50
     assert [name for name, came_true in seen.items() if not came_true] == []
-    assert len(seen) == 13
+    assert len(seen) == 14
