@@ -17,6 +17,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
 
 from napari_ufseg._napari.background import Job
+from napari_ufseg._napari.layers.places import last_folder
 from napari_ufseg.samples import nuclei
 
 LARGEST_TEXTURE = 4096
@@ -114,6 +115,12 @@ def nothing_goes_on(qtbot: Any, jobs_made: WeakSet[Job]) -> Iterator[None]:
     yield
     qtbot.waitUntil(lambda: not threads_alive(estimates=True), timeout=WAIT)
     qtbot.waitUntil(lambda: not any(isalive(job) for job in list(jobs_made)), timeout=WAIT)
+
+
+@pytest.fixture(autouse=True)
+def no_folder_was_used() -> None:
+    """Each test begins as a session does."""
+    last_folder.note(None)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from napari_ufseg.io import (
     ImageFile,
     check_replaceable,
     create_label_zarr,
+    image_stem,
     label_file_axes,
     label_format,
     missing_words,
@@ -141,11 +142,11 @@ def label_names(inputs: Sequence[Path], ending: str | None = None) -> list[str]:
     list of str
         ``<stem>_labels<ending>``; equal ones, also but for their case, are told apart by suffix or number.
     """
-    stems = Counter(_stem(path).casefold() for path in inputs)
+    stems = Counter(image_stem(path).casefold() for path in inputs)
     names: list[str] = []
     taken: set[str] = set()
     for path in inputs:
-        base = _stem(path) if stems[_stem(path).casefold()] == 1 else path.name
+        base = image_stem(path) if stems[image_stem(path).casefold()] == 1 else path.name
         its_ending = ending or (OME_ZARR if path.is_dir() else TIFF).ending
         number, name = 1, f"{base}{LABELS_ENDING}{its_ending}"
         while name.casefold() in taken:
@@ -154,10 +155,6 @@ def label_names(inputs: Sequence[Path], ending: str | None = None) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".ome")
 
 
 def check_writable(path: Path) -> None:

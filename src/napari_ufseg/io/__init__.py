@@ -1,6 +1,6 @@
 """Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, labels out in any of `LABEL_FORMATS`."""
 
-from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, is_zarr
+from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem, is_zarr
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading.find import find_images
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
@@ -54,6 +54,7 @@ __all__ = [
     "find_images",
     "finish_label_zarr",
     "folder_written_whole",
+    "image_stem",
     "is_zarr",
     "label_dialog_filters",
     "label_endings",

@@ -11,6 +11,11 @@ ZARR_SUFFIX = ".zarr"
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
+def image_stem(path: Path) -> str:
+    """The name of an image without its ending, as label files are called after it."""
+    return path.stem.removesuffix(".ome")
+
+
 def is_zarr(path: Path) -> bool:
     """Whether a path is a folder that is named as Zarr or holds the files of one."""
     return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or is_marked(path))

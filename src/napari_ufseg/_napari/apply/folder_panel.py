@@ -21,6 +21,7 @@ from napari_ufseg._napari.apply.file_table import FileTable
 from napari_ufseg._napari.apply.folder_run import label_folder
 from napari_ufseg._napari.apply.model_panel import ModelPanel
 from napari_ufseg._napari.background import Job, Jobs, JobState
+from napari_ufseg._napari.layers.places import last_folder
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import labelled_choice, name_widget
 from napari_ufseg.engine.errors import UfsegError
@@ -180,8 +181,9 @@ class FolderPanel(QWidget):
         name_widget(button, f"choose_{name}", f"Choose: {title}", tip)
 
         def choose() -> None:
-            chosen = QFileDialog.getExistingDirectory(self, title, line.text())
+            chosen = QFileDialog.getExistingDirectory(self, title, _nearest_folder(line.text()))
             if chosen:
+                last_folder.note(Path(chosen))
                 line.setText(chosen)
 
         button.clicked.connect(lambda: choose())
@@ -246,3 +248,10 @@ class FolderPanel(QWidget):
         self._files.status.setText(message)
         show_error(message)
         self.failed.emit(message)
+
+
+def _nearest_folder(text: str) -> str:
+    """The folder that was typed, or the one that it would lie in; the last one used if nothing was."""
+    folder = Path(text.strip()).expanduser().absolute() if text.strip() else None
+    near = [] if folder is None else [path for path in (folder, folder.parent) if path.is_dir()]
+    return str(near[0] if near else last_folder)

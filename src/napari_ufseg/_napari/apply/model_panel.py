@@ -16,7 +16,8 @@ from napari_ufseg._napari.apply.apply_model import ModelApplication
 from napari_ufseg._napari.background import Job, Jobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, ImagePanel
 from napari_ufseg._napari.image.scribbles import is_scribbles
-from napari_ufseg._napari.layers.saving import LabelsFile, file_stem, paths_for, write_files
+from napari_ufseg._napari.layers.places import Place, folder_of, last_folder, place_of_labels, place_of_model
+from napari_ufseg._napari.layers.saving import LabelsFile, paths_for, write_files
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import named_button
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
@@ -29,6 +30,7 @@ SAVED_AT_ONCE = 2**24  # pixels; more of them are saved in a thread
 _SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
 _APPLY = "Label the chosen image with the network."
 _MODEL_FILES = "napari-ufseg model (*.safetensors)"
+_MODEL_ENDING = ".safetensors"
 
 
 class ModelPanel(QWidget):
@@ -110,7 +112,7 @@ class ModelPanel(QWidget):
 
     @model.setter
     def model(self, model: "SegmentationModel | None") -> None:
-        self._take(model, None, "")
+        self._take(model, None, "", Place(None, "model"))
 
     @property
     def model_as_shown(self) -> "SegmentationModel | None":
@@ -139,14 +141,19 @@ class ModelPanel(QWidget):
         self._layers = layers
         is_new, self._offered = model is not self._offered, model
         if model is not None and is_new:
-            self._take(model, as_shown, ", ".join(layer.name for layer in layers))
+            title = ", ".join(layer.name for layer in layers)
+            self._take(model, as_shown, title, place_of_model(layers, self._viewer.layers))
         elif self._as_shown is not None and model is None:  # its result may go: it is what it was when it was left
             self._model, self._as_shown = self._as_shown() or self._model, None
 
     def _take(
-        self, model: "SegmentationModel | None", as_shown: "Callable[[], SegmentationModel | None] | None", title: str
+        self,
+        model: "SegmentationModel | None",
+        as_shown: "Callable[[], SegmentationModel | None] | None",
+        title: str,
+        place: Place,
     ) -> None:
-        self._model, self._as_shown = model, as_shown
+        self._model, self._as_shown, self._place = model, as_shown, place
         if model is None:
             self._about_model.setText("Model: none yet (run Segment, or load one)")
         else:
@@ -183,7 +190,7 @@ class ModelPanel(QWidget):
         if model is None:
             show_warning("There is no model to save yet: press Segment first.")
             return
-        chosen = path or self._ask_to_save("Save model", "model.safetensors", _MODEL_FILES)
+        chosen = path or self._ask_to_save("Save model", self._place.offered(_MODEL_ENDING), _MODEL_FILES)
         if chosen:
             self._reported(lambda: save_model(model, chosen), f"Saved {chosen}")
 
@@ -191,11 +198,12 @@ class ModelPanel(QWidget):
         """Read a model; asks for a file name if there is none."""
         from napari_ufseg.engine.network.model_file import load_model
 
-        chosen = path or QFileDialog.getOpenFileName(self, "Load model", "", f"{_MODEL_FILES};;All files (*)")[0]
+        chosen = path or self._ask_to_load()
         if chosen:
 
             def load() -> None:
-                self.model = load_model(chosen)
+                file = Path(chosen).absolute()
+                self._take(load_model(chosen), None, "", Place(file.parent, file.stem))
 
             self._reported(load, f"Loaded {chosen}")
 
@@ -236,7 +244,8 @@ class ModelPanel(QWidget):
         return results or [layer for layer in self._layers if layer in layers] or selected
 
     def _save_one(self, layer: Labels, path: str | Path | None) -> None:
-        chosen = path or self._ask_to_save("Save labels", f"{file_stem(layer)}{TIFF.ending}", label_dialog_filters())
+        offered = place_of_labels(layer, self._viewer.layers).offered(TIFF.ending)
+        chosen = path or self._ask_to_save("Save labels", offered, label_dialog_filters())
         if chosen:
             self._write([layer], [Path(chosen)], f"Saved {layer.name} as {chosen}")
 
@@ -282,14 +291,28 @@ class ModelPanel(QWidget):
     def _ask_for_folder(self, layers: list[Labels]) -> str:
         """Where the user wants the files of several layers; empty after Cancel, or if files there shall be kept."""
         title = f"Save {len(layers)} Labels layers into a folder"
-        chosen = str(QFileDialog.getExistingDirectory(self, title))
+        beside = folder_of(layers, self._viewer.layers) or last_folder
+        chosen = str(QFileDialog.getExistingDirectory(self, title, str(beside)))
+        if chosen:
+            last_folder.note(Path(chosen))
         there = [path.name for path in paths_for(layers, Path(chosen)) if path.exists()] if chosen else []
         return "" if there and not self._may_overwrite(title, f"{', '.join(there)} in {chosen}") else chosen
+
+    def _ask_to_load(self) -> str:
+        """The file that the user chooses; empty after Cancel."""
+        kinds = f"{_MODEL_FILES};;All files (*)"
+        chosen = str(QFileDialog.getOpenFileName(self, "Load model", str(last_folder), kinds)[0])
+        if chosen:
+            last_folder.note(Path(chosen).parent)
+        return chosen
 
     def _ask_to_save(self, title: str, name: str, kinds: str) -> str:
         """The file name that the user gives, with the (first) suffix of its kind if it has none; empty after Cancel."""
         chosen, kind = map(str, QFileDialog.getSaveFileName(self, title, name, kinds))
-        if not chosen or Path(chosen).suffix:
+        if not chosen:
+            return ""
+        last_folder.note(Path(chosen).parent)
+        if Path(chosen).suffix:
             return chosen
         named = chosen + re.findall(r"\*(\.\w+)", kind or kinds)[0]
         return named if not Path(named).exists() or self._may_overwrite(title, named) else ""
