@@ -78,11 +78,8 @@ def main() -> None:
     widget.what = "All planes"
     viewer.reset_view()
     estimate = widget.findChild(QLabel, "ufseg.estimate")
-    wait_until(
-        lambda: (
-            estimate.text().startswith("About") and "12 time points" in widget.findChild(QLabel, "ufseg.words").text()
-        )
-    )
+    words = widget.findChild(QLabel, "ufseg.words")
+    wait_until(lambda: not estimate.is_measuring and "12 time points" in words.text())
     QTest.qWait(3000)
     picture("stack-before.png")
     results.clear()
@@ -96,7 +93,7 @@ def main() -> None:
     layers = [viewer.add_image(part, name=name, translate=places[name]) for name, part in parts.items()]
     viewer.layers.selection = set(layers)
     viewer.reset_view()
-    wait_until(lambda: estimate.text().startswith("About"))
+    wait_until(lambda: not estimate.is_measuring)
     results.clear()
     press("segment")
     wait_until(lambda: results)

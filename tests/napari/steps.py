@@ -85,8 +85,8 @@ def rest(dock: Dock, *, estimates: bool = False) -> None:
 def rest_and_estimate(dock: Dock) -> None:
     """Wait until nothing computes any more, the estimate of the next run included, and its job has gone."""
     rest(dock)
-    line = dock.part("estimate")  # it waits for a moment before it begins
-    dock.qtbot.waitUntil(lambda: line.text() != "Estimating..." and not line.findChildren(Job), timeout=WAIT)
+    line = dock.part("estimate")
+    dock.qtbot.waitUntil(lambda: not line.is_measuring and not line.findChildren(Job), timeout=WAIT)
 
 
 def click_and_wait(dock: Dock, name: str) -> None:

@@ -12,16 +12,34 @@ import pytest
 from driver import QUICK, WAIT, Dock, threads_alive
 from qtpy.QtWidgets import QLabel
 
-from napari_ufseg.engine.training import estimate
+from napari_ufseg.engine.training import estimate, session
 from napari_ufseg.engine.training.estimate import Estimate
+from napari_ufseg.engine.training.pace import Paces
+
+LONG = QUICK.replace(epochs=100_000)
 
 
 def words_of(dock):
-    return dock.part("estimate", QLabel).text()
+    """What the line says; it takes room only if it says something."""
+    line = dock.part("estimate", QLabel)
+    assert line.isVisibleTo(dock.widget) is bool(line.text())
+    return line.text()
+
+
+def wait_for_answer(dock):
+    dock.qtbot.waitUntil(lambda: not dock.part("estimate").is_measuring, timeout=WAIT)
+    return words_of(dock)
 
 
 def wait_for_figure(dock):
-    dock.qtbot.waitUntil(lambda: words_of(dock).startswith("About "), timeout=WAIT)
+    assert wait_for_answer(dock).startswith("About ")
+
+
+@pytest.fixture
+def slow(dock):
+    """The dock with a run that lasts."""
+    dock.widget.config = LONG
+    return dock
 
 
 class Held:
@@ -34,7 +52,7 @@ class Held:
             self.begun.set()
             assert self._go.wait(20)
             self.stopped = stopped()
-            return Estimate(10**9, 7.0, "cpu", True)
+            return Estimate(10**9, 700.0, "cpu", True)
 
         monkeypatch.setattr(estimate, "estimate_run", slow)
 
@@ -50,30 +68,61 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     estimates.let_go()
 
 
-def test_memory_time_and_device_are_told_before_the_run(dock):
+def test_memory_time_and_device_are_told_before_a_run_that_lasts(dock):
+    assert wait_for_answer(dock) == ""  # four epochs of a few pixels
+    dock.widget.config = LONG
+    assert words_of(dock) == ""
     wait_for_figure(dock)
-    assert "GB and 1 s on cpu" in words_of(dock)
-    dock.widget.config = QUICK.replace(epochs=100_000)
-    assert words_of(dock) == "Estimating..."
-    wait_for_figure(dock)
+    assert "on cpu" in words_of(dock)
     assert "GB and 1 s" not in words_of(dock)
-
-
-def test_another_image_has_no_figure_until_its_own_is_there(dock, picture):
-    wait_for_figure(dock)
-    dock.viewer.add_image(picture, name="other")
-    assert words_of(dock) == "Estimating..."
-    wait_for_figure(dock)
-
-
-def test_the_figure_stays_during_its_run(dock, picture):
     dock.widget.config = QUICK
+    assert words_of(dock) == ""
+    assert wait_for_answer(dock) == ""
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.4, ""), (0.6, "About 1.0 GB and 1 s on cpu.")])
+def test_a_run_that_takes_over_half_of_the_free_memory_is_told(dock, monkeypatch, share, told):
+    monkeypatch.setattr(estimate, "estimate_run", lambda *_, **__: Estimate(10**9, 1.0, "cpu", True, free_share=share))
+    dock.widget.config = QUICK.replace(epochs=5)
+    assert wait_for_answer(dock) == told
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_wrong_figure_is_put_right_by_the_run(dock, monkeypatch, stopped):
+    wait_for_answer(dock)
+    paces = Paces()
+    monkeypatch.setattr(estimate, "paces", paces)
+    monkeypatch.setattr(session, "paces", paces)
+    monkeypatch.setattr(estimate, "_known", {})
+    monkeypatch.setattr(estimate, "_step", lambda *arguments: (10.0 * arguments[3], 0))  # ten seconds for every pixel
+    dock.widget.config = QUICK.replace(epochs=200 if stopped else 5)
     wait_for_figure(dock)
-    figure = words_of(dock)
-    dock.widget.segment()
-    assert words_of(dock) == figure
-    dock.qtbot.waitUntil(lambda: dock.part("status").text().startswith("Done"), timeout=WAIT)
-    assert words_of(dock) == "Estimating..."
+    assert " h on cpu" in words_of(dock)
+    if stopped:
+        dock.click("segment")
+        dock.qtbot.waitUntil(lambda: dock.part("progress").value() >= 2, timeout=WAIT)
+        dock.stop()
+    else:
+        dock.segment_to_end()
+    assert " h on cpu" not in wait_for_answer(dock)
+
+
+def test_another_image_has_no_figure_until_its_own_is_there(slow, picture):
+    wait_for_figure(slow)
+    slow.viewer.add_image(picture, name="other")
+    assert words_of(slow) == ""
+    wait_for_figure(slow)
+
+
+def test_the_figure_stays_during_its_run(slow):
+    wait_for_figure(slow)
+    figure = words_of(slow)
+    slow.widget.segment()
+    slow.qtbot.waitUntil(lambda: slow.part("pause").isEnabled(), timeout=WAIT)
+    assert words_of(slow) == figure
+    slow.stop()
+    assert words_of(slow) == ""
+    wait_for_figure(slow)
 
 
 def test_a_run_that_begins_before_its_figure_is_there_shows_none(dock, held):
@@ -85,28 +134,29 @@ def test_a_run_that_begins_before_its_figure_is_there_shows_none(dock, held):
     assert held.stopped
 
 
-def test_a_run_on_other_layers_shows_no_figure(dock, picture):
-    wait_for_figure(dock)
-    other = dock.viewer.add_image(picture[:20], name="other")
-    dock.viewer.layers.selection.active = dock.viewer.layers["cells"]
-    wait_for_figure(dock)
-    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
-        dock.widget.segment_layers([other])
-        assert words_of(dock) == ""
+def test_a_run_on_other_layers_shows_no_figure(slow, picture):
+    other = slow.viewer.add_image(picture[:20], name="other")
+    slow.viewer.layers.selection.active = slow.viewer.layers["cells"]
+    wait_for_figure(slow)
+    with slow.qtbot.waitSignal(slow.widget.run_finished, timeout=WAIT):
+        slow.widget.segment_layers([other], config=QUICK)
+        assert words_of(slow) == ""
 
 
 def test_while_a_model_is_applied_no_figure_of_a_run_is_shown(dock):
     dock.segment_to_end()
+    dock.widget.config = LONG
     wait_for_figure(dock)
     dock.click("apply_model")
     assert words_of(dock) == ""
+    dock.qtbot.waitUntil(lambda: dock.part("segment").isEnabled(), timeout=WAIT)
     wait_for_figure(dock)
 
 
-def test_without_an_image_there_is_nothing_to_tell(dock):
-    wait_for_figure(dock)
-    dock.viewer.layers.clear()
-    assert words_of(dock) == ""
+def test_without_an_image_there_is_nothing_to_tell(slow):
+    wait_for_figure(slow)
+    slow.viewer.layers.clear()
+    assert wait_for_answer(slow) == ""
 
 
 def test_what_does_not_fit_is_told_with_what_helps(dock):
@@ -164,4 +214,4 @@ print(line.text())
 
 def test_a_script_that_ends_during_an_estimate_prints_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=WAIT / 1000)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Estimating...\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")

@@ -8,16 +8,21 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import DeviceError
 from napari_ufseg.engine.images.source import open_sources
 from napari_ufseg.engine.training import estimate as estimate_module
-from napari_ufseg.engine.training import memory_plan
-from napari_ufseg.engine.training.estimate import estimate_run
+from napari_ufseg.engine.training import memory_plan, session
+from napari_ufseg.engine.training.estimate import Estimate, estimate_run
+from napari_ufseg.engine.training.pace import Paces
+from napari_ufseg.engine.training.session import TrainingSession
 
 MEASURED = """
 import sys
 import numpy as np
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import peak_memory_bytes
-from napari_ufseg.engine.training.estimate import estimate_run
+from napari_ufseg.engine.training.estimate import Estimate, estimate_run
+from napari_ufseg.engine.training.pace import Paces
+from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.engine.images.source import open_sources
+from napari_ufseg.engine.training.pace import Paces
 from napari_ufseg.engine.training.session import TrainingSession
 shape, budget, changes = eval(sys.argv[1])
 axes = "TYX" if len(shape) == 3 else "YX"
@@ -102,3 +107,69 @@ def test_a_device_that_is_not_there(quick):
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (50, "50 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_times_are_told_with_the_precision_they_have(seconds, words):
     assert estimate_module._interval(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("about", "matters"),
+    [
+        ({"seconds": 29.0, "free_share": 0.4}, False),
+        ({"seconds": 31.0}, True),
+        ({"seconds": 1.0, "free_share": 0.6}, True),
+        ({"seconds": 1.0, "advice": "Take a smaller part."}, True),
+    ],
+)
+def test_what_lasts_or_takes_much_memory_matters(about, matters):
+    assert Estimate(10**9, device="cpu", is_whole=True, **about).matters is matters
+
+
+def test_the_share_is_that_of_the_memory_that_is_free(quick, monkeypatch):
+    sources = open_sources([np.zeros((40, 50))])
+    shares = []
+    for free in (2 * 10**9, 20 * 10**9):
+        monkeypatch.setattr(estimate_module, "free_bytes", lambda _, free=free: free)
+        shares.append(estimate_run(sources, quick(), "cpu").free_share)
+    assert shares[0] == pytest.approx(10 * shares[1])
+    assert 0.05 < shares[0] < 0.5
+
+
+@pytest.fixture
+def disturbed(monkeypatch):
+    """Nothing was learned yet, and every probe takes a second for each pixel."""
+    paces = Paces()
+    monkeypatch.setattr(estimate_module, "paces", paces)
+    monkeypatch.setattr(session, "paces", paces)
+    monkeypatch.setattr(estimate_module, "_known", {})
+    monkeypatch.setattr(estimate_module, "_step", lambda config, n_channels, device, pixels, stopped: (1.0 * pixels, 0))
+
+
+@pytest.mark.parametrize("ends", ["by its epochs", "stopped", "dropped"])
+@pytest.mark.usefixtures("disturbed")
+def test_a_disturbed_probe_is_put_right_by_the_first_run(quick, ends):
+    config = quick(epochs=6)
+    images = [np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)]
+    assert estimate_run(open_sources(images), config, "cpu").seconds > 1000
+    training = TrainingSession(images, config, device="cpu")
+    run = training.run(every=0)
+    next(run)
+    next(run)
+    if ends == "dropped":
+        run.close()
+    else:
+        if ends == "stopped":
+            training.stop()
+        list(run)
+    told = estimate_run(open_sources(images), config, "cpu").seconds
+    taken = np.median([record.seconds for record in training.history[1:]])
+    assert told < 60 * max(taken, 0.01)
+    doubled = estimate_run(open_sources(images), config.replace(epochs=12, seed=3), "cpu").seconds
+    assert told < doubled < 2 * told + 1
+
+
+@pytest.mark.usefixtures("disturbed")
+def test_a_run_that_trains_nothing_teaches_nothing(quick):
+    config = quick()
+    images = [np.zeros((40, 50), np.uint8)]  # constant: nothing is trained
+    before = estimate_run(open_sources(images), config, "cpu").seconds
+    with pytest.warns(match="constant"):
+        list(TrainingSession(images, config, device="cpu").run())
+    assert estimate_run(open_sources(images), config, "cpu").seconds == before

@@ -1,4 +1,4 @@
-"""The line that says, before a run, what it will take."""
+"""The line that says, before a run that lasts or takes much memory, what it will take."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +12,6 @@ from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.errors import UfsegError
 
 _QUIET_MILLISECONDS = 700
-_UNDER_WAY = "Estimating..."
 
 
 class Question(NamedTuple):
@@ -24,11 +23,11 @@ class Question(NamedTuple):
 
 
 class EstimateLine(QLabel):
-    """Memory, time and device of the run that Segment would start.
+    """Memory, time and device of the run that Segment would start, where that matters: see `Estimate.matters`.
 
     It is measured in the background once nothing has changed for a moment;
-    until then no figure is shown. An answer that has been overtaken by another
-    question is dropped.
+    an answer that has been overtaken by another question is dropped. Until it
+    is there, and where it does not matter, the line is empty and takes no room.
 
     Parameters
     ----------
@@ -41,7 +40,10 @@ class EstimateLine(QLabel):
         super().__init__(parent)
         self.setObjectName("ufseg.estimate")
         self.setWordWrap(True)
-        self.setToolTip("Measured on a few small training steps on this machine.")
+        self.setToolTip(
+            "What Segment will take. Measured on a few small training steps on this machine, and learned from the runs so far."
+        )
+        self.setVisible(False)
         self._ask, self._settings = ask, settings
         self._is_held = False
         self._job: Job | None = None
@@ -50,13 +52,17 @@ class EstimateLine(QLabel):
         self._quiet.setInterval(_QUIET_MILLISECONDS)
         self._quiet.timeout.connect(self._begin)
 
+    @property
+    def is_measuring(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._quiet.isActive() or self._job is not None
+
     def refresh(self, *_: object) -> None:
         """Estimate anew, once nothing has changed for a moment."""
         if self._is_held:
             return
         self.drop()
         if self._question() is not None:
-            self.setText(_UNDER_WAY)
             self._quiet.start()
 
     def hold(self, held: bool) -> None:
@@ -64,7 +70,7 @@ class EstimateLine(QLabel):
         self._is_held = held
         if not held:
             self.refresh()
-        elif self._quiet.isActive() or self._job is not None:
+        elif self.is_measuring:
             self.drop()
 
     def drop(self) -> None:
@@ -73,7 +79,7 @@ class EstimateLine(QLabel):
         if self._job is not None:
             self._job.drop()
             self._job = None
-        self.setText("")
+        self._tell("")
 
     def _question(self) -> Question | None:
         try:
@@ -93,19 +99,30 @@ class EstimateLine(QLabel):
         job.failed.connect(self._show)
         job.start()
 
-    def _show(self, words: str) -> None:
+    def _show(self, words: str | None) -> None:
         self._job = None
-        if words:
-            self.setText(words)
-        else:  # a run of another window has the processor
+        if words is None:  # a run of another window has the processor
             self._quiet.start()
+        else:
+            self._tell(words)
+
+    def _tell(self, words: str) -> None:
+        self.setText(words)
+        self.setVisible(bool(words))
 
 
-def measure_run(question: Question, threads: int, hand: JobThread) -> str:
-    """What a run will take, in words, measured in the thread of a job; empty if another job has the processor."""
+def measure_run(question: Question, threads: int, hand: JobThread) -> str | None:
+    """What a run will take, in words, measured in the thread of a job.
+
+    Returns
+    -------
+    str or None
+        Empty if nobody needs to know; None if another job has the processor.
+    """
     with processor(threads, is_over=lambda: True) as is_free:
         if not is_free or hand.is_stopped():
-            return ""
+            return None
         from napari_ufseg.engine.training.estimate import estimate_run
 
-        return estimate_run(question.sources, question.config, question.device, stopped=hand.is_stopped).summary
+        estimate = estimate_run(question.sources, question.config, question.device, stopped=hand.is_stopped)
+        return estimate.summary if estimate.matters else ""

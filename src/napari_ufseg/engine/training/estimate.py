@@ -1,4 +1,11 @@
-"""Estimate of the memory and time of a run before it begins, measured on a probe step."""
+"""Estimate of the memory and time of a run before it begins: measured on a probe step, put right by the runs before.
+
+Measured are, for every network and size of its steps once in a process: the seconds of a training step and of
+labelling a block, the shorter of two each, so that what disturbs one does not count, and the memory by which the
+process grows. Learned are the seconds of a step, from every run of the process that has ended or was stopped: see
+`pace.Paces`. So a probe that was disturbed is kept no longer than until the first run. The probe is made for the sake
+of memory and labels even so; nothing is measured for learning.
+"""
 
 import threading
 import time
@@ -17,7 +24,8 @@ from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box, block_edges
 from napari_ufseg.engine.prediction.labelling import label_box
-from napari_ufseg.engine.training.memory_plan import plan_training, resident_bytes
+from napari_ufseg.engine.training.memory_plan import DEFAULT_SHARE, free_bytes, plan_training, resident_bytes
+from napari_ufseg.engine.training.pace import Network, paces
 from napari_ufseg.engine.training.snapshots import DRAWING
 from napari_ufseg.engine.training.trainer import Trainer
 from napari_ufseg.engine.training.training_set import Place, TrainingSet
@@ -25,6 +33,7 @@ from napari_ufseg.engine.training.training_set import Place, TrainingSet
 _PROBE_SECONDS = 0.3
 _SMALLEST_PROBE = 2**12
 _CLUSTER_SECONDS = 0.5
+_LONG = 30.0  # seconds, for which somebody may want to choose otherwise
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Estimate:
         One sentence about what would help, if the images do not fit; else empty.
     fits : bool
         Whether it can run at all.
+    free_share : float
+        What the run adds, as a share of the memory that is free now.
     """
 
     memory_bytes: int
@@ -53,6 +64,12 @@ class Estimate:
     is_whole: bool
     advice: str = ""
     fits: bool = True
+    free_share: float = 0.0
+
+    @property
+    def matters(self) -> bool:
+        """Whether a user should know before the run: it lasts over 30 s, takes over half of what is free, or does not fit."""
+        return bool(self.advice) or self.seconds > _LONG or self.free_share > DEFAULT_SHARE
 
     @property
     def summary(self) -> str:
@@ -93,11 +110,13 @@ def estimate_run(
     except MemoryShortageError as error:
         return Estimate(0, 0.0, str(place), False, str(error), fits=False)
     n_channels = sources[0].n_channels
+    network = Network.of(config, n_channels, str(place), torch.get_num_threads())
     with engine_errors("The probe step"):
-        probe = _probed(_cost_only(config), n_channels, str(place), plan.batch_pixels, stopped)
+        probe = _probed(network, plan.batch_pixels, stopped)
+    step_seconds = paces.seconds(network, plan.batch_pixels, probe.step_seconds)
     labels = sum(2 * source.n_pixels for source in sources)
     memory = max(plan.run_bytes, probe.bytes_per_pixel * plan.batch_pixels)
-    training = config.epochs * plan.epoch_pixels * probe.step_seconds * (1 + DRAWING)
+    training = config.epochs * plan.epoch_pixels * step_seconds * (1 + DRAWING)
     start = _CLUSTER_SECONDS if config.start == "clusters" else 0.0
     seconds = start + training + labels / 2 * probe.label_seconds
     base = resident_bytes() if place.type != "cuda" else 0
@@ -108,14 +127,9 @@ def estimate_run(
             "fewer features or classes, or a smaller batch."
         )
     in_memory = labels if plan.is_whole and place.type != "cuda" else 0
-    return Estimate(int(base + memory + in_memory), seconds, str(place), plan.is_whole, advice)
-
-
-def _cost_only(config: SegmentationConfig) -> SegmentationConfig:
-    """The config with the options that do not change the cost of a step at fixed values."""
-    stops = {"epochs": 1, "min_classes": 1, "settle_fraction": 0.0, "guard": False}
-    steps = {"batch_size": 1, "learning_rate": 0.01, "learning_rate_decay": 0.0}
-    return config.replace(**stops, **steps, seed=0, start="random", start_contrast=15.0)
+    added = memory + in_memory
+    share = added / max(1, free_bytes(place))
+    return Estimate(int(base + added), seconds, str(place), plan.is_whole, advice, free_share=share)
 
 
 @dataclass(frozen=True)
@@ -127,18 +141,14 @@ class _Probe:
     bytes_per_pixel: float
 
 
-_known: dict[tuple[SegmentationConfig, int, str, int, int], _Probe] = {}
+_known: dict[tuple[Network, int], _Probe] = {}
 
 
-def _probed(
-    config: SegmentationConfig, n_channels: int, device: str, pixels: int, stopped: Callable[[], bool]
-) -> _Probe:
+def _probed(network: Network, pixels: int, stopped: Callable[[], bool]) -> _Probe:
     """Steps on growing squares (or cubes) of noise, until one takes a third of a second or is as large as the real one."""
-    threads = torch.get_num_threads()
-    key = config, n_channels, device, pixels, threads
-    if key in _known:
-        return _known[key]
-    place = torch.device(device)
+    if (network, pixels) in _known:
+        return _known[network, pixels]
+    config, n_channels, place = network.config, network.n_channels, torch.device(network.device)
     wanted = _SMALLEST_PROBE
     while True:
         size = min(wanted, pixels)
@@ -147,8 +157,9 @@ def _probed(
             break
         wanted *= 4
     go_on(stopped)
-    probe = _Probe(seconds / size, _label_seconds(config, n_channels, place) / threads, grown / size)
-    _known[key] = probe
+    label_seconds = _label_seconds(config, n_channels, place) / network.threads
+    probe = _known[network, pixels] = _Probe(seconds / size, label_seconds, grown / size)
+    paces.note_probe(network, pixels, probe.step_seconds)
     return probe
 
 
@@ -163,13 +174,13 @@ def _step(
     chosen = TrainingSet(images, None, [Place(0, 0, box)], [IntensityRange(0.0, 1.0)], is_whole=True)
     with _memory_watched(device) as grown:
         trainer = Trainer(chosen, config, n_channels, device)
-        go_on(stopped)
-        trainer.step()  # the first one also prepares the machine
-        go_on(stopped)
-        start = time.perf_counter()
-        trainer.step()
-        seconds = time.perf_counter() - start
-    return seconds * pixels / noise[0].size, grown[0]
+        seconds = []
+        for _ in range(2):  # the first one also prepares the machine
+            go_on(stopped)
+            start = time.perf_counter()
+            trainer.step()
+            seconds.append(time.perf_counter() - start)
+    return min(seconds) * pixels / noise[0].size, grown[0]
 
 
 def _label_seconds(config: SegmentationConfig, n_channels: int, device: torch.device) -> float:
@@ -180,10 +191,12 @@ def _label_seconds(config: SegmentationConfig, n_channels: int, device: torch.de
     one = TrainingSet([torch.zeros(1)], None, [Place(0, 0, box)], [IntensityRange(0.0, 0.0)], is_whole=True)
     network = Trainer(one, config, n_channels, device).network.eval()
     names = range(1, config.n_classes + 1)
-    for _ in range(2):  # the first one also prepares the machine
+    seconds = []
+    for _ in range(2):
         start = time.perf_counter()
         label_box(network, config, names, source, IntensityRange(0.0, 1.0, 0.05), 0, box)
-    return (time.perf_counter() - start) / box.size
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) / box.size
 
 
 @contextmanager

@@ -43,17 +43,22 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def free_bytes(device: torch.device = CPU) -> int:
+    """Memory that is free now: of a GPU with memory of its own, or of this machine."""
+    return free_gpu_bytes(device) if device.type == "cuda" else int(psutil.virtual_memory().available)
+
+
 def room_for_all(budget: int | None, device: torch.device = CPU) -> int:
     """Bytes that a run may add so that whole images can be trained: the rest of the budget, or half of what is free.
 
     On a GPU with memory of its own they are those of the GPU: most of what is free there, and no more than the budget.
     """
     if device.type == "cuda":
-        free = int(_GPU_SHARE * free_gpu_bytes(device))
+        free = int(_GPU_SHARE * free_bytes(device))
         return free if budget is None else min(budget, free)
     if budget is not None:
         return max(0, budget - resident_bytes())
-    return int(DEFAULT_SHARE * psutil.virtual_memory().available)
+    return int(DEFAULT_SHARE * free_bytes())
 
 
 def room_for_tiles(budget: int | None, device: torch.device = CPU) -> int:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
+
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, engine_errors, go_on, warn
@@ -16,6 +18,7 @@ from napari_ufseg.engine.network.cluster_start import require_skip
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.losses import require_a_term
 from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, label_images, outputs_for
+from napari_ufseg.engine.training.pace import Network, paces
 from napari_ufseg.engine.training.results import EpochRecord, Segmentation, Snapshot, StopReason, run_to_end
 from napari_ufseg.engine.training.snapshots import DRAWING, SnapshotMaker
 from napari_ufseg.engine.training.trainer import Trainer
@@ -230,6 +233,7 @@ class TrainingSession:
         finally:  # also when the caller drops the generator, or an error ends the run
             self._stop_asked.clear()  # one that came while the result was made must not end the next run
             self.stop_reason = reason or StopReason.STOPPED
+            self._note_pace()
 
     def label(self, every: float = 0.1) -> Generator[Snapshot, None, Segmentation]:
         """Label every pixel with the network as it is, also before the first step; snapshots as at the end of `run`."""
@@ -291,6 +295,14 @@ class TrainingSession:
                     share = progress.pixels / progress.total
                     left = (now - start) * (1 / share - 1)
                     yield self._snapshots.of_result(segmentation, self._epochs_wanted, share, left)
+
+    def _note_pace(self) -> None:
+        """Let the next estimate know what the epochs that are done have taken."""
+        if not self.epoch:
+            return
+        network = Network.of(self.config, self.sources[0].n_channels, str(self.device), torch.get_num_threads())
+        seconds, pixels = self._snapshots.seconds_per_epoch(), self._snapshots.epoch_pixels
+        paces.note_run(network, round(pixels / self.trainer.n_batches), seconds / pixels)
 
     def _warn_of_constant_images(self) -> None:
         for source, brightness in zip(self.sources, self._brightness, strict=True):

@@ -43,6 +43,11 @@ class SnapshotMaker:
         Whether the trainer sees every pixel of every image.
     is_single : bool
         Whether labels and index are those of one image, or lists.
+
+    Attributes
+    ----------
+    epoch_pixels : int
+        Pixels of an epoch.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class SnapshotMaker:
         self._latest = 0
         self._drawing = 0.0
         self._n_pixels = sum(source.n_pixels for source in sources)
-        self._epoch_pixels = sum(image[0].numel() for image in trainer.images)
+        self.epoch_pixels = sum(image[0].numel() for image in trainer.images)
 
     # -- what is in view
 
@@ -94,12 +99,12 @@ class SnapshotMaker:
 
     def seconds_left(self, epochs: int) -> float:
         """Until the end of a run of at most so many more epochs, with its pictures and the labelling of every pixel."""
-        epoch = self._seconds_per_epoch()
+        epoch = self.seconds_per_epoch()
         pictures = min(DRAWING, self._drawing / self._trainer.elapsed) if self._trainer.elapsed else 0.0
-        labelling = LABELLING * epoch * self._n_pixels / self._epoch_pixels
+        labelling = LABELLING * epoch * self._n_pixels / self.epoch_pixels
         return epochs * epoch * (1 + pictures) + labelling
 
-    def _seconds_per_epoch(self) -> float:
+    def seconds_per_epoch(self) -> float:
         """The median of the last ones; the first is left out as soon as there is another."""
         seconds = [record.seconds for record in self._trainer.history]
         if len(seconds) < 2:
