@@ -22,13 +22,15 @@ from .conftest import QUICK, SOURCE, Done, blobs, environment
 
 pytestmark = pytest.mark.window
 
-#: ``ufseg`` for each of some jobs, with a user who closes its window once the run has ended, or at once
+#: ``ufseg`` for each of some jobs, with a user who closes its window once the run has ended, or at once, or by Ctrl-C
 USER = """
-import io, json, sys
+import io, json, os, signal, sys
 from contextlib import redirect_stderr, redirect_stdout
 from qtpy.QtCore import QTimer
 import napari
-from napari_ufseg.cli import main
+from napari_ufseg.cli import demo, main
+from napari_ufseg.samples import nuclei
+demo.nuclei = lambda: nuclei()[:48, :64]
 jobs = json.loads(sys.argv[1])
 run = napari.run
 records, size = [], []
@@ -38,11 +40,14 @@ def run_and_close():
     viewer = napari.current_viewer()
     widget = next(w for w in QApplication.allWidgets() if isinstance(w, SegmentationWidget))
     def close():
-        if widget.is_running and when == "end":
+        if widget.is_running and "end" in when:
             return QTimer.singleShot(20, close)
         size[:] = [viewer.window._qt_window.width(), viewer.window._qt_window.height()]
         records[:] = [layer.metadata["napari_ufseg"] for layer in viewer.layers if "napari_ufseg" in layer.metadata]
-        viewer.close()
+        if "Ctrl-C" in when:
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            viewer.close()
     QTimer.singleShot(0, close)
     run()
 napari.run = run_and_close
@@ -51,6 +56,8 @@ for when, words in jobs:
     records.clear()
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         status = main(words)
+        if napari.current_viewer() is not None:
+            napari.current_viewer().close()
     ends.append([status, out.getvalue(), err.getvalue(), list(records), list(size)])
 print(json.dumps(ends))
 """
@@ -138,11 +145,13 @@ def shown(
     probe = [sys.executable, "-c", "from qtpy.QtWidgets import QApplication; QApplication([])"]
     if subprocess.run(probe, env=window, capture_output=True, check=False).returncode:
         pytest.skip("Qt cannot open a window here")
-    folders = {name: tmp_path_factory.mktemp("window") for name in [*jobs, *OTHER_ENDS]}
+    folders = {name: tmp_path_factory.mktemp("window") for name in [*jobs, *OTHER_ENDS, "demo"]}
     asked = [("end", command(job, names, folders[name])) for name, (job, names) in jobs.items()]
     for name, (when, words) in OTHER_ENDS.items():
         asked.append((when, [*command([images / "grey.png"], ["l.tif"], folders[name]), *words]))
-    calls = json.dumps([[when, [*map(str, words), "--show"]] for when, words in asked])
+    calls = json.dumps(
+        [[when, [*map(str, words), "--show"]] for when, words in asked] + [["Ctrl-C at the end", ["demo"]]]
+    )
     done = subprocess.run(
         [sys.executable, "-c", USER, calls], capture_output=True, text=True, env=window, timeout=300, check=False
     )
@@ -151,8 +160,13 @@ def shown(
     return {name: (end, folders[name]) for (name, end) in zip(folders, ends, strict=True)}
 
 
-#: when the user closes the window, and flags with which nothing is written
-OTHER_ENDS = {"too little memory": ("end", ["--memory_budget", "0.5GB"]), "closed": ("now", ["--epochs", "100000"])}
+#: when the user closes the window, and further flags
+OTHER_ENDS = {
+    "too little memory": ("end", ["--memory_budget", "0.5GB"]),
+    "closed": ("now", ["--epochs", "100000"]),
+    "Ctrl-C": ("Ctrl-C now", ["--epochs", "100000"]),
+    "Ctrl-C at the end": ("Ctrl-C at the end", []),
+}
 
 
 def command(job: Job, names: list[str], folder: Path) -> Job:
@@ -209,6 +223,17 @@ def test_window_closed_before_the_end(shown: dict[str, tuple[Shown, Path]]) -> N
     assert done.status == 130
     assert done.err.splitlines()[-1] == ("ufseg: nothing was written: the window was closed before the end of the run.")
     assert list(folder.iterdir()) == []
+
+
+def test_ctrl_c_says_what_is_written(shown: dict[str, tuple[Shown, Path]]) -> None:
+    done, folder = shown["Ctrl-C"]
+    words = "ufseg: nothing was written: the window was closed by Ctrl-C before the end of the run."
+    assert (done.status, done.err.splitlines()[-1], list(folder.iterdir())) == (130, words, [])
+    done, folder = shown["Ctrl-C at the end"]
+    assert (done.status, done.err) == (130, "ufseg: stopped by Ctrl-C; what there was is written.\n")
+    assert {path.name for path in folder.iterdir()} == {"l.tif", "r.json"}
+    assert shown["demo"][0].status == 130
+    assert shown["demo"][0].err == "ufseg: stopped by Ctrl-C; the demo in a window writes no files.\n"
 
 
 def test_the_window_is_no_larger_than_the_screen(shown: dict[str, tuple[Shown, Path]]) -> None:

@@ -23,6 +23,9 @@ def run_demo(arguments: DemoArguments) -> int:
     problem = "--headless was given" if arguments.headless else display_problem()
     if problem is None:
         run = show_run([open_source(nuclei())], ["nuclei"], config, preset=DEFAULT_PRESET, device=arguments.device)
+        if run.interrupted:
+            print("ufseg: stopped by Ctrl-C; the demo in a window writes no files.", file=sys.stderr)
+            return 130
         return 2 if run.failures and not run.finished else 0
     folder = arguments.output
     paths = [folder / "nuclei_labels.tif", folder / "nuclei.png"]

@@ -50,9 +50,10 @@ _WIDTH, _HEIGHT = 1400, 900  # pixels of the window, where the screen has them
 
 @dataclass
 class ShownRun:
-    """What came of a run in the window."""
+    """What came of a run in the window; `interrupted` if that was closed by Ctrl-C in the terminal."""
 
     finished: bool = False
+    interrupted: bool = False
     error: UfsegError | None = None
     failures: list[str] = field(default_factory=list)
 
@@ -91,9 +92,15 @@ def show_segment(arguments: SegmentArguments, config: SegmentationConfig, inputs
     if run.error:
         raise run.error
     if run.finished or not paths.all:
-        return 0
+        if run.interrupted:
+            told = "what there was is written" if paths.all else "no file was asked for"
+            print(f"ufseg: stopped by Ctrl-C; {told}.", file=sys.stderr)
+        return 130 if run.interrupted else 0
+    how = "by Ctrl-C " if run.interrupted else ""
     reason = (
-        f"the run failed ({run.failures[-1]})" if run.failures else "the window was closed before the end of the run"
+        f"the run failed ({run.failures[-1]})"
+        if run.failures
+        else f"the window was closed {how}before the end of the run"
     )
     print(f"ufseg: nothing was written: {reason.rstrip('.')}.", file=sys.stderr)
     return 2 if run.failures else 130
@@ -154,7 +161,10 @@ def show_run(
     widget.segment_layers(
         layers, sources=list(sources), scribbles=scribbles, config=config, memory_budget=memory_budget
     )
-    napari.run()
+    try:
+        napari.run()
+    except KeyboardInterrupt:  # napari has left its loop in peace
+        run.interrupted = True
     return run
 
 
