@@ -108,16 +108,19 @@ def test_save_labels_after_a_joint_run_saves_all_of_them_and_says_so(
     assert [notice.message for notice in notices] == [f"Saved 3 Labels layers in {tmp_path}"]
 
 
+NO_LABELS = "There are no labels to save yet: press Segment, or select a Labels layer."
+
+
 def test_for_an_image_without_a_result_there_is_nothing_to_save(
-    three: Dock, tmp_path: Path, notices: list[Any], monkeypatch: pytest.MonkeyPatch
+    three: Dock, tmp_path: Path, notices: list[Any]
 ) -> None:
     three.segment_to_end()
     select(three, "cells")
-    save_into(tmp_path, three, monkeypatch)
+    assert not three.part("save_labels").isEnabled()
+    three.widget.results.save_labels(tmp_path / "l.tif")
     assert names_in(tmp_path) == []
-    assert [notice.message for notice in notices] == [
-        "There are no labels to save yet: press Segment, or select a Labels layer."
-    ]
+    assert [notice.message for notice in notices] == [NO_LABELS]
+    assert three.part("save_labels").toolTip() == NO_LABELS
 
 
 def test_only_the_selected_labels_are_saved_and_cancel_saves_none(

@@ -161,6 +161,53 @@ def test_nothing_to_save_is_told(dock, notices):
     assert all("press Segment" in notice.message for notice in notices)
 
 
+def grey(dock):
+    """The tooltip of each button for labels and model that is grey."""
+    buttons = (dock.part(name) for name in ("save_labels", "save_model", "load_model", "apply_model"))
+    return {button.objectName(): button.toolTip() for button in buttons if not button.isEnabled()}
+
+
+def test_a_grey_button_says_why_and_what_to_do(dock):
+    no_labels = "There are no labels to save yet: press Segment, or select a Labels layer."
+    no_model = "There is no network yet: press Segment, or take a saved one with Load model."
+    assert grey(dock) == {"ufseg.save_labels": no_labels, "ufseg.save_model": no_model, "ufseg.apply_model": no_model}
+    dock.segment_to_end()
+    assert grey(dock) == {}
+    assert dock.part("save_labels").toolTip().startswith("Write the selected")
+    dock.click("apply_model")
+    applying = "A model is being applied: wait until it has ended, or press Stop (F7)."
+    assert grey(dock) == {"ufseg.apply_model": applying}
+    dock.qtbot.waitUntil(lambda: not grey(dock), timeout=WAIT)
+    for layer in [layer for layer in dock.viewer.layers if isinstance(layer, Labels)]:
+        dock.viewer.layers.remove(layer)
+    assert grey(dock) == {"ufseg.save_labels": no_labels}
+
+
+def test_labels_that_are_selected_can_be_saved_before_any_run(dock):
+    dock.viewer.add_labels(np.ones((4, 4), int), name="drawing")
+    assert "ufseg.save_labels" not in grey(dock)
+    choose(dock, "cells")
+    assert "ufseg.save_labels" in grey(dock)
+
+
+def test_the_line_of_the_model_names_the_file_that_was_loaded_and_says_how_long_it_stays(dock, tmp_path):
+    line = dock.part("model")
+    assert line.text() == "Model: none yet (run Segment, or load one)"
+    assert line.toolTip() == "What Save model, Apply model and the tab Folder take."
+    dock.segment_to_end()
+    assert line.text() == "Model of cells classes: 1 channel, 6 features"
+    assert line.toolTip().endswith("It stays until another result is selected, or a model is loaded.")
+    file = tmp_path / "others.safetensors"
+    dock.widget.results.save_model(file)
+    dock.widget.results.load_model(file)
+    assert line.text() == "Model of others.safetensors: 1 channel, 6 features"
+    assert line.toolTip().endswith(
+        f"Loaded from {file}; it stays until another result is selected, or a run has ended."
+    )
+    dock.segment_to_end()
+    assert line.text().startswith("Model of cells classes")
+
+
 def apply_model(dock, name):
     dock.viewer.layers.selection.active = dock.viewer.layers[name]
     dock.click("apply_model")

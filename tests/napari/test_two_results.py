@@ -262,7 +262,7 @@ def test_a_loaded_model_stays_until_another_result_is_selected(
     draw(layer, 1)
     rest(two)
     assert results.model is loaded
-    assert two.part("model").text().startswith("Model:")
+    assert two.part("model").text().startswith("Model of saved.safetensors:")
     choose(two, B)
     np.testing.assert_array_equal(predict(saved_model(two, tmp_path), images["b"]), data(two, B))
     results.load_model(tmp_path / "saved.safetensors")

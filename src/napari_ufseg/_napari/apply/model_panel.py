@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
 SAVED_AT_ONCE = 2**24  # pixels; more of them are saved in a thread
 _SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
+_SAVE_LABELS = (
+    "Write the selected Labels layers, or else the result that is shown, with their scale; several go into a folder."
+)
+_SAVE_MODEL = "Keep the trained network for other images."
 _APPLY = "Label the chosen image with the network."
+_NO_LABELS = "There are no labels to save yet: press Segment, or select a Labels layer."
+_NO_MODEL = "There is no network yet: press Segment, or take a saved one with Load model."
+_APPLYING = "A model is being applied: wait until it has ended, or press Stop (F7)."
+_MODEL_IN_USE = "What Save model, Apply model and the tab Folder take."
 _MODEL_FILES = "napari-ufseg model (*.safetensors)"
 _MODEL_ENDING = ".safetensors"
 
@@ -80,14 +88,11 @@ class ModelPanel(QWidget):
         self._as_shown: Callable[[], SegmentationModel | None] | None = None
         self._offered: SegmentationModel | None = None  # by the result that is looked at
         source.changed.connect(self._enable)
+        viewer.layers.events.removed.connect(self._enable)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        self._save_labels = named_button(
-            "Save labels...",
-            "save_labels",
-            "Write the selected Labels layers, or else the result that is shown, with their scale; several go into a folder.",
-        )
-        self._save_model = named_button("Save model...", "save_model", "Keep the trained network for other images.")
+        self._save_labels = named_button("Save labels...", "save_labels", _SAVE_LABELS)
+        self._save_model = named_button("Save model...", "save_model", _SAVE_MODEL)
         self._load_model = named_button("Load model...", "load_model", "Take a saved network.")
         self._apply_model = named_button("Apply model", "apply_model", _APPLY)
         for i, button in enumerate((self._save_labels, self._save_model, self._load_model, self._apply_model)):
@@ -142,9 +147,13 @@ class ModelPanel(QWidget):
         is_new, self._offered = model is not self._offered, model
         if model is not None and is_new:
             title = ", ".join(layer.name for layer in layers)
-            self._take(model, as_shown, title, place_of_model(layers, self._viewer.layers))
+            place = place_of_model(layers, self._viewer.layers)
+            self._take(
+                model, as_shown, title, place, "It stays until another result is selected, or a model is loaded."
+            )
         elif self._as_shown is not None and model is None:  # its result may go: it is what it was when it was left
             self._model, self._as_shown = self._as_shown() or self._model, None
+        self._enable()
 
     def _take(
         self,
@@ -152,6 +161,7 @@ class ModelPanel(QWidget):
         as_shown: "Callable[[], SegmentationModel | None] | None",
         title: str,
         place: Place,
+        stays: str = "",
     ) -> None:
         self._model, self._as_shown, self._place = model, as_shown, place
         if model is None:
@@ -161,6 +171,7 @@ class ModelPanel(QWidget):
             self._about_model.setText(
                 f"{of}: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
             )
+        self._about_model.setToolTip(f"{_MODEL_IN_USE} {stays}".strip())
         self._enable()
         self.model_changed.emit()
 
@@ -175,7 +186,7 @@ class ModelPanel(QWidget):
         layers = self._layers_to_save()
         self.saving.emit()
         if not layers:
-            show_warning("There are no labels to save yet: press Segment, or select a Labels layer.")
+            show_warning(_NO_LABELS)
         elif len(layers) == 1:
             self._save_one(layers[0], path)
         else:
@@ -203,7 +214,8 @@ class ModelPanel(QWidget):
 
             def load() -> None:
                 file = Path(chosen).absolute()
-                self._take(load_model(chosen), None, "", Place(file.parent, file.stem))
+                stays = f"Loaded from {file}; it stays until another result is selected, or a run has ended."
+                self._take(load_model(chosen), None, file.name, Place(file.parent, file.stem), stays)
 
             self._reported(load, f"Loaded {chosen}")
 
@@ -228,12 +240,17 @@ class ModelPanel(QWidget):
             show_warning(str(error))
 
     def _enable(self, *_: object) -> None:
-        """Allow what makes sense now."""
+        """Allow what makes sense now; what does not says why in its tooltip."""
         has_model, is_running = self.model is not None, self.application.is_running
-        self._save_model.setEnabled(has_model)
-        has_image = bool(self._source.layers)
-        self._apply_model.setEnabled(has_model and has_image and not is_running)
-        self._apply_model.setToolTip(_APPLY if has_image else NO_IMAGE)
+        no_model = "" if has_model else _NO_MODEL
+        no_image = "" if self._source.layers else NO_IMAGE
+        for button, tip, lack in (
+            (self._save_labels, _SAVE_LABELS, "" if self._layers_to_save() else _NO_LABELS),
+            (self._save_model, _SAVE_MODEL, no_model),
+            (self._apply_model, _APPLY, no_image or no_model or (_APPLYING if is_running else "")),
+        ):
+            button.setEnabled(not lack)
+            button.setToolTip(lack or tip)
         self._apply_model.setText("Applying..." if is_running else "Apply model")
 
     def _layers_to_save(self) -> list[Labels]:
