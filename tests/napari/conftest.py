@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakSet
@@ -15,6 +16,7 @@ pytest.importorskip("qtpy")
 from driver import WAIT, Dock, threads_alive
 from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
+from qtpy.QtCore import QSettings
 
 from napari_ufseg._napari.background import Job
 from napari_ufseg._napari.layers.places import last_folder
@@ -76,6 +78,12 @@ def quick_garbage_collection(forgotten: list[int]) -> Iterator[None]:
         gc.collect()
         gc.freeze()
         forgotten.append(gc.get_freeze_count())
+
+
+@pytest.fixture(autouse=True)
+def foldings_of_their_own(tmp_path: Path) -> None:
+    """Each test begins with a dock that nobody has folded."""
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 
 @pytest.fixture

@@ -191,21 +191,21 @@ def test_labels_that_are_selected_can_be_saved_before_any_run(dock):
 
 
 def test_the_line_of_the_model_names_the_file_that_was_loaded_and_says_how_long_it_stays(dock, tmp_path):
-    line = dock.part("model")
-    assert line.text() == "Model: none yet (run Segment, or load one)"
-    assert line.toolTip() == "What Save model, Apply model and the tab Folder take."
+    line = dock.part("section.keep.title")
+    assert line.text().endswith("no model yet")
+    assert line.toolTip().endswith("What Save model, Apply model and the tab Folder take.")
     dock.segment_to_end()
-    assert line.text() == "Model of cells classes: 1 channel, 6 features"
+    assert line.text().endswith("model of cells classes: 1 channel, 6 features")
     assert line.toolTip().endswith("It stays until another result is selected, or a model is loaded.")
     file = tmp_path / "others.safetensors"
     dock.widget.results.save_model(file)
     dock.widget.results.load_model(file)
-    assert line.text() == "Model of others.safetensors: 1 channel, 6 features"
+    assert line.text().endswith("model of others.safetensors: 1 channel, 6 features")
     assert line.toolTip().endswith(
         f"Loaded from {file}; it stays until another result is selected, or a run has ended."
     )
     dock.segment_to_end()
-    assert line.text().startswith("Model of cells classes")
+    assert "model of cells classes" in line.text()
 
 
 def apply_model(dock, name):

@@ -1,22 +1,103 @@
 """Qt parts that several panels share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from magicgui.widgets import create_widget
+from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QWidget
 from superqt import QCollapsible
+
+_UNLIMITED = 2**24 - 1  # pixels; Qt's own largest height
 
 
 class Folding(QCollapsible):
-    """A headline as wide as the dock, which shows and hides what is below it at once."""
+    """A headline as wide as the dock, which shows and hides what is below it at once; the Tab key passes over what is hidden.
 
-    def __init__(self, title: str) -> None:
+    Parameters
+    ----------
+    title : str
+    name : str, optional
+        What follows ``ufseg.`` in its Qt object name; the headline is called the same with ``.title`` behind it.
+    tip : str, optional
+        Tooltip of the headline.
+    """
+
+    def __init__(self, title: str, name: str = "", tip: str = "") -> None:
         super().__init__(title, expandedIcon="▼", collapsedIcon="▶")
         self.setDuration(0)
-        layout = self.layout()
+        layout, button = self.layout(), self.toggleButton()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        inner = self.content().layout()
+        assert inner is not None
+        inner.setContentsMargins(4, 0, 0, 0)
+        inner.setSpacing(4)
+        button.setToolTip(tip)
+        button.setAccessibleName(title)
+        if name:
+            self.setObjectName(f"ufseg.{name}")
+            button.setObjectName(f"ufseg.{name}.title")
+        self.content().hide()
+        self.toggled.connect(self._show_content)
+
+    def unfold(self, is_unfolded: bool) -> None:
+        """Show what is below, or hide it."""
+        if is_unfolded != self.isExpanded():
+            self.expand() if is_unfolded else self.collapse()
+
+    def eventFilter(self, a0: QObject | None, a1: QEvent | None) -> bool:
+        """Let the layout see to the height, also of foldings within."""
+        return False
+
+    def _show_content(self, is_shown: bool) -> None:
+        self.content().setVisible(is_shown)
+        self.content().setMaximumHeight(_UNLIMITED)
+        self.setMaximumHeight(_UNLIMITED if is_shown else self.toggleButton().sizeHint().height())
+
+
+class Section(Folding):
+    """A step of the work in the dock; its headline tells what was done in it.
+
+    Parameters
+    ----------
+    title, name, tip : str
+        As for `Folding`.
+    parts : sequence of QWidget
+        From top to bottom.
+
+    Signals
+    -------
+    clicked(bool)
+        The user has unfolded it, or folded it.
+    """
+
+    clicked = Signal(bool)
+
+    def __init__(self, title: str, name: str, tip: str, parts: Sequence[QWidget]) -> None:
+        super().__init__(title, f"section.{name}", tip)
+        self._title, self._tip, self._told = title, tip, ""
+        self.name = name
+        for part in parts:
+            self.addWidget(part)
+        button = self.toggleButton()
+        button.setStyleSheet("text-align: left; border: none; outline: none; font-weight: bold;")
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # what is told may be long
+        button.clicked.connect(lambda _: self.clicked.emit(self.isExpanded()))
+
+    def tell(self, words: str, tip: str = "") -> None:
+        """Put words behind the title, and others into its tooltip."""
+        self._told = words
+        self.toggleButton().setToolTip("\n".join(filter(None, (self._tip, tip))))
+        self.setText(f"{self._title}   {words}".rstrip())
+        self.toggleButton().setAccessibleName(self.text())
+
+    @property
+    def told(self) -> str:
+        """What stands behind the title."""
+        return self._told
 
 
 def labelled_choice(label: str, object_name: str, *, tip: str, **settings: Any) -> Any:

@@ -118,7 +118,7 @@ class NetworkOptions:
     )
     n_classes: int = number_option(
         100,
-        "Classes to begin with",
+        "Classes",
         _NETWORK,
         (2, 1000, 1),
         "How many classes the first picture may have; more keep finer differences and take longer to settle.",
@@ -345,7 +345,7 @@ class SegmentationConfig(InputOptions, NetworkOptions):
     )
     nu: float = number_option(
         2.0,
-        "Smoothness (nu)",
+        "Smoothness",
         _LOSS,
         (0.0, 100.0, 0.1),
         "Weight of continuity; larger gives fewer, smoother and larger regions, too large merges everything.",
@@ -408,7 +408,7 @@ class SegmentationConfig(InputOptions, NetworkOptions):
     )
     min_classes: int = number_option(
         3,
-        "Stop at so many classes",
+        "Stop at",
         _STOP,
         (1, 1000, 1),
         "Training stops when only so many classes are left; larger stops earlier with more classes.",

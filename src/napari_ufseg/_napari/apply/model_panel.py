@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QMessageBox, QWidget
 
 from napari_ufseg._napari.apply.apply_model import ModelApplication
 from napari_ufseg._napari.background import Job, Jobs
@@ -56,6 +56,8 @@ class ModelPanel(QWidget):
     ----------
     application : ModelApplication
         Of the model to images.
+    about_model, about_model_more : str
+        What model there is, in a few words; and what it is for and how long it stays.
     model : SegmentationModel or None
         Of the result that is active or was active last, or loaded since.
 
@@ -67,6 +69,8 @@ class ModelPanel(QWidget):
         Labels or a model are about to be written, or applied: layers should hold what is to stay.
     holding(Job, list of Labels)
         The layers are being saved, and must not change until the job has ended.
+    folder_wanted()
+        The model is to be used on a folder of images.
     refused(str)
         The model cannot be applied; says why in one sentence, which the user has seen.
     """
@@ -74,6 +78,7 @@ class ModelPanel(QWidget):
     model_changed = Signal()
     saving = Signal()
     holding = Signal(object, object)
+    folder_wanted = Signal()
     refused = Signal(str)
 
     def __init__(self, viewer: Any, source: ImagePanel, jobs: Jobs, settings: Settings, parent: QWidget) -> None:
@@ -95,8 +100,14 @@ class ModelPanel(QWidget):
         self._save_model = named_button("Save model...", "save_model", _SAVE_MODEL)
         self._load_model = named_button("Load model...", "load_model", "Take a saved network.")
         self._apply_model = named_button("Apply model", "apply_model", _APPLY)
-        for i, button in enumerate((self._save_labels, self._save_model, self._load_model, self._apply_model)):
-            grid.addWidget(button, i // 2, i % 2)
+        others = named_button(
+            "Use on other images...", "use_on_others", "Label every image of a folder: opens the tab Folder."
+        )
+        others.clicked.connect(lambda _: self.folder_wanted.emit())
+        for i, button in enumerate((self._save_labels, self._save_model, self._load_model)):
+            grid.addWidget(button, 0, i)
+        grid.addWidget(self._apply_model, 1, 0)
+        grid.addWidget(others, 1, 1, 1, 2)
         for button, action in (
             (self._save_labels, self.save_labels),
             (self._save_model, self.save_model),
@@ -104,10 +115,6 @@ class ModelPanel(QWidget):
             (self._apply_model, self.apply_model),
         ):
             button.clicked.connect(lambda _, action=action: action())
-        self._about_model = QLabel()
-        self._about_model.setObjectName("ufseg.model")
-        self._about_model.setWordWrap(True)
-        grid.addWidget(self._about_model, 2, 0, 1, 2)
         self.model = None
 
     @property
@@ -165,13 +172,11 @@ class ModelPanel(QWidget):
     ) -> None:
         self._model, self._as_shown, self._place = model, as_shown, place
         if model is None:
-            self._about_model.setText("Model: none yet (run Segment, or load one)")
+            self.about_model = "no model yet"
         else:
-            of = f"Model of {title}" if title else "Model"
-            self._about_model.setText(
-                f"{of}: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
-            )
-        self._about_model.setToolTip(f"{_MODEL_IN_USE} {stays}".strip())
+            of = f"model of {title}" if title else "model"
+            self.about_model = f"{of}: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
+        self.about_model_more = f"{_MODEL_IN_USE} {stays}".strip()
         self._enable()
         self.model_changed.emit()
 

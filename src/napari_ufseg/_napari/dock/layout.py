@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QSettings, Qt
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from napari_ufseg._napari.parts import Section
 
 _TURNED = (QAbstractSlider, QAbstractSpinBox, QComboBox)  # the wheel changes their value
 
@@ -47,6 +49,8 @@ class ScrollColumn(QScrollArea):
         super().__init__()
         content = QWidget()
         column = QVBoxLayout(content)
+        column.setContentsMargins(6, 2, 6, 2)
+        column.setSpacing(4)
         for part in parts:
             column.addWidget(part)
         column.addStretch(1)
@@ -63,37 +67,65 @@ class ScrollColumn(QScrollArea):
             self.setMinimumWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
 
 
-def lay_out(dock: QWidget, parts: Sequence[QWidget], footer: QWidget, folder: QWidget) -> ScrollColumn:
-    """Two tabs: the parts for an image, one below the other, and what is for a folder.
+class Foldings(QObject):
+    """Which sections are unfolded: as the user has left each, in earlier sessions too; one that was never clicked follows the work.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+    parent : QObject
+    """
+
+    def __init__(self, sections: Sequence[Section], parent: QObject) -> None:
+        super().__init__(parent)
+        self._sections = {section.name: section for section in sections}
+        self._kept = QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-ufseg", "dock")
+        for section in sections:
+            section.clicked.connect(lambda is_unfolded, name=section.name: self._keep(name, is_unfolded))
+
+    def show(self, *unfolded: str) -> None:
+        """Unfold these sections and fold the others, but for those that the user sees to."""
+        for name, section in self._sections.items():
+            wanted = self._kept.value(f"unfolded/{name}", name in unfolded, type=bool)
+            section.unfold(bool(wanted))
+
+    def open(self, name: str) -> None:
+        """Unfold a section, unless the user keeps it folded."""
+        self._sections[name].unfold(bool(self._kept.value(f"unfolded/{name}", True, type=bool)))
+
+    def close(self, name: str) -> None:
+        """Fold a section, unless the user keeps it unfolded."""
+        self._sections[name].unfold(bool(self._kept.value(f"unfolded/{name}", False, type=bool)))
+
+    def _keep(self, name: str, is_unfolded: bool) -> None:
+        self._kept.setValue(f"unfolded/{name}", is_unfolded)
+
+
+def lay_out(dock: QWidget, sections: Sequence[Section], folder: QWidget) -> tuple[ScrollColumn, QTabWidget]:
+    """Two tabs: the sections for an image, one below the other, and what is for a folder.
 
     Parameters
     ----------
     dock : QWidget
         Has no layout yet.
-    parts : sequence of QWidget
-        From top to bottom; they are scrolled.
-    footer : QWidget
-        Below what scrolls, so that it is always in sight.
+    sections : sequence of Section
+        In the order of the work.
     folder : QWidget
         The other tab.
 
     Returns
     -------
     ScrollColumn
-        What the parts stand in.
+        What the sections stand in.
+    QTabWidget
     """
-    column = ScrollColumn(parts)
-    image = QWidget()
-    inner = QVBoxLayout(image)
-    inner.setContentsMargins(0, 0, 0, 0)
-    inner.addWidget(column, 1)
-    inner.addWidget(footer)
+    column = ScrollColumn(sections)
     tabs = QTabWidget()
     tabs.setObjectName("ufseg.tabs")
-    tabs.addTab(image, "Image")
+    tabs.addTab(column, "Image")
     tabs.addTab(folder, "Folder")
     tabs.setTabToolTip(1, "Label every image of a folder with the model.")
     outer = QVBoxLayout(dock)
     outer.setContentsMargins(0, 0, 0, 0)
     outer.addWidget(tabs)
-    return column
+    return column, tabs

@@ -1,6 +1,6 @@
 """SegmentationWidget: assembles the parts, forwards clicks, mirrors the state of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 from napari_ufseg._napari.apply.folder_panel import FolderPanel
 from napari_ufseg._napari.apply.model_panel import ModelPanel
 from napari_ufseg._napari.background import Job, Jobs, JobState
-from napari_ufseg._napari.dock.layout import lay_out
+from napari_ufseg._napari.dock.layout import Foldings, lay_out
 from napari_ufseg._napari.dock.preparation import Preparation
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, ImagePanel
 from napari_ufseg._napari.layers.region import Extent, ImageRegion, region_of
@@ -21,6 +21,7 @@ from napari_ufseg._napari.method.device_choice import load_heavy_parts
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
 from napari_ufseg._napari.method.method_panel import MethodPanel
 from napari_ufseg._napari.method.preferences import Settings, user_defaults
+from napari_ufseg._napari.parts import Folding, Section
 from napari_ufseg._napari.result.controller import ResultController
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg._napari.run.live_run import LiveRun
@@ -219,10 +220,27 @@ class SegmentationWidget(QWidget):
         self._results.follow(self.results.application)
         self.classes = self._results.panel
         self.scribbles = self._results.scribbles = self._before.scribbles
-        run, method = self._run_panel, self._method
-        shown = [run.curves, self._results.time, self.classes, self._results.confidence, self.results]
-        parts = [self._source, self.scribbles, method, self._estimate, self._before.variations, method.advanced, *shown]
-        self._column = lay_out(self, parts, self._run_panel, self.folder)
+        self._sections = {section.name: section for section in self._make_sections()}
+        self._column, self._tabs = lay_out(self, list(self._sections.values()), self.folder)
+        self._foldings = Foldings(list(self._sections.values()), self)
+        self._foldings.show("image", "segment")
+
+    def _make_sections(self) -> Iterator[Section]:
+        """The steps of the work, from top to bottom."""
+        run, method, results = self._run_panel, self._method, self._results
+        yield Section("Image", "image", "Which image is segmented, and what of it.", [self._source])
+        more = Folding(
+            "More", "more_segment", "Scribbles, variations, smoothness, device, curves and all other options."
+        )
+        for part in (self.scribbles, self._before.variations, method.more, run.curves):
+            more.addWidget(part)
+        yield Section("Segment", "segment", "How it is segmented, and the run.", [method, run, self._estimate, more])
+        more = Folding("More", "more_result", "Areas, regions, specks, scribbles and confidence.")
+        for part in (self.classes.more, results.confidence):
+            more.addWidget(part)
+        parts = [results.time, self.classes, more]
+        yield Section("Result", "result", "What came of it: how many classes are shown, and what they are.", parts)
+        yield Section("Keep", "keep", "Labels and model into files, and the model for other images.", [self.results])
 
     def _connect(self) -> None:
         self._method.changed.connect(self._on_method)
@@ -250,7 +268,11 @@ class SegmentationWidget(QWidget):
         self._results.confidence.told.connect(self._run_panel.status.setText)
         self._before.chosen.connect(self._on_variation)
         self.results.refused.connect(self._run_panel.fail)
-        self._method.advanced.toggled.connect(self._column.fit_width)
+        for folding in self.findChildren(Folding):
+            folding.toggled.connect(self._column.fit_width)
+        self.results.model_changed.connect(self._tell_model)
+        self._tell_model()
+        self.results.folder_wanted.connect(lambda: self._tabs.setCurrentWidget(self.folder))
         self._on_method()
         self._on_source()
         self._on_active(self._results.active)
@@ -269,10 +291,12 @@ class SegmentationWidget(QWidget):
     # -- options -----------------------------------------------------------------------------------
 
     def _on_method(self) -> None:
+        self._sections["segment"].tell(self._method.summary)
         self._estimate.refresh()
 
     def _on_source(self) -> None:
         layers = self._source.layers
+        self._sections["image"].tell(", ".join(layer.name for layer in layers))
         self._method.measure(self._source.anisotropy)
         self._run_panel.lack("" if layers else NO_IMAGE)
         self._run_panel.forget(layers, self._viewer.layers)
@@ -311,9 +335,13 @@ class SegmentationWidget(QWidget):
 
     def _on_active(self, result: Result | None) -> None:
         self._run_panel.allow_continue(self._results.can_train_on)
+        self._sections["result"].tell("" if result is None else ", ".join(layer.name for layer in result.layers))
         model = result.origin.model if result is not None and result.origin is not None else None
         as_shown = None if result is None or model is None else lambda: result.model_as_shown
         self.results.look_at(result.layers if result is not None else (), model, as_shown)
+
+    def _tell_model(self) -> None:
+        self._sections["keep"].tell(self.results.about_model, self.results.about_model_more)
 
     def _on_state(self, state: JobState) -> None:
         self._run_panel.follow(state)
@@ -323,7 +351,12 @@ class SegmentationWidget(QWidget):
         self._estimate.hold(not state.is_final)
 
     def _on_finished(self, segmentation: "Segmentation", device: str) -> None:
-        self._run_panel.end(segmentation, len(segmentation.areas), device)
+        result = self._results.result_of_run()
+        n_shown = len(result.areas) if result is not None else len(segmentation.areas)
+        self._run_panel.end(segmentation, len(segmentation.areas), device, n_shown)
+        self._foldings.close("image")
+        for name in ("result", "keep"):
+            self._foldings.open(name)
         self.run_finished.emit(segmentation)
 
     # -- other jobs --------------------------------------------------------------------------------

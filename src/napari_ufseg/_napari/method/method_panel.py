@@ -10,12 +10,13 @@ from napari_ufseg._napari.method.device_choice import DeviceChoice
 from napari_ufseg._napari.method.option_controls import ConfigControls
 from napari_ufseg._napari.parts import labelled_choice
 from napari_ufseg.engine.config import PRESET_HELP, PRESETS, SegmentationConfig
+from napari_ufseg.engine.errors import counted
 
 _ICON = 24  # pixels; the tooltip has the picture at its own size
 
 
 class MethodPanel(QWidget):
-    """Preset, the most needed options, and device; `advanced` has the others and is laid out by its owner.
+    """Preset and number of classes; `more` has the options that are seldom needed, and is laid out by its owner.
 
     Parameters
     ----------
@@ -43,16 +44,20 @@ class MethodPanel(QWidget):
         self._reset.setToolTip("Undo your changes to the options.")
         self._controls = ConfigControls(SegmentationConfig.preset(preset), self)
         self.advanced = self._controls.advanced
-        row = QHBoxLayout()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._preset.native, 1)
-        row.addWidget(self._reset)
-        first, last = QFormLayout(), QFormLayout()
-        first.addRow("Preset", row)
-        last.addRow("Device", self._device.native)
-        column = QVBoxLayout(self)
+        for part in self._controls.pair("n_classes"):
+            row.addWidget(part)
+        self.more = QWidget(self)
+        column = QVBoxLayout(self.more)
         column.setContentsMargins(0, 0, 0, 0)
-        for layout in (first, self._controls.basic, last):
-            column.addLayout(layout)
+        column.addLayout(self._controls.basic)
+        last = QFormLayout()
+        last.addRow("Device", self._device.native)
+        column.addLayout(last)
+        column.addWidget(self._reset)
+        column.addWidget(self.advanced)
         self._preset.changed.connect(self._reset_to_preset)
         self._reset.clicked.connect(self._reset_to_preset)
         self._controls.changed.connect(self._on_change)
@@ -95,6 +100,11 @@ class MethodPanel(QWidget):
     @device.setter
     def device(self, name: str) -> None:
         self._device.value = name
+
+    @property
+    def summary(self) -> str:
+        """The choice in a few words."""
+        return f"{self.preset}, {counted(self.config.n_classes, 'class')}"
 
     def set_enabled(self, enabled: bool) -> None:
         """Allow or forbid changes, as during a run."""

@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from napari_ufseg._napari.parts import Folding
 from napari_ufseg.engine.config import Option, SegmentationConfig, options
 
-BASIC = ("n_classes", "min_classes", "nu")
+FIRST = ("n_classes",)  # always in sight
+BASIC = ("min_classes", "nu")
 ELSEWHERE = ("spatial_dims",)  # chosen in words, with what is segmented
 
 
@@ -19,7 +20,7 @@ class ConfigControls(QObject):
     Attributes
     ----------
     basic : QFormLayout
-        The options that most users need.
+        The options that many users need, but for those that are always in sight.
     advanced : Folding
         All others, grouped, folded at first.
     """
@@ -36,12 +37,12 @@ class ConfigControls(QObject):
         self.basic = QFormLayout()
         for name in BASIC:
             self._add(self.basic, name)
-        self.advanced = Folding("Advanced")
+        self.advanced = Folding("Advanced", "advanced", "All other options of the method, each with what it does.")
         groups: dict[str, QFormLayout] = {}
         content = QWidget()
         column = QVBoxLayout(content)
         for name, option in options().items():
-            if name in BASIC + ELSEWHERE:
+            if name in BASIC + FIRST + ELSEWHERE:
                 continue
             if option.group not in groups:
                 heading = QLabel(f"<b>{option.group}</b>")
@@ -75,12 +76,16 @@ class ConfigControls(QObject):
         self._config = self._config.replace(**{name: value})
         self.changed.emit()
 
-    def _add(self, form: QFormLayout, name: str) -> None:
+    def pair(self, name: str) -> tuple[QLabel, QWidget]:
+        """The name of an option as it is shown, and its control."""
         native = self._controls[name].native
         label = QLabel(options()[name].label)
         label.setToolTip(native.toolTip())
         label.setBuddy(native)
-        form.addRow(label, native)
+        return label, native
+
+    def _add(self, form: QFormLayout, name: str) -> None:
+        form.addRow(*self.pair(name))
 
 
 def _control(name: str, option: Option, value: Any) -> Any:

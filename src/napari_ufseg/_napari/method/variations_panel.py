@@ -54,7 +54,7 @@ class VariationsPanel(QWidget):
         super().__init__(parent)
         self._wanted, self._jobs, self._settings = wanted, jobs, settings
         self._job: Job | None = None
-        self.button = QPushButton("Try 6")
+        self.button = QPushButton("Try 6 variations")
         self.button.setObjectName("ufseg.try")
         self.button.setToolTip(
             "Six quick runs on a small copy of what is in view, with other seeds and other smoothness, to choose from."

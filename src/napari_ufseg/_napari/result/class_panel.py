@@ -5,7 +5,7 @@ from qtpy.QtGui import QColor, QKeySequence
 from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_ufseg._napari.parts import Folding, named_button
+from napari_ufseg._napari.parts import named_button
 from napari_ufseg._napari.result.class_table import AreaChart, ClassRows, ClassView
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
@@ -76,8 +76,8 @@ class DetailRow(QWidget):
             part.setToolTip(tip)
 
 
-class ClassPanel(Folding):
-    """Shows one `Result` at a time.
+class ClassPanel(QWidget):
+    """Shows one `Result` at a time; `more` has what is seldom needed, and is laid out by its owner.
 
     A click on a class selects its label and shows it alone; Esc shows all again.
 
@@ -94,13 +94,12 @@ class ClassPanel(Folding):
     scribbles_wanted = Signal()
 
     def __init__(self) -> None:
-        super().__init__("Classes")
+        super().__init__()
         self.setObjectName("ufseg.class_panel")
         self.set: Result | None = None  # what is shown
-        content = QWidget()
-        self._build(QVBoxLayout(content))
-        self.addWidget(content)
-        self.expand()
+        self.more = QWidget(self)
+        self._build(QVBoxLayout(self))
+        self._build_more(QVBoxLayout(self.more))
         self._connect()
         self._show()
 
@@ -124,30 +123,39 @@ class ClassPanel(Folding):
 
     def _build(self, column: QVBoxLayout) -> None:
         column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
         self._about = QLabel()
         self._about.setObjectName("ufseg.about_classes")
         self._about.setWordWrap(True)
         self._rows = ClassRows(self)
         self.view = ClassView(self._rows)
-        self.chart = AreaChart()
         self.detail = DetailRow()
-        for part in (self._about, self.detail, self.view, self.chart):
+        for part in (self.detail, self.view, self._about):
             column.addWidget(part)
-        grid = QGridLayout()
-        column.addLayout(grid)
         self._merge = named_button("Merge", "merge", "Make one class of the selected ones; a name is kept (M).")
         self._background = named_button(
             "Background", "background", "Make the selected classes background, label 0 (B)."
         )
         self._see_through = named_button("Use as background", "see_through", _SEE_THROUGH)
         self._turn = named_button("Things are bright", "turn", _TURN)
+        self._undo, self._redo = named_button("Undo", "undo", ""), named_button("Redo", "redo", "")
+        grid = QGridLayout()
+        column.addLayout(grid)
+        buttons = (self._merge, self._background, self._undo, self._see_through, self._turn, self._redo)
+        for place, button in enumerate(buttons):
+            grid.addWidget(button, *divmod(place, 3))
+
+    def _build_more(self, column: QVBoxLayout) -> None:
+        column.setContentsMargins(0, 0, 0, 0)
+        self.chart = AreaChart()
+        column.addWidget(self.chart)
         self._split = named_button("Split into regions", "split", "Make every connected region a class of its own.")
         self._all = named_button("Show all", "show_all", "Show all classes again (Esc).")
-        buttons = (self._merge, self._background, self._see_through, self._turn, self._split, self._all)
-        for place, button in enumerate(buttons):
-            grid.addWidget(button, place // 2, place % 2)
         self._by_scribbles = named_button("Merge by scribbles", "merge_by_scribbles", _SCRIBBLES)
-        column.addWidget(self._by_scribbles)
+        row = QHBoxLayout()
+        column.addLayout(row)
+        for button in (self._split, self._by_scribbles, self._all):
+            row.addWidget(button)
         row = QHBoxLayout()
         column.addLayout(row)
         self._absorb = named_button(
@@ -155,18 +163,13 @@ class ClassPanel(Folding):
         )
         self._size = QSpinBox()
         self._size.setObjectName("ufseg.speck_size")
+        self._size.setAccessibleName("Size of specks")
         self._size.setRange(2, _MOST_SPECK)
         self._size.setValue(_SPECK)
         self._size.setSuffix(" px")
         self._size.setToolTip("Regions with fewer pixels are specks; larger removes larger ones.")
         row.addWidget(self._absorb)
         row.addWidget(self._size)
-        row = QHBoxLayout()
-        column.addLayout(row)
-        self._undo = named_button("Undo", "undo", "")
-        self._redo = named_button("Redo", "redo", "")
-        row.addWidget(self._undo)
-        row.addWidget(self._redo)
 
     def _connect(self) -> None:
         self.detail.moved.connect(self._on_detail)
@@ -283,6 +286,7 @@ class ClassPanel(Folding):
                 self._on_selected()
             n_classes = len([label for label in classes.areas if label != BACKGROUND])
             self._about.setText(f"{counted(n_classes, 'class')} in {', '.join(layer.name for layer in classes.layers)}")
+        self._about.setVisible(classes is None)  # else it is said above
         self._draw_chart()
         self._enable()
 
@@ -352,4 +356,5 @@ class ClassPanel(Folding):
     def _on_progress(self, words: str, share: float) -> None:
         if words:
             self._about.setText(f"{words}, {share:.0%}")
+        self._about.setVisible(bool(words) or self.set is None)
         self._enable()

@@ -13,6 +13,7 @@ from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
 
 _ROLE = Qt.ItemDataRole
 _ROW = 22  # pixels
+_FEWEST, _MOST_ROWS = 3, 5  # in sight at once
 
 
 class Column(IntEnum):
@@ -167,7 +168,8 @@ class ClassView(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(24)
-        self.setMinimumHeight(24 + 8 * _ROW + 6)  # the header and the classes of the default preset
+        self._sorted.modelReset.connect(self._fit_height)
+        self._fit_height()
         selection = self.selectionModel()
         assert selection is not None
         selection.selectionChanged.connect(lambda *_: self.selected.emit())
@@ -198,6 +200,10 @@ class ClassView(QTableView):
             if label in labels:
                 index = self._sorted.index(row, Column.NAME)
                 selection.setCurrentIndex(index, selection.SelectionFlag.Select | selection.SelectionFlag.Rows)
+
+    def _fit_height(self) -> None:
+        """Be as high as the classes need, but neither jump with every step of the detail nor push the rest out of sight."""
+        self.setFixedHeight(24 + min(max(self._sorted.rowCount(), _FEWEST), _MOST_ROWS) * _ROW + 6)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Do what a key is for; the others move the selection, or search for a name."""

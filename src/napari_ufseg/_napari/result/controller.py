@@ -310,6 +310,11 @@ class ResultController(QObject):
         results = [result for result in self._results if any(other in result.layers for other in own)]
         return results[-1] if results else self.result_of(own[-1]) if own else None
 
+    def result_of_run(self) -> Result | None:
+        """The result of the newest run; None if there is none any more."""
+        layers = [item.layer for item in self._run.layers]
+        return next((result for result in self._results if any(layer in layers for layer in result.layers)), None)
+
     def _group_of(self, layer: Labels) -> list[Labels]:
         """The layers that a run has made together, as their metadata say."""
         run = layer.metadata[METADATA_KEY].get(RUN)

@@ -703,6 +703,8 @@ class Result(QObject):
         """Let the brush pass over the number of a class that is shown under another one, up or down as it was changed."""
         layer, shown = event.source, self.shown_class
         label, before = layer.selected_label, self._selected.get(id(layer), 0)
+        if label == before:  # it has become a hidden one
+            label = shown.get(label, label)
         step = 1 if label > before else -1
         while label > 0 and shown.get(label, label) != label:
             label += step

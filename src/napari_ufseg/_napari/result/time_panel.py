@@ -3,17 +3,18 @@
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
+from napari_ufseg._napari.parts import named_button
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.training.timeline import Keyframe, Timeline
 
-_NONE = "Time machine: after a run, the slider goes back to what it has shown"
-_NOW = "now"
+_NONE = "After a run the slider goes back to what it has shown."
+_SOME = "Go back to what the run has shown (arrow keys); the right end is what you have now."
 
 
 class TimePanel(QWidget):
@@ -31,24 +32,41 @@ class TimePanel(QWidget):
         super().__init__()
         self._result: Result | None = None
         self._is_allowed = True
-        self.about = QLabel(_NONE)
+        self.about = QLabel()
         self.about.setObjectName("ufseg.moment")
         self.about.setWordWrap(True)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setObjectName("ufseg.time")
-        self.slider.setAccessibleName("Moments of the run")
-        self.slider.setToolTip("Go back to what the run has shown (arrow keys); the right end is what you have now.")
+        self.slider.setAccessibleName("Epochs of the run")
         self.slider.valueChanged.connect(self._on_moved)
-        self.keep = QPushButton("Keep this moment")
-        self.keep.setObjectName("ufseg.keep_moment")
-        self.keep.setToolTip("Take the labels and the network of this moment; Continue goes on from there.")
+        self.back = named_button(
+            "Back to now", "back_to_now", "Show again what the layers hold now (End, on the slider)."
+        )
+        self.back.clicked.connect(lambda _=False: self.slider.setValue(self.slider.maximum()))
+        self.keep = named_button(
+            "Keep", "keep_moment", "Take the labels and the network of this epoch; Continue goes on from there."
+        )
         self.keep.clicked.connect(self._on_keep)
+        self.banner = QFrame()
+        self.banner.setObjectName("ufseg.banner")
+        self.banner.setStyleSheet(
+            "#ufseg\\.banner { background: #b36b00; border-radius: 3px } #ufseg\\.moment { color: white }"
+        )
+        banner = QHBoxLayout(self.banner)
+        banner.setContentsMargins(6, 2, 2, 2)
+        banner.addWidget(self.about, 1)
+        for button in (self.back, self.keep):
+            banner.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.about)
+        column.setSpacing(4)
+        column.addWidget(self.banner)
         row = QHBoxLayout()
+        self._title, self._place = QLabel("Epochs"), QLabel()
+        self._title.setBuddy(self.slider)
+        row.addWidget(self._title)
         row.addWidget(self.slider, 1)
-        row.addWidget(self.keep)
+        row.addWidget(self._place)
         column.addLayout(row)
         self.look_at(None)
 
@@ -96,12 +114,17 @@ class TimePanel(QWidget):
             self.slider.setRange(0, len(keyframes))
             self.slider.setValue(place)
         is_free = self._result is not None and (shown is not None or not self._result.is_locked)
-        self.setEnabled(self._is_allowed and is_free and bool(keyframes))
-        self.keep.setEnabled(shown is not None)
+        self.slider.setEnabled(self._is_allowed and is_free and bool(keyframes))
+        self.banner.setVisible(shown is not None)
+        for button in (self.back, self.keep):
+            button.setEnabled(self._is_allowed and shown is not None)
+        self._place.setText("" if not keyframes else "now" if shown is None else f"epoch {shown.epoch}")
         if self.timeline is None or not keyframes:
-            self.about.setText(_NONE)
-        elif shown is None:
-            n, megabytes = len(keyframes), self.timeline.n_bytes / 2**20
-            self.about.setText(f"Time machine: {_NOW} ({counted(n, 'moment')}, {megabytes:.1f} MB)")
+            tip = _NONE
         else:
-            self.about.setText(f"Time machine: epoch {shown.epoch}, {counted(shown.n_classes, 'class')}")
+            n, megabytes = len(keyframes), self.timeline.n_bytes / 2**20
+            tip = f"{_SOME} {counted(n, 'moment')} are kept ({megabytes:.1f} MB)."
+        for part in (self._title, self.slider, self._place):
+            part.setToolTip(tip)
+        if shown is not None:
+            self.about.setText(f"Shown: epoch {shown.epoch}, {counted(shown.n_classes, 'class')}")

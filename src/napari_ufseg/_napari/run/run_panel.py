@@ -23,6 +23,7 @@ _GO_ON = (
     "Train on from the classes that are shown: merged classes become one, "
     "painted pixels keep their class and teach it to the rest."
 )
+_NEXT = "Which are your objects? Move Detail, then save."
 _STATUS_LINES = 2
 _ENDED = {
     "epochs": "all epochs done",
@@ -57,10 +58,8 @@ class RunPanel(QWidget):
         self._lacking = ""
         self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words, bar and curves are about
         column = QVBoxLayout(self)
-        column.setContentsMargins(9, 0, 9, 9)
-        self.status = _Status(_READY)
-        self.status.setObjectName("ufseg.status")
-        column.addWidget(self.status)  # above the buttons, which thus stay where they are however long it is
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
         row = QHBoxLayout()
         column.addLayout(row)
         self.segment = named_button("Segment", "segment", "Train on the chosen image and show its classes live.", "F5")
@@ -80,10 +79,12 @@ class RunPanel(QWidget):
         self.progress.setAccessibleName("Progress of the run")
         self.progress.setFormat("")
         column.addWidget(self.progress)
-        self.curves = Folding("Curves")
+        self.status = _Status(_READY)
+        self.status.setObjectName("ufseg.status")
+        column.addWidget(self.status)
+        self.curves = Folding("Curves", "curves", "Loss and number of classes over the epochs of the run.")
         self.plot = CurvesPlot()
         self.curves.addWidget(self.plot)
-        self.curves.expand()
         self._segment_tip = self.segment.toolTip()
         self.follow(None)
 
@@ -135,6 +136,7 @@ class RunPanel(QWidget):
     def begin(self, name: str) -> None:
         """Show that a run on the image of that name starts."""
         self.plot.clear()
+        self.status.setToolTip("")
         self._what = "labels"
         self.progress.setRange(0, 0)
         self.progress.setFormat("starting")
@@ -177,31 +179,36 @@ class RunPanel(QWidget):
         if loss is not None and not self._is_paused:
             self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
 
-    def end(self, segmentation: "Segmentation", n_classes: int, device: str) -> None:
-        """Show how a run ended."""
+    def end(self, segmentation: "Segmentation", n_classes: int, device: str, n_shown: int) -> None:
+        """Show how a run ended, and what to do next.
+
+        Parameters
+        ----------
+        segmentation : Segmentation
+        n_classes : int
+            That there are.
+        device : str
+            In words.
+        n_shown : int
+            Classes that are shown.
+        """
         epochs = len(segmentation.history)
+        classes = counted(n_classes, "class")
+        shown = f"{n_shown} shown" if n_shown < n_classes else "all shown"
         if not epochs:
             self.progress.setFormat("labels 100%" if segmentation.is_complete else "stopped")
-            self.status.setText(f"Done: {counted(n_classes, 'class')} of a moment of the run, on {device}.")
+            self.status.setText(f"Done: {classes} of an earlier epoch, {shown}.")
+            self.status.setToolTip(f"On {device}.")
             return
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
-        config = segmentation.config
-        ended = _ENDED[segmentation.stop_reason]
-        if segmentation.stop_reason == "min_classes" and config.min_classes == 1:
-            ended = "only one class is left"  # as when all is background, or after Continue, which has no target
-        why = ", ".join(filter(None, (ended, segmentation.count_note)))
-        # classes that begin as clusters seldom merge; there the target only guards
-        missed = config.start == "random" and 1 < config.min_classes < n_classes
-        if missed and segmentation.stop_reason in ("epochs", "settled"):
-            why += f", more than the target of {config.min_classes} left"
         self.progress.setRange(0, epochs)
         self.progress.setValue(epochs)
         self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")
-        if not segmentation.is_complete:
-            why += ", the rest of the labels left out"
-        self.status.setText(
-            f"Done: {counted(n_classes, 'class')} after {counted(epochs, 'epoch')} on {device} ({why})."
-        )
+        odd = _odd_end(segmentation, n_classes)
+        note = f" ({odd})" if odd else ""
+        self.status.setText(f"Done: {classes}{note}, {shown}. {_NEXT if n_classes > 1 else ''}".rstrip())
+        ended = _ENDED[segmentation.stop_reason]
+        self.status.setToolTip(f"{counted(epochs, 'epoch')} in {seconds} on {device}: {ended}.")
 
     def begin_applying(self, words: str, what: str = "labels") -> None:
         """Show that a model is being applied, and what it gives to every pixel."""
@@ -256,13 +263,31 @@ class RunPanel(QWidget):
         self.stop.setEnabled(stop)
 
 
+def _odd_end(segmentation: "Segmentation", n_classes: int) -> str:
+    """How a run ended, if that is not as it should; else nothing."""
+    config, reason = segmentation.config, segmentation.stop_reason
+    said = []
+    if reason == "min_classes":
+        is_one = config.min_classes == 1  # as when all is background, or after Continue, which has no target
+        said.append("only one class is left" if is_one else _ENDED[reason])
+    elif reason == "stopped":
+        said.append(_ENDED[reason])
+    said.append(segmentation.count_note)
+    # classes that begin as clusters seldom merge; there the target only guards
+    if config.start == "random" and 1 < config.min_classes < n_classes and reason in ("epochs", "settled"):
+        said.append(f"more than the target of {config.min_classes}")
+    if not segmentation.is_complete:
+        said.append("the rest of the labels left out")
+    return ", ".join(filter(None, said))
+
+
 class _Status(QLabel):
-    """Words at the bottom of their room, which has two lines even for one."""
+    """Words at the top of their room, which has two lines even for one."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.setWordWrap(True)
-        self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
+        self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
 
     def heightForWidth(self, width: int) -> int:
         """Pixels that the words need, and at least those of two lines."""
