@@ -304,6 +304,7 @@ def test_continue_learns_from_merges_and_strokes_and_all_of_it_can_be_undone(doc
     classes.write(one, Column.NAME, "glass")
     classes.select(one, two)
     classes.click("merge")
+    merged = layer.data.copy()
     layer.data_setitem(tuple(np.indices((3, 12)).reshape(2, -1) + 4), 30)
     corrected = layer.data.copy()
     with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
@@ -314,11 +315,15 @@ def test_continue_learns_from_merges_and_strokes_and_all_of_it_can_be_undone(doc
     learnt = layer.data.copy()
     assert (learnt != corrected).any()
     assert classes.cell(one, Column.NAME) == "glass"
-    for expected in (corrected, first):
+    for expected, title in ((corrected, "run"), (merged, "brush stroke"), (first, "merge of 2 classes")):
+        assert dock.part("undo").toolTip().startswith(f"Undo: {title}")
         classes.click("undo")
         np.testing.assert_array_equal(layer.data, expected)
+    assert classes.cell(one, Column.NAME) == "glass"
+    classes.click("undo")
+    assert classes.cell(one, Column.NAME) != "glass"
     assert not dock.part("undo").isEnabled()
-    for expected in (corrected, learnt):
+    for expected in (first, merged, corrected, learnt):
         classes.click("redo")
         np.testing.assert_array_equal(layer.data, expected)
     with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
@@ -337,6 +342,20 @@ def test_a_new_run_never_replaces_what_was_corrected_also_after_continue(dock, c
     dock.segment_to_end()
     np.testing.assert_array_equal(layer.data, corrected)
     assert "cells classes [1]" in dock.viewer.layers
+
+
+def test_the_brush_stays_after_continue(dock, classes):
+    dock.segment_to_end()
+    layer = dock.viewer.layers["cells classes"]
+    layer.mode, layer.brush_size, layer.selected_label = "paint", 7, 40
+    layer.data_setitem((np.arange(8), np.arange(8)), 40)
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    assert (layer.mode, layer.brush_size, layer.selected_label) == ("paint", 7, 40)
+    dock.part("time").setValue(0)
+    assert layer.mode == "pan_zoom"
+    dock.click("back_to_now")
+    assert layer.mode == "paint"
 
 
 def test_continue_after_the_undo_of_a_continue_goes_on_from_there(dock, classes):

@@ -61,7 +61,7 @@ def test_a_moment_that_is_kept_has_its_labels_and_its_network_and_can_be_undone(
     np.testing.assert_array_equal(layer.data, predict(ran.widget.results.model, picture))
     kept = layer.data.copy()
     assert (kept != last).any()
-    assert "of a moment of the run" in ran.part("status").text()
+    assert "of an earlier epoch" in ran.part("status").text()
     assert ran.viewer.layers["cells classes"] == layer
     ran.click("undo")
     np.testing.assert_array_equal(layer.data, last)

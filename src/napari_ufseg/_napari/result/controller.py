@@ -160,7 +160,7 @@ class ResultController(QObject):
             self._continued = None
 
     def _go_on(self, result: Result, origin: Origin, plan: dict[str, Any]) -> None:
-        result.make_one_step()
+        result.keep_strokes()
         self._continued, result.locked_by = result, self._run  # what is painted from now on would be lost
         self.start_wanted.emit(origin.parts, {**plan, "into": result.layers})
 

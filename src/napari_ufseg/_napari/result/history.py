@@ -142,24 +142,16 @@ class History(QObject):
         self._done.pop()
         self.changed.emit()
 
-    def make_one(self, words: str, changes: Sequence[tuple[Any, Change]], now: State) -> None:
-        """Put one step in the place of all that came after the labels were made, if anything did.
+    @property
+    def since_first_stroke(self) -> list[Step]:
+        """The first stroke that napari remembers, and all that came after it; the last one is at the end."""
+        strokes = [i for i, step in enumerate(self._done) if isinstance(step, Stroke)]
+        return self._done[strokes[0] :] if strokes else []
 
-        Parameters
-        ----------
-        words, changes
-            Of the new step, as for `ClassStep`.
-        now : State
-            What holds now.
-        """
-        made = [i for i, step in enumerate(self._done) if isinstance(step, NewData)]
-        later = self._done[made[-1] + 1 :] if made else list(self._done)
-        before = next((step.states[0] for step in later if step.states is not None), now)
-        del self._done[len(self._done) - len(later) :]
+    def replace(self, steps: Sequence[Step], others: Sequence[Step]) -> None:
+        """Let others stand for the last steps; what was undone can no longer be done again."""
+        self._done[len(self._done) - len(steps) :] = others
         self._undone.clear()
-        step = ClassStep(words, changes, (before, now), is_of_all_classes=True)
-        if not step.is_empty:
-            self.record(step)
         self.changed.emit()
 
     def change_origins(self, change: Callable[[Origin | None], Origin | None]) -> None:
@@ -218,8 +210,8 @@ class ClassStep:
         What was done.
     changes : sequence of (Labels or ClassesOf, Change)
         Of the data of layers, or of all their classes.
-    states : (State, State)
-        Before and after.
+    states : (State, State) or None
+        Before and after; None if it is the same.
     is_of_all_classes : bool
         As in `Step`.
     is_slow : bool
@@ -230,7 +222,7 @@ class ClassStep:
         self,
         words: str,
         changes: Sequence[tuple[Any, Change]],
-        states: tuple[State, State],
+        states: tuple[State, State] | None,
         *,
         is_of_all_classes: bool = False,
         is_slow: bool = True,
@@ -311,3 +303,9 @@ class NewData:
 def kept(data: Any) -> Any:
     """Labels as they are remembered: compressed, or the array itself if it lies on a disk."""
     return Packed(data) if isinstance(data, np.ndarray) else data
+
+
+def finish(shares: Generator[float]) -> None:
+    """Do all of what is done share by share."""
+    for _ in shares:
+        pass

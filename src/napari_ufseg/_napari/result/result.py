@@ -15,7 +15,7 @@ from napari_ufseg._napari.background import Job, JobState
 from napari_ufseg._napari.layers.class_metadata import draw_classes, read_classes, write_table
 from napari_ufseg._napari.layers.joined_classes import ClassesOf, all_classes, can_join, join, joined, show_all
 from napari_ufseg._napari.layers.origin import Origin, TrainOn, without_image
-from napari_ufseg._napari.result.history import ClassStep, History, State, Step, Stroke
+from napari_ufseg._napari.result.history import ClassStep, History, State, Step, Stroke, finish
 from napari_ufseg._napari.result.joint_edits import RegionSplit, ScribbleMerge, shown_labels
 from napari_ufseg._napari.result.label_editor import LabelEditor
 from napari_ufseg.engine.errors import counted
@@ -120,6 +120,7 @@ class Result(QObject):
         self._state_of_now = self.state  # as it was when an earlier moment was shown
         self._now: dict[tuple[int, Any], Packed] = {}  # what the layers held where a keyframe is shown
         self._locked_by: object = None
+        self._modes: dict[int, str] = {}  # of the layers, before they were locked
         self._held_by: Job | None = None
         self.editor = LabelEditor(self.layers, self)
         self.editor.counted.connect(self._on_counted)
@@ -150,9 +151,13 @@ class Result(QObject):
 
     @locked_by.setter
     def locked_by(self, what: object) -> None:
+        if what is not None and self._locked_by is None:
+            self._modes = {id(layer): str(layer.mode) for layer in self.layers}
         self._locked_by = what
         for layer in self.layers:
             layer.editable = what is None
+            if what is None and str(layer.mode) == "pan_zoom":
+                layer.mode = self._modes.pop(id(layer), "pan_zoom")  # the brush is where it was
         self.changed.emit()
 
     @property
@@ -462,19 +467,37 @@ class Result(QObject):
         ]
         return TrainOn(self.origin, labels, self.classes.parents)
 
-    def make_one_step(self) -> None:
-        """Let all that was done since the labels were made be one step, since napari is about to forget its strokes."""
-        if self.origin is None or any(packed is None for packed in self.origin.made):
+    def keep_strokes(self) -> None:
+        """Remember what was painted without napari, stroke by stroke, since it is about to forget its own.
+
+        Where labels are on a disk, or very large, strokes are forgotten too, with all that came before them.
+        """
+        steps = self.history.since_first_stroke
+        if any(not can_join(layer, _JOINED) for layer in self.layers):
             self.history.forget_strokes()
             return
-        self._take_strokes()
+        own: list[Step] = []
+        for step in reversed(steps):
+            painted = [layer.data.copy() for layer in self.layers] if isinstance(step, Stroke) else []
+            finish(step.undo())
+            if isinstance(step, Stroke):
+                own.append(self._step_between(step.title, painted))
+            else:
+                self._stand_at(step, back=True)
+                own.append(step)
+        for step in reversed(own):
+            finish(step.redo())
+            self._stand_at(step, back=False)
+        self.history.replace(steps, own[::-1])
+
+    def _step_between(self, words: str, after: Sequence[Any]) -> ClassStep:
+        """The step, not done yet, from what the data of the layers are to what they were after it."""
         changes = []
-        for layer, packed in zip(self.layers, self.origin.made, strict=True):
-            assert packed is not None
-            change, made = Change(), packed.array()
-            change.note(made, boxes_of(made, min(2, made.ndim)), all_classes(layer))
-            changes.append((ClassesOf(layer), change))
-        self.history.make_one("your corrections", changes, self.state)
+        for layer, later in zip(self.layers, after, strict=True):
+            change = Change()
+            change.note(later, boxes_of(later, min(2, layer.ndim)), layer.data)
+            changes.append((layer, change))
+        return ClassStep(words, changes, None)
 
     def undo(self) -> None:
         """Take the last step back, whatever it was."""
@@ -533,7 +556,7 @@ class Result(QObject):
             self.told.emit("The layers hold other labels by now: there is no earlier moment of them to show.")
             return
         if self.keyframe is None:
-            self.make_one_step()
+            self.keep_strokes()
             self._state_of_now = self.state
         for key, packed in self._now.items():  # keyframes may hold different parts
             self._put(*key, packed.array())
@@ -659,6 +682,11 @@ class Result(QObject):
                 hidden.shown_class, hidden.may_be_painted = self.shown_class, True
 
     def _moved(self, step: Step, *, back: bool) -> None:
+        self._stand_at(step, back=back)
+        (self.history.move_back if back else self.history.move_forth)(step)
+
+    def _stand_at(self, step: Step, *, back: bool) -> None:
+        """Let hold, and be drawn, what holds before or after a step that has just been taken back, or done again."""
         if step.states is not None:
             self.state = step.states[0 if back else 1]
         if isinstance(step, DetailStep) and back:
@@ -672,7 +700,6 @@ class Result(QObject):
             self._draw_detail()
         else:
             self._note_detail()
-        (self.history.move_back if back else self.history.move_forth)(step)
 
     def _say(self, words: str, label: int, **what: Any) -> None:
         """Change what is said about a shown class, as one step."""
@@ -728,8 +755,7 @@ class DetailStep(ClassStep):
 
     def swap_strokes(self) -> None:
         """Take the strokes out of all classes, or put them back."""
-        for _ in super().undo():
-            pass
+        finish(super().undo())
 
     def goes_to(self, state: State) -> None:
         """End with another detail."""
