@@ -34,7 +34,8 @@ def choose(dock: Dock, name: str, word: str) -> None:
 
 
 def words(dock: Dock) -> str:
-    return dock.part("words", QLabel).text()
+    """What the dock says of the image, but for the size of its pixels."""
+    return dock.part("words", QLabel).text().partition(", pixel")[0]
 
 
 def assert_same_area(labels: Any, image: Any) -> None:

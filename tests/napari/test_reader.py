@@ -41,7 +41,8 @@ def opened(dock: Dock, path: Path) -> Any:
 
 
 def words(dock: Dock) -> str:
-    return dock.part("words", QLabel).text()
+    """What the dock says of the image, but for the size of its pixels."""
+    return dock.part("words", QLabel).text().partition(", pixel")[0]
 
 
 def units(layer: Any) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def test_all_planes_of_a_time_series_get_one_set_of_classes(bare, stack):
         stack, name="stack", axis_labels=("t", "y", "x"), scale=(10, 0.5, 0.5), units=("s", "um", "um")
     )
     choose(bare, "what", "All planes")
-    assert bare.part("words", QLabel).text() == "5 time points of 40 x 48, 1 channel"
+    assert bare.part("words", QLabel).text() == "5 time points of 40 x 48, 1 channel, pixel 0.5 µm (layer)"
     result = bare.segment_to_end()
     layer = classes_of(bare)
     assert layer.data.shape == stack.shape
@@ -53,14 +53,15 @@ def test_all_planes_of_a_time_series_get_one_set_of_classes(bare, stack):
 
 def test_an_unknown_axis_is_asked_for_and_never_guessed(bare, stack, notices):
     bare.viewer.add_image(stack, name="stack")
-    assert bare.part("words", QLabel).text() == "One of 5 planes (axis not known yet) of 40 x 48, 1 channel"
+    words = bare.part("words", QLabel)
+    assert words.text() == "One of 5 planes (axis not known yet) of 40 x 48, 1 channel, pixel size unknown"
     choose(bare, "what", "All planes")
-    assert "Choose above what Axis 0 (5) is." in bare.part("words", QLabel).text()
+    assert "Choose above what Axis 0 (5) is." in words.text()
     with bare.qtbot.waitSignal(bare.widget.run_failed, timeout=WAIT):
         bare.click("segment")
     assert "choose it beside Axis 0 (5)," in notices[-1].message
     choose(bare, "axis.0", "depth (Z)")
-    assert bare.part("words", QLabel).text() == "5 planes of 40 x 48, 1 channel"
+    assert words.text() == "5 planes of 40 x 48, 1 channel, pixel size unknown"
     bare.segment_to_end()
     np.testing.assert_array_equal(classes_of(bare).data, segment(stack, QUICK, axes="ZYX", device="cpu").labels)
 
@@ -116,7 +117,7 @@ def test_what_the_user_said_of_an_axis_is_kept_for_its_image(bare, stack):
 def test_a_volume_has_3d_kernels_and_its_own_anisotropy(bare, stack):
     bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"), scale=(2, 1, 1))
     choose(bare, "what", "Volume (3D)")
-    assert bare.part("words", QLabel).text() == "5 x 40 x 48, 1 channel"
+    assert bare.part("words", QLabel).text() == "5 x 40 x 48, 1 channel, pixel 1, planes 2 apart, unit unknown (layer)"
     result = bare.segment_to_end()
     assert (result.config.spatial_dims, result.config.anisotropy) == (3, 2.0)
     layer = classes_of(bare)
@@ -218,7 +219,7 @@ def test_channels_are_used_together_and_are_no_axis_of_the_labels(bare, stack, a
     names = ("c", "z", "y", "x") if axis == 0 else ("z", "c", "y", "x")
     bare.viewer.add_image(image, name="stack", axis_labels=names, scale=(3, 3, 2, 2), translate=(1, 1, 4, 4))
     choose(bare, "what", "All planes")
-    assert bare.part("words", QLabel).text() == "5 planes of 40 x 48, 3 channels"
+    assert bare.part("words", QLabel).text().startswith("5 planes of 40 x 48, 3 channels, pixel 2, planes 3 apart")
     bare.segment_to_end()
     layer = classes_of(bare)
     expected = segment(image, QUICK, axes="".join(names).upper(), device="cpu").labels

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QWidget
 
 from napari_ufseg._napari.image.axis_names import name_axis
+from napari_ufseg._napari.image.pixel_size_form import PixelSizeForm
 from napari_ufseg._napari.layers.levels import level_choices, n_levels, pixels_of
+from napari_ufseg._napari.layers.pixel_size import PixelSize, pixel_size, set_pixel_size, told_by
 from napari_ufseg._napari.layers.region import (
     Extent,
     ImageRegion,
@@ -20,7 +22,7 @@ from napari_ufseg._napari.layers.region import (
     words_of,
 )
 from napari_ufseg._napari.layers.result_layer import belongs_to
-from napari_ufseg._napari.parts import labelled_choice
+from napari_ufseg._napari.parts import labelled_choice, named_button
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.images.axes import UNKNOWN
 
@@ -72,7 +74,13 @@ class ImagePanel(QWidget):
         self._form.addRow("", self.together)
         self._what_title = QLabel("Segment")
         self._form.addRow(self._what_title, self._what.native)
-        self._form.addRow("", self._words)
+        self.pixels = PixelSizeForm(self)
+        self.pixels.entered.connect(self._on_pixel_size)
+        self._change = named_button("Change...", "pixel_size", "Say how large a pixel is, and in which unit.")
+        self._change.setAccessibleName("Change the pixel size")
+        self._change.clicked.connect(self._open_or_close_pixels)
+        self._form.addRow(self._row_of_words())
+        self._form.addRow(self.pixels)
         self._image: Image | None = None
         self._of_image: list[Any] = []  # controls that come and go with the image
         self.image.changed.connect(self._on_image)
@@ -164,6 +172,29 @@ class ImagePanel(QWidget):
         for control in (self._what, *self._of_image):
             control.enabled = enabled
         self.together.setEnabled(enabled)
+        self._change.setEnabled(enabled)
+        if not enabled:
+            self.pixels.hide()
+
+    def _row_of_words(self) -> QWidget:
+        row = QWidget()
+        inner = QHBoxLayout(row)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self._words, 1)
+        inner.addWidget(self._change, alignment=Qt.AlignmentFlag.AlignTop)
+        return row
+
+    def _open_or_close_pixels(self) -> None:
+        image = self.image.value
+        if image is not None and self.pixels.isHidden():
+            self.pixels.open(pixel_size(image, self.axes(image)))
+        else:
+            self.pixels.hide()
+
+    def _on_pixel_size(self, size: PixelSize) -> None:
+        """Set it for all images that are chosen; they would be segmented with one anisotropy as well."""
+        set_pixel_size(self._viewer, [(layer, self.axes(layer)) for layer in self.layers], size)
+        self._on_change()
 
     def _what_of(self, layer: Image) -> Extent:
         """A flat image has but one plane, whatever is chosen for the others."""
@@ -175,12 +206,25 @@ class ImagePanel(QWidget):
     def _on_image(self, _: Any = None) -> None:
         """Offer the resolutions of the image, and a role for every axis that could be one thing or another."""
         self._drop()
+        self.pixels.hide()
+        self._listen(self._image, False)
         image = self._image = self.image.value
+        self._listen(image, True)
         if image is not None:
             if image.multiscale:
                 self._add_resolution(image)
             self._add_roles(image)
         self._on_change()
+
+    def _listen(self, image: Image | None, follow: bool) -> None:
+        """Follow the pixel size of an image, or do so no longer."""
+        if image is None:
+            return
+        for event in (image.events.scale, image.events.units):
+            if follow:
+                event.connect(self._on_change)
+            else:
+                event.disconnect(self._on_change)
 
     def _add_resolution(self, image: Image) -> None:
         choice = labelled_choice(
@@ -244,11 +288,15 @@ class ImagePanel(QWidget):
         self.together.setText(f"All {n_selected} selected images together")
         self.together.setVisible(n_selected > 1)
         self._words.setText("\n".join(self._describe(layer) for layer in layers))
+        self._change.setVisible(bool(layers))
         self.changed.emit()
 
     def _describe(self, layer: Image) -> str:
         what, axes = self._what_of(layer), self.axes(layer)
-        words = words_of(layer, axes, what, self.level(layer))
+        size = pixel_size(layer, axes)
+        words = f"{words_of(layer, axes, what, self.level(layer))}, {size.words}"
+        if size.is_known:
+            words += f" ({told_by(layer)})"
         shape = pixels_of(layer, self.level(layer)).shape
         if UNKNOWN in axes and what is not Extent.PLANE:
             axis = axes.index(UNKNOWN)

@@ -49,8 +49,8 @@ class ImageRegion:
         Position of the plane along the axes of the layer before Y and X; empty if all planes are meant.
     singles : tuple of int
         Axes of the Labels layer that have length 1 there and are not in the labels of `source`.
-    geometry : dict
-        The arguments that put the Labels layer exactly over the image.
+    place : Place
+        Where the Labels layer begins on the image.
     level : int
         The resolution of the image; 0 is the full one.
     """
@@ -59,8 +59,13 @@ class ImageRegion:
     source: ImageSource
     index: tuple[int, ...]
     singles: tuple[int, ...]
-    geometry: dict[str, Any]
+    place: "Place"
     level: int = 0
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """The arguments that put the Labels layer exactly over the image, wherever that lies by now."""
+        return self.place.geometry(self.layer, self.level)
 
     @property
     def labels_shape(self) -> tuple[int, ...]:
@@ -97,6 +102,39 @@ class ImageRegion:
         item = self.source.item_at([int(np.clip(round(pixel[axis]), 0, n - 1)) for axis, n in sizes])
         of_letter = dict(zip(self.source.axes, pixel, strict=False))
         return item, tuple(float(of_letter[letter]) for letter in "ZYX" if letter in self.source.spatial)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a Labels layer begins on an Image layer.
+
+    Parameters
+    ----------
+    kept : sequence of int
+        The axes of the image that the labels have.
+    stretched : int or None
+        The one of them that has one entry as long as all channels.
+    start : sequence of float
+        The pixel of the level, along every axis of the image.
+    then : dict
+        The geometry when this was made; stands if the image gets other pixels, with other axes.
+    """
+
+    kept: Sequence[int]
+    stretched: int | None
+    start: Sequence[float]
+    then: dict[str, Any]
+
+    @classmethod
+    def on(cls, layer: Image, kept: list[int], stretched: int | None, start: list[float], level: int) -> "Place":
+        """Where that is now."""
+        return cls(kept, stretched, start, _geometry(layer, kept, stretched, start, level))
+
+    def geometry(self, layer: Image, level: int) -> dict[str, Any]:
+        """The arguments of a Labels layer there."""
+        if layer.ndim != len(self.start):
+            return self.then
+        return _geometry(layer, list(self.kept), self.stretched, list(self.start), level)
 
 
 @dataclass(frozen=True)
@@ -218,7 +256,7 @@ def part_of(layer: Image, axes: str, what: Extent, point: Sequence[float], level
         if axis == stretched or (what is Extent.PLANE and axes[axis] not in "YX")
     )
     start = data_index(axes, layer.ndim, index)
-    return ImageRegion(layer, source, index, singles, _geometry(layer, kept, stretched, start, level), level)
+    return ImageRegion(layer, source, index, singles, Place.on(layer, kept, stretched, start, level), level)
 
 
 def region_of(layer: Image, source: ImageSource) -> ImageRegion:
@@ -230,8 +268,8 @@ def region_of(layer: Image, source: ImageSource) -> ImageRegion:
         for place, axis in enumerate(kept)
         if axis == stretched or (source.axes[axis], source.data.shape[axis]) not in shown
     )
-    geometry = _geometry(layer, kept, stretched, data_index(source.axes, layer.ndim, ()), 0)
-    return ImageRegion(layer, source, (), singles, geometry)
+    place = Place.on(layer, kept, stretched, data_index(source.axes, layer.ndim, ()), 0)
+    return ImageRegion(layer, source, (), singles, place)
 
 
 def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:

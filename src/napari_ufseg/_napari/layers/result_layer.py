@@ -58,7 +58,6 @@ class ResultLayer:
         self.part = part
         self._run = run
         self._name = f"{part.layer.name} classes"
-        self._geometry = part.geometry
         self._n_edit_dimensions = part.source.spatial_dims
         self._about = {
             _IMAGE: str(part.layer.unique_id),
@@ -96,7 +95,7 @@ class ResultLayer:
         if self.layer is None or self.layer.data.shape != self._data.shape:  # a script may have put other data in
             self.layer = self._new_layer()
         if self.layer.data is not self._data:  # a layer that is taken over
-            for name, value in self._geometry.items():
+            for name, value in self.part.geometry.items():
                 setattr(self.layer, name, value)
             self.before = all_classes(self.layer)
             self.layer.data = self._data
@@ -158,7 +157,7 @@ class ResultLayer:
             colormap=class_colormap(),
             multiscale=False,
             metadata={METADATA_KEY: {**self._about, RUN: self._run}},
-            **self._geometry,
+            **self.part.geometry,
         )
         layer.n_edit_dimensions = self._n_edit_dimensions
         return layer
@@ -191,6 +190,12 @@ def belongs_to(layer: Any, image: Image) -> bool:
     """Whether a layer shows classes of that image."""
     of = layer.metadata.get(METADATA_KEY, {}).get(_IMAGE)
     return isinstance(layer, Labels) and of == str(image.unique_id)
+
+
+def is_made_for(layer: Any, image: Image) -> bool:
+    """Whether this plugin has made a layer to lie over that image: its classes, scribbles on it, or a map of it."""
+    told, key = (*layer.metadata.values(), *layer.metadata.get(METADATA_KEY, {}).values()), str(image.unique_id)
+    return any(isinstance(value, str) and value == key for value in told)
 
 
 @contextmanager

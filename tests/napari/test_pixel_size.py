@@ -1,0 +1,250 @@
+"""The size of a pixel: what the dock tells of it, and what follows when the user sets it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from driver import WAIT, Dock
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit
+from steps import click_and_wait, saved_labels
+
+from napari_ufseg.samples import time_series
+
+
+def words(dock: Dock) -> str:
+    return dock.part("words", QLabel).text()
+
+
+def fields(dock: Dock) -> dict[str, QLineEdit]:
+    """The fields of the form that can be written into."""
+    found = {letter: dock.part(f"pixel_size.{letter}", QLineEdit) for letter in "zyx"}
+    return {letter: field for letter, field in found.items() if field.isVisibleTo(dock.widget)}
+
+
+def write(dock: Dock, letter: str, text: str) -> None:
+    """Type over what stands in a field."""
+    field = fields(dock)[letter]
+    field.selectAll()
+    dock.qtbot.keyClicks(field, text)
+
+
+def set_size(dock: Dock, unit: str | None = None, **steps: str) -> None:
+    """Open the form, write steps, choose a unit, and press Set."""
+    dock.click("pixel_size")
+    for letter, step in steps.items():
+        write(dock, letter, step)
+    if unit is not None:
+        dock.part("pixel_size.unit", QComboBox).setCurrentText(unit)
+    dock.click("pixel_size.set")
+
+
+def units(layer: Any) -> tuple[str, ...]:
+    return tuple(str(unit) for unit in layer.units)
+
+
+def assert_over(layer: Any, image: Any, start: tuple[float, ...] = (0, 0)) -> None:
+    """A layer begins at that pixel of an image, and has its steps and units."""
+    for offset in ((0, 0), (7, 20)):
+        pixel = np.zeros(image.ndim)
+        pixel[-len(start) :] = start
+        pixel[-2:] += offset
+        here = np.zeros(layer.ndim)
+        here[-2:] = offset
+        expected = np.asarray(image.data_to_world(pixel))[-layer.ndim :]
+        np.testing.assert_allclose(layer.data_to_world(here), expected, atol=1e-9)
+    assert layer.units == image.units[-layer.ndim :]
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({}, "pixel size unknown"),
+        ({"scale": (0.325, 0.325), "units": ("um", "um")}, "pixel 0.325 µm (layer)"),
+        ({"scale": (1, 1), "units": ("nm", "nm")}, "pixel 1 nm (layer)"),
+        ({"scale": (0.5, 0.25), "units": ("mm", "um")}, "pixel 500 x 0.25 µm (layer)"),
+        ({"scale": (2, -3)}, "pixel 2 x 3, unit unknown (layer)"),
+    ],
+)
+def test_the_pixel_size_is_told_beside_the_size(
+    dock: Dock, picture: np.ndarray, about: dict[str, Any], told: str
+) -> None:
+    dock.viewer.add_image(picture, name="other", **about)
+    assert words(dock) == f"40 x 56, 1 channel, {told}"
+
+
+def test_that_of_a_file_and_of_planes_is_told(dock: Dock, picture: np.ndarray, tmp_path: Path) -> None:
+    about = {"axes": "ZYX", "unit": "um", "spacing": 2}
+    tifffile.imwrite(tmp_path / "deep.tif", np.stack([picture] * 3), imagej=True, resolution=(4, 4), metadata=about)
+    dock.viewer.open(tmp_path / "deep.tif", plugin="napari-ufseg")
+    assert words(dock).endswith("3 planes of 40 x 56, 1 channel, pixel 0.25 µm, planes 2 µm apart (file)")
+
+
+def test_it_follows_the_layer(dock: Dock) -> None:
+    image = dock.viewer.layers["cells"]
+    image.scale = (0.5, 0.5)
+    image.units = ("um", "um")
+    assert words(dock).endswith("pixel 0.5 µm (layer)")
+
+
+def test_what_is_entered_reaches_the_image_and_all_that_lies_over_it(dock: Dock, tmp_path: Path) -> None:
+    image = dock.viewer.layers["cells"]
+    image.translate = (10, -4)
+    dock.segment_to_end()
+    classes = dock.viewer.layers["cells classes"]
+    dock.click("new_scribbles")
+    click_and_wait(dock, "confidence")
+    mine = dock.viewer.add_points([[1, 1]], scale=(1, 1), units=("um", "um"))
+    dock.viewer.layers.selection.active = classes
+    set_size(dock, "µm", y="0.325")
+    np.testing.assert_allclose(image.scale, (0.325, 0.325))  # the width follows the height
+    np.testing.assert_allclose(image.translate, (3.25, -1.3))  # as many pixels as before
+    assert units(image) == ("micrometer", "micrometer")
+    for name in ("cells classes", "cells scribbles", "cells confidence"):
+        np.testing.assert_allclose(dock.viewer.layers[name].scale, (0.325, 0.325))
+        assert_over(dock.viewer.layers[name], image)
+    np.testing.assert_array_equal(mine.scale, (1, 1))
+    assert words(dock).endswith("pixel 0.325 µm (set here)")
+    assert not dock.part("pixel_size.set").isVisibleTo(dock.widget)
+    saved_labels(dock, tmp_path)
+    with tifffile.TiffFile(tmp_path / "saved.tif") as tiff:
+        assert tiff.pages[0].tags["XResolution"].value[0] / tiff.pages[0].tags["XResolution"].value[1] == pytest.approx(
+            1 / 0.325
+        )
+
+
+def test_continue_and_new_layers_keep_to_the_new_pixels(dock: Dock) -> None:
+    image = dock.viewer.layers["cells"]
+    image.translate = (10, 10)
+    dock.segment_to_end()
+    classes = dock.viewer.layers["cells classes"]
+    set_size(dock, "nm", y="650", x="325")
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        dock.click("continue")
+    assert_over(classes, image)
+    click_and_wait(dock, "confidence")
+    assert_over(dock.viewer.layers["cells confidence"], image)
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]])
+def test_a_plane_of_a_stack_stays_in_its_place_and_in_view(dock: Dock, turn: Any) -> None:
+    stack = time_series(n_frames=5, size=48).image[:, :40]
+    image = dock.viewer.add_image(stack, name="s", axis_labels=("z", "y", "x"), translate=(7, 1, 2), rotate=turn)
+    dock.viewer.dims.set_current_step(0, 3)
+    dock.widget.what = "Current plane"
+    dock.segment_to_end()
+    classes = dock.viewer.layers[-1]
+    seen = image.world_to_data((dock.viewer.dims.point[0], *dock.viewer.scene.camera.center[-2:]))
+    zoom = dock.viewer.scene.camera.zoom
+    set_size(dock, "µm", z="2", y="0.5", x="0.25")
+    np.testing.assert_allclose(image.scale, (2, 0.5, 0.25))
+    assert_over(classes, image, (3, 0, 0))
+    now = (dock.viewer.dims.point[0], *dock.viewer.scene.camera.center[-2:])
+    np.testing.assert_allclose(image.world_to_data(now), seen, atol=1e-6)
+    assert round(seen[0]) == 3
+    assert dock.viewer.scene.camera.zoom == pytest.approx(zoom / 0.25)
+    dock.widget.what = "Volume (3D)"
+    assert dock.widget.config.anisotropy == pytest.approx(2 / np.sqrt(0.5 * 0.25), abs=1e-3)
+
+
+def test_channels_in_front_and_time_keep_their_steps(dock: Dock, picture: np.ndarray) -> None:
+    image = dock.viewer.add_image(
+        np.stack([np.stack([picture] * 3)] * 2), name="movie", axis_labels=("c", "t", "y", "x"),
+        scale=(1, 30, 1, 1), units=("pixel", "s", "pixel", "pixel"),
+    )  # fmt: skip
+    dock.widget.what = "All planes"
+    dock.segment_to_end()
+    dock.click("pixel_size")
+    assert list(fields(dock)) == ["y", "x"]
+    dock.click("pixel_size.cancel")
+    set_size(dock, "nm", y="65")
+    np.testing.assert_allclose(image.scale, (1, 30, 65, 65))
+    assert units(image) == ("pixel", "second", "nanometer", "nanometer")
+    assert_over(dock.viewer.layers["movie classes"], image)
+    np.testing.assert_allclose(dock.viewer.layers["movie classes"].scale, (30, 65, 65))
+
+
+def test_another_unit_leaves_the_image_where_it_is(dock: Dock, picture: np.ndarray) -> None:
+    dock.viewer.layers.clear()
+    moved = np.array([[1, 0, 2], [0, 1, 4], [0, 0, 1.0]])
+    image = dock.viewer.add_image(picture, name="a", scale=(2, 2), units=("um",) * 2, translate=(7, 5), affine=moved)
+    dock.segment_to_end()
+    set_size(dock, "nm", y="500")
+    np.testing.assert_allclose(image.data_to_world((0, 0)), (9000, 9000))
+    assert_over(dock.viewer.layers["a classes"], image)
+
+
+def test_one_viewer_gets_one_unit_of_length(dock: Dock, picture: np.ndarray) -> None:
+    """Positions of napari are in the smallest unit, which layers take for their own."""
+    dock.viewer.add_image(picture, name="other", scale=(100, 100), units=("nm", "nm"))
+    image = dock.viewer.layers["cells"]
+    dock.viewer.layers.selection.active = image
+    set_size(dock, "µm", y="0,325")  # as is written where the point is a comma
+    np.testing.assert_allclose(image.scale, (325, 325))
+    assert units(image) == ("nanometer", "nanometer")
+    assert words(dock).endswith("pixel 325 nm (set here)")
+
+
+def test_images_that_are_chosen_together_get_it_together(dock: Dock, picture: np.ndarray) -> None:
+    scaled = {"scale": (2, 2), "units": ("um", "um")}
+    images = [dock.viewer.add_image(picture, name=name, **scaled) for name in "ab"]
+    dock.viewer.layers.remove("cells")
+    dock.viewer.layers.selection = set(images)
+    zoom = dock.viewer.scene.camera.zoom
+    set_size(dock, "nm", y="50")
+    for image in images:
+        np.testing.assert_allclose(image.scale, (50, 50))
+        assert units(image) == ("nanometer", "nanometer")
+    assert dock.viewer.scene.camera.zoom == pytest.approx(zoom / 25)
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "nan", "inf", "1e9", "one", "0.3 um"])
+def test_what_is_no_size_is_one_sentence_and_changes_nothing(dock: Dock, bad: str) -> None:
+    image = dock.viewer.layers["cells"]
+    set_size(dock, "µm", y="0.5", x=bad)
+    message = dock.part("pixel_size.message", QLabel)
+    assert message.isVisibleTo(dock.widget)
+    assert message.text() == "Width (X): write a number between 0.000001 and 1000000, for example 0.325."
+    np.testing.assert_array_equal(image.scale, (1, 1))
+    write(dock, "x", "0.25")
+    dock.qtbot.keyClick(fields(dock)["x"], Qt.Key.Key_Return)
+    np.testing.assert_allclose(image.scale, (0.5, 0.25))
+    dock.click("pixel_size")
+    assert not message.isVisibleTo(dock.widget)
+
+
+def test_the_form_shows_what_is_known_and_closes_without_a_change(dock: Dock, picture: np.ndarray) -> None:
+    image = dock.viewer.add_image(picture, name="odd", scale=(3, 2), units=("inch", "inch"))
+    dock.click("pixel_size")
+    assert {letter: field.text() for letter, field in fields(dock).items()} == {"y": "3", "x": "2"}
+    assert dock.part("pixel_size.unit", QComboBox).currentText() == "inch"
+    write(dock, "y", "9")
+    assert fields(dock)["x"].text() == "2"  # it was another one already
+    dock.qtbot.keyClick(fields(dock)["y"], Qt.Key.Key_Escape)
+    assert not fields(dock)
+    np.testing.assert_array_equal(image.scale, (3, 2))
+    dock.click("pixel_size")
+    assert fields(dock)["y"].text() == "3"
+    dock.click("pixel_size")
+    assert not fields(dock)
+    dock.click("pixel_size")
+    dock.viewer.layers.selection.active = dock.viewer.layers["cells"]
+    assert not fields(dock)  # it was about another image
+
+
+def test_the_pixel_size_is_not_changed_during_a_run(dock: Dock) -> None:
+    dock.click("pixel_size")
+    dock.start_endless()
+    assert not dock.part("pixel_size").isEnabled()
+    assert not fields(dock)
+    dock.stop()
+    assert dock.part("pixel_size").isEnabled()
+
+
+def test_every_part_has_a_name_and_a_tooltip(dock: Dock) -> None:
+    for name in ("", ".z", ".y", ".x", ".unit", ".set", ".cancel"):
+        part = dock.part(f"pixel_size{name}")
+        assert part.toolTip()
+        assert part.accessibleName()
