@@ -271,8 +271,8 @@ def test_the_time_series_can_be_segmented_and_its_truth_found(make_napari_viewer
     dock.widget.config = SegmentationConfig.preset("fast", n_features=8, epochs=10)
     viewer.layers.selection.active = viewer.layers["time series"]
     dock.segment_to_end()
-    found = viewer.layers["time series classes"].data[0]
-    truth = viewer.layers["time series truth"].data[viewer.dims.current_step[0]]
+    found = viewer.layers["time series classes"].data
+    truth = viewer.layers["time series truth"].data
     commonest = [np.bincount(found[truth == kind]).argmax() for kind in (1, 3)]
     assert found.shape == truth.shape
     assert commonest[0] != commonest[1]  # background and bright discs are told apart

@@ -29,6 +29,7 @@ def test_scribbles_of_a_stack_on_its_current_plane(dock, picture):
     marks = np.zeros((2, 40, 56), np.uint8)
     marks[1, 3, 3:30] = 4
     dock.viewer.dims.set_current_step(0, 1)
+    dock.widget.what = "Current plane"
     dock.widget.scribbles.layer = dock.viewer.add_labels(marks, name="mine")
     dock.viewer.layers.selection.active = dock.viewer.layers["stack"]
     dock.viewer.dims.set_current_step(0, 1)

@@ -51,6 +51,62 @@ def test_all_planes_of_a_time_series_get_one_set_of_classes(bare, stack):
     assert expected.stop_reason == result.stop_reason
 
 
+def what(dock: Dock) -> str:
+    """What of the image would be segmented."""
+    assert dock.part("what", QComboBox).currentText() == dock.widget.what
+    return dock.widget.what
+
+
+def test_all_planes_of_a_small_stack_are_meant_once_its_axes_are_known(bare, stack):
+    bare.viewer.add_image(stack, name="named", axis_labels=("t", "y", "x"))
+    assert what(bare) == "All planes"
+    stack_unknown = bare.viewer.add_image(stack, name="unknown")
+    assert what(bare) == "Current plane"
+    choose(bare, "axis.0", "other")
+    assert what(bare) == "All planes"
+    choose(bare, "axis.0", "choose...")
+    assert what(bare) == "Current plane"
+    bare.widget.tell_axes(stack_unknown, "ZYX")
+    assert what(bare) == "All planes"
+    assert bare.segment_to_end().labels[0].shape == stack.shape
+
+
+def lazy(n: int) -> Any:
+    return da.zeros((n, 8, 8), dtype=np.uint8, chunks=(1, 8, 8))
+
+
+def large(n: int) -> Any:
+    return np.broadcast_to(np.zeros(1, np.uint8), (n, 2048, 2048))
+
+
+@pytest.mark.parametrize(("pixels", "default"), [
+    (lazy(3), "Current plane"), (large(4), "All planes"), (large(5), "Current plane"),
+    (np.broadcast_to(np.zeros(1, np.uint8), (4, 2, 2048, 2048)), "All planes"),  # channels are no more pixels
+])  # fmt: skip
+def test_the_plane_in_view_is_meant_of_a_lazy_or_large_stack(bare, pixels, default):
+    names = ("z", "c", "y", "x") if pixels.ndim == 4 else ("z", "y", "x")
+    bare.viewer.add_image(pixels, name="stack", axis_labels=names, contrast_limits=(0, 9), visible=False)
+    assert what(bare) == default
+    bare.viewer.add_image(pixels[0], name="plane", axis_labels=names[1:], contrast_limits=(0, 9), visible=False)
+    bare.viewer.add_image(np.zeros((3, 8, 8), np.uint8), name="small", axis_labels=("z", "y", "x"))
+    bare.viewer.layers.selection = {bare.viewer.layers["stack"], bare.viewer.layers["small"]}
+    assert what(bare) == default  # of both together
+
+
+@pytest.mark.parametrize("by", ["user", "script"])
+@pytest.mark.parametrize("chosen", ["Current plane", "Volume (3D)"])
+def test_what_was_chosen_stays_for_all_stacks_of_the_dock(bare, stack, by, chosen):
+    names = ("z", "y", "x")
+    if by == "script":
+        bare.widget.what = chosen  # before there is anything to segment
+    bare.viewer.add_image(stack, name="stack", axis_labels=names)
+    if by == "user":
+        choose(bare, "what", chosen)
+    bare.viewer.add_image(stack[0], name="flat", axis_labels=names[1:])
+    bare.viewer.add_image(stack, name="another", axis_labels=names)
+    assert what(bare) == chosen
+
+
 def test_an_unknown_axis_is_asked_for_and_never_guessed(bare, stack, notices):
     bare.viewer.add_image(stack, name="stack")
     words = bare.part("words", QLabel)
@@ -290,6 +346,7 @@ def test_a_model_is_applied_to_all_planes_and_the_labels_are_saved_with_their_ax
     bare.viewer.add_image(
         stack, name="stack", axis_labels=("t", "y", "x"), scale=(1, 0.5, 0.5), units=("s", "um", "um")
     )
+    choose(bare, "what", "Current plane")
     model = bare.segment_to_end().model
     assert classes_of(bare).data.shape == (1, 40, 48)
     choose(bare, "what", "All planes")

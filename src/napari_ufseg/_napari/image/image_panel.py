@@ -2,8 +2,10 @@
 
 import weakref
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QWidget
@@ -27,6 +29,7 @@ from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.images.axes import UNKNOWN
 
 NO_IMAGE = "Open an image first: File > Open Sample has some."
+_SMALL = 2**24  # pixels; of a stack that has no more all planes are meant unless the user says otherwise
 _ROLES = {"choose...": UNKNOWN, "time (T)": "T", "depth (Z)": "Z", "channel (C)": "C", "other": "Q"}
 
 
@@ -64,9 +67,10 @@ class ImagePanel(QWidget):
             "ufseg.what",
             value=Extent.PLANE.value,
             choices=tuple(what.value for what in Extent),
-            tip="Current plane: the one that you see. All planes: each is an image of the training, all get the same "
-            "classes.\nVolume: 3D convolutions that look along Z, too.",
+            tip="Current plane: the one that you see. All planes, where a stack begins if it is small: each is an image "
+            "of the training, all get the same classes.\nVolume: 3D convolutions that look along Z, too.",
         )
+        self._is_told_what = False  # by the user or by a script
         self._words = QLabel()
         self._words.setObjectName("ufseg.words")
         self._words.setWordWrap(True)
@@ -84,7 +88,7 @@ class ImagePanel(QWidget):
         self._image: Image | None = None
         self._of_image: list[Any] = []  # controls that come and go with the image
         self.image.changed.connect(self._on_image)
-        self._what.changed.connect(self._on_change)
+        self._what.changed.connect(self._on_what)
         viewer.layers.selection.events.changed.connect(self._on_change)
         self._on_image()
 
@@ -95,6 +99,7 @@ class ImagePanel(QWidget):
 
     @what.setter
     def what(self, what: Extent) -> None:
+        self._is_told_what = True
         self._what.value = what.value
 
     @property
@@ -280,8 +285,27 @@ class ImagePanel(QWidget):
             self._form.removeRow(control.native)
         del self._of_image[first:]
 
+    def _on_what(self, _: Any = None) -> None:
+        self._is_told_what = True
+        self._on_change()
+
+    def _propose_what(self, layers: Sequence[Image]) -> None:
+        """Mean all planes of small stacks, until somebody has said what is meant."""
+        stacks = [layer for layer in layers if not self._is_flat(layer)]
+        if stacks and not self._is_told_what:
+            what = Extent.PLANES if all(map(self._is_small, stacks)) else Extent.PLANE
+            with self._what.changed.blocked():
+                self._what.value = what.value
+
+    def _is_small(self, layer: Image) -> bool:
+        """Whether all planes of a layer can be segmented at once, without a question and without a long wait."""
+        pixels, axes = pixels_of(layer, self.level(layer)), self.axes(layer)
+        n_pixels = prod(n for n, letter in zip(pixels.shape, axes, strict=False) if letter != "C")
+        return isinstance(pixels, np.ndarray) and UNKNOWN not in axes and n_pixels <= _SMALL
+
     def _on_change(self, _: Any = None) -> None:
         layers = self.layers
+        self._propose_what(layers)
         for part in (self._what_title, self._what.native):
             part.setVisible(not self.is_flat)
         n_selected = len(self._selected)
