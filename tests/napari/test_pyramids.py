@@ -107,7 +107,7 @@ def test_axes_planes_and_anisotropy_are_those_of_the_level(dock: Dock, volume: A
     dock.viewer.dims.set_point(0, volume.data_to_world((5, 0, 0))[0])
     choose(dock, "what", "Current plane")
     dock.segment_to_end()
-    labels = dock.viewer.layers["volume classes"]
+    labels = dock.viewer.layers["volume classes, z=4"]  # the first of the two that it covers
     np.testing.assert_array_equal(labels.data[0], segment(lower[2], QUICK, device="cpu").labels)
     assert_same_area(labels, volume)
     edges = [labels.data_to_world((z, 0, 0))[0] for z in (-0.5, 0.5)]  # the third plane is the fifth and the sixth

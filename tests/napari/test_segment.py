@@ -47,7 +47,7 @@ def test_a_stack_gives_the_plane_that_is_looked_at(dock, picture, index):
     )
     dock.viewer.dims.set_point((0, 1), image.data_to_world((*index, 0, 0))[:2])
     dock.segment_to_end()
-    labels = classes_of(dock, "stack classes")
+    labels = classes_of(dock, f"stack classes, plane {index[0]}, {index[1]}")
     assert labels.data.shape == (1, 1, *picture.shape)
     np.testing.assert_array_equal(labels.data[0, 0], segment(picture, QUICK, device="cpu").labels)
     np.testing.assert_allclose(labels.data_to_world((0, 0, 5, 6)), image.data_to_world((*index, 5, 6)))

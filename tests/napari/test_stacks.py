@@ -12,6 +12,7 @@ from driver import ENDLESS, QUICK, WAIT, Dock
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel
 
 from napari_ufseg import predict, segment
+from napari_ufseg._napari.layers.saving import paths_for
 from napari_ufseg.samples import time_series
 
 
@@ -129,17 +130,18 @@ def sliders(dock: Dock) -> tuple[str, ...]:
 def test_the_slider_says_what_the_user_has_said_of_the_axis(bare, stack):
     image = bare.viewer.add_image(np.stack([stack] * 2, axis=1), name="stack")
     bare.segment_to_end()
+    classes = bare.viewer.layers[-1]
     bare.viewer.layers.selection.active = image
     choose(bare, "axis.0", "time (T)")
     choose(bare, "axis.1", "depth (Z)")
-    assert sliders(bare) == image.axis_labels == classes_of(bare).axis_labels == ("t", "z", "-2", "-1")
+    assert sliders(bare) == image.axis_labels == classes.axis_labels == ("t", "z", "-2", "-1")
     choose(bare, "axis.0", "channel (C)")
     assert sliders(bare) == image.axis_labels == ("c", "z", "-2", "-1")
     for word in ("choose...", "other"):
         choose(bare, "axis.0", word)
-        assert sliders(bare) == image.axis_labels == classes_of(bare).axis_labels == ("-4", "z", "-2", "-1")
+        assert sliders(bare) == image.axis_labels == classes.axis_labels == ("-4", "z", "-2", "-1")
     choose(bare, "axis.1", "choose...")
-    assert sliders(bare) == image.axis_labels == classes_of(bare).axis_labels == ("-4", "-3", "-2", "-1")
+    assert sliders(bare) == image.axis_labels == classes.axis_labels == ("-4", "-3", "-2", "-1")
 
 
 def test_a_name_of_an_axis_that_says_no_role_is_kept(bare, stack):
@@ -168,6 +170,40 @@ def test_what_the_user_said_of_an_axis_is_kept_for_its_image(bare, stack):
     assert bare.widget.findChild(QComboBox, "ufseg.axis.0") is None
     bare.viewer.layers.selection.active = first
     assert bare.part("axis.0", QComboBox).currentText() == "time (T)"
+
+
+@pytest.mark.parametrize(("names", "shape", "step", "plane"), [
+    (("z", "y", "x"), (5,), (3,), ", z=3"),
+    (("t", "depth", "y", "x"), (3, 2), (2, 1), ", t=2, z=1"),
+    (None, (5,), (4,), ", plane 4"),
+    (None, (3, 2), (2, 1), ", plane 2, 1"),
+    (("dose", "time", "y", "x"), (3, 2), (2, 1), ", t=1, plane 2"),
+    (("c", "t", "z", "y", "x"), (2, 1, 5), (0, 0, 2), ", z=2"),
+    (("t", "y", "x"), (1,), (0,), ""),
+])  # fmt: skip
+def test_the_layer_of_a_plane_and_its_file_say_which_plane_it_is(bare, stack, tmp_path, names, shape, step, plane):
+    image = np.broadcast_to(stack[0], (*shape, 40, 48)).copy()
+    bare.viewer.add_image(image, name="my stack", axis_labels=names, scale=(3,) * len(shape) + (1, 1))
+    choose(bare, "what", "Current plane")
+    bare.viewer.dims.set_current_step(range(len(shape)), step)
+    bare.segment_to_end()
+    layer = bare.viewer.layers[-1]
+    assert layer.name == f"my stack classes{plane}"
+    bare.segment_to_end()
+    assert list(bare.viewer.layers)[1:] == [layer]  # the same plane again
+    layer.paint((0,) * (layer.ndim - 2) + (5, 5), 99)
+    bare.segment_to_end()
+    stems = sorted(path.name for path in paths_for(bare.viewer.layers[1:], tmp_path))
+    assert stems == [f"my stack{plane} [1]_labels.tif", f"my stack{plane}_labels.tif"]
+
+
+def test_every_plane_has_its_own_layer(bare, stack):
+    bare.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"))
+    choose(bare, "what", "Current plane")
+    for z in (1, 4, 1):
+        bare.viewer.dims.set_current_step(0, z)
+        bare.segment_to_end()
+    assert [layer.name for layer in bare.viewer.layers] == ["stack", "stack classes, z=1", "stack classes, z=4"]
 
 
 def test_a_volume_has_3d_kernels_and_its_own_anisotropy(bare, stack):
@@ -348,7 +384,7 @@ def test_a_model_is_applied_to_all_planes_and_the_labels_are_saved_with_their_ax
     )
     choose(bare, "what", "Current plane")
     model = bare.segment_to_end().model
-    assert classes_of(bare).data.shape == (1, 40, 48)
+    assert bare.viewer.layers[-1].data.shape == (1, 40, 48)
     choose(bare, "what", "All planes")
     bare.click("apply_model")
     bare.qtbot.waitUntil(lambda: len(bare.viewer.layers) == 3, timeout=WAIT)

@@ -53,6 +53,8 @@ class ImageRegion:
         Where the Labels layer begins on the image.
     level : int
         The resolution of the image; 0 is the full one.
+    plane : str
+        Which plane of a stack it is, as napari's sliders count, for example ``t=3, z=1``.
     """
 
     layer: Image
@@ -61,6 +63,7 @@ class ImageRegion:
     singles: tuple[int, ...]
     place: "Place"
     level: int = 0
+    plane: str = ""
 
     @property
     def geometry(self) -> dict[str, Any]:
@@ -78,8 +81,7 @@ class ImageRegion:
     @property
     def title(self) -> str:
         """The name of the layer, and in a stack which plane of it."""
-        name = str(self.layer.name)
-        return f"{name}, plane {', '.join(map(str, self.index))}" if self.index else name
+        return f"{self.layer.name}, {self.plane}" if self.plane else str(self.layer.name)
 
     @property
     def is_lazy(self) -> bool:
@@ -256,7 +258,9 @@ def part_of(layer: Image, axes: str, what: Extent, point: Sequence[float], level
         if axis == stretched or (what is Extent.PLANE and axes[axis] not in "YX")
     )
     start = data_index(axes, layer.ndim, index)
-    return ImageRegion(layer, source, index, singles, Place.on(layer, kept, stretched, start, level), level)
+    place = Place.on(layer, kept, stretched, start, level)
+    plane = _plane_words(layer, axes, start, level) if what is Extent.PLANE else ""
+    return ImageRegion(layer, source, index, singles, place, level, plane)
 
 
 def region_of(layer: Image, source: ImageSource) -> ImageRegion:
@@ -270,6 +274,18 @@ def region_of(layer: Image, source: ImageSource) -> ImageRegion:
     )
     place = Place.on(layer, kept, stretched, data_index(source.axes, layer.ndim, ()), 0)
     return ImageRegion(layer, source, (), singles, place)
+
+
+def _plane_words(layer: Image, axes: str, start: Sequence[float], level: int) -> str:
+    """Where along time, depth and others a plane lies, in pixels of the full resolution; nothing if there is but one."""
+    known, others = [], []
+    for axis, at in enumerate(in_full(start, ratio_of(layer, level))):
+        if axes[axis] not in "CYX" and pixels_of(layer).shape[axis] > 1:
+            if axes[axis] in "TZ":
+                known.append(f"{axes[axis].lower()}={int(at)}")
+            else:
+                others.append(str(int(at)))
+    return ", ".join([*known, f"plane {', '.join(others)}"] if others else known)
 
 
 def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:

@@ -22,7 +22,7 @@ _DIGESTED = 2**25
 
 
 class ResultLayer:
-    """The Labels layer ``<image> classes`` of one run.
+    """The Labels layer ``<image> classes`` of one run, of one plane of a stack ``<image> classes, z=3``.
 
     It is made, or an untouched one of an earlier run is taken over, with the
     first labels. One that a user has changed is never taken over again, also
@@ -57,7 +57,7 @@ class ResultLayer:
         self._viewer = viewer
         self.part = part
         self._run = run
-        self._name = f"{part.layer.name} classes"
+        self._name = f"{part.layer.name} classes" + (f", {part.plane}" if part.plane else "")
         self._n_edit_dimensions = part.source.spatial_dims
         self._about = {
             _IMAGE: str(part.layer.unique_id),

@@ -18,7 +18,9 @@ from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors, 
 from napari_ufseg.engine.labels.hierarchy import relabel_lazily
 
 _LONGEST = 120  # letters of a name
-_CLASSES = " classes"
+_CLASSES = re.compile(
+    r" classes((?:, [tz]=\d+)*(?:, plane \d+(?:, \d+)*)?(?: \[\d+\])?)$"
+)  # with plane and napari's number
 
 
 @dataclass(frozen=True)
@@ -178,5 +180,7 @@ def file_stem(layer: Labels) -> str:
     """The name of a layer without what file systems refuse, ending so that folders of images leave the file out."""
     from napari_ufseg.io import LABELS_ENDING
 
-    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", str(layer.name)).removesuffix(_CLASSES)[:_LONGEST].strip(" .")
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", str(layer.name))
+    image, plane = (name[: found.start()], found[1]) if (found := _CLASSES.search(name)) else (name, "")
+    name = f"{image[: _LONGEST - len(plane)]}{plane}".strip(" .")
     return name if name.endswith(LABELS_ENDING) else f"{name or 'unnamed'}{LABELS_ENDING}"
