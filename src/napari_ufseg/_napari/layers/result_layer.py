@@ -94,7 +94,11 @@ class ResultLayer:
             self.layer = self._into or next(filter(_is_untouched, reversed(related)), None)
         if self.layer is None or self.layer.data.shape != self._data.shape:  # a script may have put other data in
             self.layer = self._new_layer()
+            self._hide_older()
         if self.layer.data is not self._data:  # a layer that is taken over
+            if not self.layer.visible and not self.is_given:
+                self.layer.visible = True
+                self._hide_older()
             for name, value in self.part.geometry.items():
                 setattr(self.layer, name, value)
             self.before = all_classes(self.layer)
@@ -162,6 +166,16 @@ class ResultLayer:
         layer.n_edit_dimensions = self._n_edit_dimensions
         return layer
 
+    def _hide_older(self) -> None:
+        """Hide other results that lie on the same pixels of the image, so that their colours do not mix with these."""
+        image = self.part.layer
+        here = _bounds_on(image, self.layer)
+        for layer in self._viewer.layers:
+            if layer == self.layer or not is_ours(layer) or not belongs_to(layer, image):
+                continue
+            if layer.metadata[METADATA_KEY].get(RUN) != self._run and _overlap(here, _bounds_on(image, layer)):
+                layer.visible = False
+
     def _related_layers(self) -> Iterator[Labels]:
         """Earlier results for the same plane, in memory."""
         for layer in self._viewer.layers:
@@ -225,6 +239,24 @@ def _axes_of_labels(part: ImageRegion) -> str:
     for axis in part.singles:
         letters.insert(axis, "Q")
     return "".join(letters)
+
+
+def _bounds_on(image: Image, layer: Any) -> npt.NDArray[np.float64]:
+    """(2, axes of the layer): between which pixels of an image the labels of a layer lie, by their edges."""
+    corners = np.array([np.full(layer.ndim, -0.5), np.array(layer.data.shape) - 0.5])
+    bounds = []
+    for corner in corners:
+        world = np.zeros(image.ndim)
+        world[-layer.ndim :] = layer.data_to_world(corner)[-image.ndim :]
+        bounds.append(np.asarray(image.world_to_data(world))[-layer.ndim :])
+    return np.sort(bounds, axis=0)
+
+
+def _overlap(some: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> bool:
+    """Whether two bounds share more than rounding along all axes that both have."""
+    n = min(some.shape[1], others.shape[1])
+    (low, high), (other_low, other_high) = some[:, -n:], others[:, -n:]
+    return bool((np.minimum(high, other_high) - np.maximum(low, other_low) > 0.01).all())
 
 
 def _digest(data: Any) -> str | None:
