@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QWidget
 
 from napari_ufseg._napari.image.axis_names import name_axis
+from napari_ufseg._napari.image.first_steps import FirstSteps
 from napari_ufseg._napari.image.pixel_size_form import PixelSizeForm
 from napari_ufseg._napari.layers.levels import level_choices, n_levels, pixels_of
 from napari_ufseg._napari.layers.pixel_size import PixelSize, pixel_size, set_pixel_size, told_by
@@ -74,7 +75,8 @@ class ImagePanel(QWidget):
         self._words = QLabel()
         self._words.setObjectName("ufseg.words")
         self._words.setWordWrap(True)
-        self._form.addRow("Image", self.image.native)
+        self._image_title = QLabel("Image")
+        self._form.addRow(self._image_title, self.image.native)
         self._form.addRow("", self.together)
         self._what_title = QLabel("Segment")
         self._form.addRow(self._what_title, self._what.native)
@@ -85,6 +87,8 @@ class ImagePanel(QWidget):
         self._change.clicked.connect(self._open_or_close_pixels)
         self._form.addRow(self._row_of_words())
         self._form.addRow(self.pixels)
+        self._first_steps = FirstSteps(viewer, self)
+        self._form.addRow(self._first_steps)
         self._image: Image | None = None
         self._of_image: list[Any] = []  # controls that come and go with the image
         self.image.changed.connect(self._on_image)
@@ -306,13 +310,15 @@ class ImagePanel(QWidget):
     def _on_change(self, _: Any = None) -> None:
         layers = self.layers
         self._propose_what(layers)
+        for part in (self._image_title, self.image.native, self._words, self._change):
+            part.setVisible(bool(layers))
+        self._first_steps.setVisible(not layers)
         for part in (self._what_title, self._what.native):
-            part.setVisible(not self.is_flat)
+            part.setVisible(bool(layers) and not self.is_flat)
         n_selected = len(self._selected)
         self.together.setText(f"All {n_selected} selected images together")
         self.together.setVisible(n_selected > 1)
         self._words.setText("\n".join(self._describe(layer) for layer in layers))
-        self._change.setVisible(bool(layers))
         self.changed.emit()
 
     def _describe(self, layer: Image) -> str:
