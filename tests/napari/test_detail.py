@@ -427,3 +427,11 @@ def test_labels_from_a_file_have_no_finer_classes_and_the_slider_says_so(dock: D
     assert not dock.part("detail").isEnabled()
     assert "Segment" in dock.part("detail").toolTip()
     assert QUICK.n_classes == 8
+
+
+def test_commands_of_the_palette_move_the_detail(ran: Dock) -> None:
+    from napari._app_model import get_app_model
+
+    for name, detail in (("more_detail", 3), ("more_detail", 4), ("less_detail", 3)):
+        get_app_model().commands.execute_command(f"napari-ufseg.{name}").result()
+        assert ran.part("detail").value() == detail

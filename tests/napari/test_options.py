@@ -158,15 +158,12 @@ def test_the_dock_begins_with_the_users_defaults(make_napari_viewer_proxy, qtbot
         settings.preset, settings.device = before
 
 
-def test_the_curves_can_be_folded_away_and_the_advanced_options_unfolded(dock):
-    from superqt import QCollapsible
-
-    parts = {part.text(): part for part in dock.widget.findChildren(QCollapsible)}
-    advanced, curves = parts["Advanced"], parts["Curves"]
-    assert (advanced.isExpanded(), curves.isExpanded()) == (False, True)
-    advanced.toggleButton().click()
-    curves.toggleButton().click()
-    assert (advanced.isExpanded(), curves.isExpanded()) == (True, False)
+def test_the_curves_and_the_advanced_options_can_be_unfolded_and_folded_away(dock):
+    dock.part("more_segment.title").click()
+    for name, inner in (("advanced", "option.mu"), ("curves", "plot")):
+        for is_shown in (False, True, False):
+            assert dock.part(inner).isVisibleTo(dock.widget) == is_shown
+            dock.part(f"{name}.title").click()
 
 
 @pytest.mark.parametrize("most", [1.2, 2.0, 4.9, 16.4, 99.0, 1e4])
@@ -233,16 +230,21 @@ def test_the_wheel_changes_a_control_that_has_the_focus(qtbot):
 
 def test_the_buttons_stay_where_they_are_however_much_there_is_to_say(dock):
     def places():
-        for _ in range(2):
+        for _ in range(4):
             dock.widget.grab()  # lays it out
         parts = (dock.part(name) for name in ("segment", "pause", "stop", "progress"))
         return [part.mapTo(dock.widget, part.rect().topLeft()) for part in parts]
 
-    before, column = places(), dock.widget._column.height()
+    def below():
+        part = dock.part("more_segment.title")
+        return part.mapTo(dock.widget, part.rect().topLeft())
+
     words = dock.part("status")
+    words.setText("Waiting")
+    before, more = places(), below()
     words.setText("Done: 3 classes after 40 epochs on cpu.")
     assert places() == before
-    assert dock.widget._column.height() == column  # there was room for two lines
+    assert below() == more  # there was room for two lines
     words.setText("The layer 'cells' has an axis of length 48 and it is not known what it is. " * 5)
     assert places() == before
     assert words.height() >= words.heightForWidth(words.width())

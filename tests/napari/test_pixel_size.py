@@ -33,6 +33,8 @@ def write(dock: Dock, letter: str, text: str) -> None:
 
 def set_size(dock: Dock, unit: str | None = None, **steps: str) -> None:
     """Open the form, write steps, choose a unit, and press Set."""
+    if not dock.part("section.image").isExpanded():
+        dock.part("section.image.title").click()
     dock.click("pixel_size")
     for letter, step in steps.items():
         write(dock, letter, step)
@@ -156,6 +158,7 @@ def test_channels_in_front_and_time_keep_their_steps(dock: Dock, picture: np.nda
     )  # fmt: skip
     dock.widget.what = "All planes"
     dock.segment_to_end()
+    dock.part("section.image.title").click()
     dock.click("pixel_size")
     assert list(fields(dock)) == ["y", "x"]
     dock.click("pixel_size.cancel")

@@ -140,8 +140,8 @@ def test_numbers_of_the_run_are_shown(dock):
     result = dock.segment_to_end()
     n_classes = len(np.unique(result.labels[0]))
     assert f"{n_classes} classes" in dock.part("status").text()
-    assert "cpu" in dock.part("status").text()
-    assert "all epochs done" in dock.part("status").text()
+    assert "cpu" in dock.part("status").toolTip()
+    assert "all epochs done" in dock.part("status").toolTip()
     assert dock.part("progress").value() == dock.part("progress").maximum() == QUICK.epochs
     plot = dock.part("plot")
     assert plot.epochs[-1] == QUICK.epochs

@@ -145,3 +145,14 @@ def named_button(text: str, name: str, tip: str, shortcut: str = "") -> QPushBut
     if shortcut:
         button.setShortcut(QKeySequence(shortcut))
     return button
+
+
+_TIP = "ufseg.tip"  # a property: what a button is for
+
+
+def allow(button: QPushButton, why_not: str = "") -> None:
+    """Let a button be pressed; or let it be grey, and its tooltip begin with the reason."""
+    if button.property(_TIP) is None:
+        button.setProperty(_TIP, button.toolTip())
+    button.setEnabled(not why_not)
+    button.setToolTip("\n".join(filter(None, (why_not, str(button.property(_TIP))))))

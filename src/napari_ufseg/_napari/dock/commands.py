@@ -7,7 +7,27 @@ from collections.abc import Callable
 
 from napari.utils.notifications import show_info
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QAbstractButton
+from qtpy.QtWidgets import QAbstractButton, QSlider, QWidget
+
+from napari_ufseg._napari.parts import Folding
+
+
+def open_dock(viewer: Viewer) -> QWidget:
+    """The dock of a viewer, opened if it is not there, and shown if it is hidden."""
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
+    if dock.isHidden():
+        dock.show()
+    opened: QWidget = widget
+    return opened
+
+
+def reveal(part: QWidget) -> None:
+    """Unfold what a part of the dock stands in."""
+    around: QWidget | None = part
+    while around is not None:
+        if isinstance(around, Folding):
+            around.unfold(True)
+        around = around.parentWidget()
 
 
 def press(viewer: Viewer, name: str) -> None:
@@ -19,14 +39,25 @@ def press(viewer: Viewer, name: str) -> None:
     name : str
         What follows ``ufseg.`` in its Qt object name.
     """
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
-    if dock.isHidden():
-        dock.show()
-    button = widget.findChild(QAbstractButton, f"ufseg.{name}")
+    button = open_dock(viewer).findChild(QAbstractButton, f"ufseg.{name}")
+    reveal(button)
     if button.isEnabled():
         button.click()
     else:
         show_info(f"{button.text().rstrip('.')} is not possible now. {button.toolTip()}")
+
+
+def _moving_detail(step: int) -> Callable[[Viewer], None]:
+    """A command that shows so many classes more."""
+
+    def command(viewer: Viewer) -> None:
+        slider = open_dock(viewer).findChild(QSlider, "ufseg.detail")
+        if slider.isEnabled():
+            slider.setValue(slider.value() + step)
+        else:
+            show_info(f"Detail is not possible now. {slider.toolTip()}")
+
+    return command
 
 
 def _pressing(name: str) -> Callable[[Viewer], None]:
@@ -54,9 +85,16 @@ new_scribbles = _pressing("new_scribbles")
 try_variations = _pressing("try")
 confidence = _pressing("confidence")
 least_certain = _pressing("least_certain")
+see_through = _pressing("see_through")
+turn = _pressing("turn")
+back_to_now = _pressing("back_to_now")
+use_on_others = _pressing("use_on_others")
+pixel_size = _pressing("pixel_size")
 keep_moment = _pressing("keep_moment")
 save_labels = _pressing("save_labels")
 save_model = _pressing("save_model")
 load_model = _pressing("load_model")
 apply_model = _pressing("apply_model")
 reset = _pressing("reset")
+more_detail = _moving_detail(1)
+less_detail = _moving_detail(-1)

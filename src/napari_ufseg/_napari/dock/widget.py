@@ -334,7 +334,7 @@ class SegmentationWidget(QWidget):
             self._report_failure(str(error))
 
     def _on_active(self, result: Result | None) -> None:
-        self._run_panel.allow_continue(self._results.can_train_on)
+        self._run_panel.allow_continue(self._results.why_not_train_on)
         self._sections["result"].tell("" if result is None else ", ".join(layer.name for layer in result.layers))
         model = result.origin.model if result is not None and result.origin is not None else None
         as_shown = None if result is None or model is None else lambda: result.model_as_shown

@@ -5,7 +5,7 @@ from qtpy.QtGui import QColor, QKeySequence
 from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.parts import allow, named_button
 from napari_ufseg._napari.result.class_table import AreaChart, ClassRows, ClassView
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
@@ -26,6 +26,8 @@ _SEE_THROUGH = (
     "Draw the selected class as the background, transparent; it keeps its number and can be drawn by its tick."
 )
 _TURN = "What stands out from the background; press it to take the other side for the background."
+_SELECT_ONE, _SELECT_TWO = "Select a class in the table first.", "Select two classes or more in the table first."
+_NO_BACKGROUND = "No background was found by itself, or there is nothing else."
 _SPECK = 20
 _MOST_SPECK = 1_000_000
 
@@ -297,27 +299,39 @@ class ClassPanel(QWidget):
             self.chart.show_areas(self._rows.table, {}, [])
 
     def _enable(self) -> None:
-        chosen, can_edit = self.view.labels, self._can_edit
-        self._merge.setEnabled(can_edit and len(chosen) > 1)
-        self._background.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
-        tree = self.set.tree if self.set is not None else None
-        is_one = len(chosen) == 1 and tree is not None and chosen[0] in tree.areas
-        self._see_through.setEnabled(can_edit and is_one and self.set is not None and chosen[0] != self.set.background)
+        result, chosen = self.set, self.view.labels
+        why_not = _NONE if result is None else result.why_locked
+        some = [label for label in chosen if label != BACKGROUND]
+        allow(self._merge, why_not or ("" if len(chosen) > 1 else _SELECT_TWO))
+        for button in (self._background, self._split):
+            allow(button, why_not or ("" if some else _SELECT_ONE))
+        for button in (self._absorb, self._by_scribbles, self._all):
+            allow(button, why_not)
+        allow(self._see_through, why_not or self._why_not_see_through())
+        tree = result.tree if result is not None else None
         is_bright = tree.things_are_bright if tree is not None else None
-        self._turn.setEnabled(can_edit and is_bright is not None)
+        allow(self._turn, why_not or (_NO_BACKGROUND if is_bright is None else ""))
         self._turn.setText("Things are dark" if is_bright is False else "Things are bright")
-        self._split.setEnabled(can_edit and any(label != BACKGROUND for label in chosen))
-        for button in (self._absorb, self._by_scribbles):
-            button.setEnabled(can_edit)
-        history = self.set.history if self.set is not None else None
+        history = result.history if result is not None else None
         for button, verb, step in (
             (self._undo, "Undo", history and history.last),
             (self._redo, "Redo", history and history.next),
         ):
-            button.setEnabled(can_edit and step is not None)
-            button.setToolTip(
-                f"{verb}: {step.title}\n{history.summary}" if step and history else f"Nothing to {verb.lower()}."
-            )
+            button.setEnabled(not why_not and step is not None)
+            told = f"{verb}: {step.title}\n{history.summary}" if step and history else f"Nothing to {verb.lower()}."
+            button.setToolTip(why_not or told)
+
+    def _why_not_see_through(self) -> str:
+        """Why the selected class can't be made the background, which keeps its number; empty if it can."""
+        assert self.set is not None
+        chosen = self.view.labels
+        if len(chosen) != 1:
+            return "Select one class in the table first."
+        if chosen[0] == self.set.background:
+            return "It is the background already."
+        return (
+            "" if chosen[0] in self.set.tree.areas else "Only classes of a run or a model can be that: use Background."
+        )
 
     def _on_detail(self, detail: int) -> None:
         if self.set is not None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.training.results import Snapshot
     from napari_ufseg.engine.training.timeline import Keyframe
 
+NO_CLASSES = "There are no classes to train on from: press Segment first."
 _NO_SCRIBBLES = (
     "There are no scribbles to merge by: press New beside Scribbles, paint over the classes with one label for each "
     "thing that you mean, then press Merge by scribbles again."
@@ -131,10 +132,9 @@ class ResultController(QObject):
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     @property
-    def can_train_on(self) -> bool:
-        """Whether a training can go on from what is shown."""
-        active = self.active
-        return active is not None and not active.is_locked and active.train_on() is not None
+    def why_not_train_on(self) -> str:
+        """Why no training can go on from what is shown, in one sentence; empty if one can."""
+        return NO_CLASSES if self.active is None else self.active.why_not_train_on
 
     def train_on(self, config: SegmentationConfig) -> None:
         """Ask for a run that goes on from what is shown.
@@ -147,7 +147,7 @@ class ResultController(QObject):
         self.show_now()
         wanted = self.active.train_on() if self.active is not None and not self.active.is_locked else None
         if self.active is None or wanted is None:
-            show_warning("There are no classes to train on from: press Segment first.")
+            show_warning(NO_CLASSES)
             return
         model = wanted.origin.model
         self._is_learning = True

@@ -186,13 +186,20 @@ class Result(QObject):
         if self._is_held and event.source.mode != "pan_zoom":
             event.source.mode = "pan_zoom"
 
+    @property
+    def why_locked(self) -> str:
+        """Why nothing may be changed now, and what to do, in one sentence; empty if it may."""
+        if self.keyframe is not None:
+            return "An earlier epoch is shown: press Back to now first."
+        if self._is_held:
+            doing = "changed" if self.editor.is_busy else "saved"
+            return f"The classes are being {doing}: wait until that is done."
+        return "A run draws these classes: wait until it has ended, or stop it." if self.is_locked else ""
+
     def _refuses(self) -> bool:
         """Whether nothing may be changed now; says why."""
-        if self.keyframe is not None:
-            self.told.emit("An earlier moment of the run is shown: move the slider to its right end first.")
-        elif self._is_held:
-            doing = "changed" if self.editor.is_busy else "saved"
-            self.told.emit(f"The classes are being {doing}: wait until that is done.")
+        if self.is_locked:
+            self.told.emit(self.why_locked)
         return self.is_locked
 
     @property
@@ -456,6 +463,17 @@ class Result(QObject):
         else:
             self._say("visibility of a class", label, is_visible=visible)
 
+    @property
+    def why_not_train_on(self) -> str:
+        """Why no training can go on from here, and what to do, in one sentence; empty if one can."""
+        if self.why_locked:
+            return self.why_locked
+        if self.origin is None:
+            return "No network is known that made these labels: press Segment, or load a model and apply it."
+        shapes = [part.labels_shape for part in self.origin.parts]
+        is_same = [tuple(layer.data.shape) for layer in self.layers] == shapes
+        return "" if is_same else "The layers hold other labels than the network made: press Segment."
+
     def train_on(self) -> TrainOn | None:
         """What a training needs to go on from here; None if nobody knows how the labels came about."""
         shapes = [part.labels_shape for part in self.origin.parts] if self.origin is not None else []
@@ -568,7 +586,8 @@ class Result(QObject):
                 self._show(number, index, packed.array())
         self.locked_by = keyframe
         if keyframe is None and self.detail != self._state_of_now.detail:
-            self.history.record(DetailStep([], (self._state_of_now, self.state)))
+            self._note_painting()
+            self.history.record(DetailStep(self._take_strokes(), (self._state_of_now, self.state)))
             self._draw_detail()
         else:
             self._redraw()
@@ -722,9 +741,13 @@ class Result(QObject):
         self._timer.start()
 
     def _note_drawing(self, event: Any) -> None:
-        hidden = joined(event.source)
-        if hidden is not None:
+        if self.keyframe is None and (hidden := joined(event.source)) is not None:
             hidden.may_be_painted = True
+
+    def _note_painting(self) -> None:
+        for layer in self.layers:
+            if (hidden := joined(layer)) is not None:
+                hidden.may_be_painted = True
 
     def _keep_from_hidden(self, event: Any) -> None:
         """Let the brush pass over the number of a class that is shown under another one, up or down as it was changed."""

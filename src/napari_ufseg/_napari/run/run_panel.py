@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidg
 from tqdm import tqdm
 
 from napari_ufseg._napari.background import JobState, Progress
-from napari_ufseg._napari.parts import Folding, named_button
+from napari_ufseg._napari.parts import Folding, allow, named_button
 from napari_ufseg._napari.run.curves import CurvesPlot
 from napari_ufseg.engine.errors import counted
 
@@ -24,6 +24,9 @@ _GO_ON = (
     "painted pixels keep their class and teach it to the rest."
 )
 _NEXT = "Which are your objects? Move Detail, then save."
+_BUSY = "Something is under way: wait until it has ended, or press Stop."
+_NOTHING_TO_PAUSE, _NOTHING_TO_STOP = "There is no run to hold.", "Nothing is under way."
+_NO_PAUSE = "This can't be held now."
 _STATUS_LINES = 2
 _ENDED = {
     "epochs": "all epochs done",
@@ -53,7 +56,7 @@ class RunPanel(QWidget):
         self._labelled = 0.0  # share of the pixels
         self._what = "labels"  # that the pixels get
         self._is_idle = True
-        self._can_go_on = False
+        self._why_not_go_on = ""
         self._was_dropped = False
         self._lacking = ""
         self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words, bar and curves are about
@@ -85,7 +88,6 @@ class RunPanel(QWidget):
         self.curves = Folding("Curves", "curves", "Loss and number of classes over the epochs of the run.")
         self.plot = CurvesPlot()
         self.curves.addWidget(self.plot)
-        self._segment_tip = self.segment.toolTip()
         self.follow(None)
 
     def lack(self, words: str) -> None:
@@ -93,13 +95,12 @@ class RunPanel(QWidget):
         if self.status.text() in (_READY, self._lacking):
             self.status.setText(words or _READY)
         self._lacking = words
-        self.segment.setToolTip(words or self._segment_tip)
         self._enable(segment=self._is_idle, pause=self.pause.isEnabled(), stop=self.stop.isEnabled())
 
-    def allow_continue(self, can_go_on: bool) -> None:
-        """Whether there are labels whose training can go on."""
-        self._can_go_on = can_go_on
-        self.go_on.setEnabled(self._is_idle and can_go_on)
+    def allow_continue(self, why_not: str) -> None:
+        """Say why there are no labels whose training can go on; with nothing to say it can."""
+        self._why_not_go_on = why_not
+        allow(self.go_on, why_not if self._is_idle else _BUSY)
 
     def speak_of(self, images: Iterable[Image]) -> None:
         """From now on words, bar and curves are about these images."""
@@ -257,10 +258,10 @@ class RunPanel(QWidget):
 
     def _enable(self, *, segment: bool, pause: bool, stop: bool) -> None:
         self._is_idle = segment
-        self.segment.setEnabled(segment and not self._lacking)
-        self.go_on.setEnabled(segment and self._can_go_on)
-        self.pause.setEnabled(pause)
-        self.stop.setEnabled(stop)
+        allow(self.segment, self._lacking if segment else _BUSY)
+        allow(self.go_on, self._why_not_go_on if segment else _BUSY)
+        allow(self.pause, "" if pause else _NOTHING_TO_PAUSE if segment else _NO_PAUSE)
+        allow(self.stop, "" if stop else _NOTHING_TO_STOP if segment else "It is being stopped.")
 
 
 def _odd_end(segmentation: "Segmentation", n_classes: int) -> str:
