@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magicgui.widgets import create_widget
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QWidget
 from superqt import QCollapsible
@@ -31,6 +31,7 @@ class Folding(QCollapsible):
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
+        layout.setAlignment(Qt.AlignmentFlag(0))  # with one it has no room for words of several lines
         inner = self.content().layout()
         assert inner is not None
         inner.setContentsMargins(4, 0, 0, 0)
@@ -56,6 +57,8 @@ class Folding(QCollapsible):
         self.content().setVisible(is_shown)
         self.content().setMaximumHeight(_UNLIMITED)
         self.setMaximumHeight(_UNLIMITED if is_shown else self.toggleButton().sizeHint().height())
+        height = QSizePolicy.Policy.Minimum if is_shown else QSizePolicy.Policy.Fixed  # words may need more lines than told
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, height)
 
 
 class Section(Folding):

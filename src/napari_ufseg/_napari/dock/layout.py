@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_ufseg._napari.parts import Section
 
+_SIDE = 6  # pixels
 _TURNED = (QAbstractSlider, QAbstractSpinBox, QComboBox)  # the wheel changes their value
 
 
@@ -49,7 +50,6 @@ class ScrollColumn(QScrollArea):
         super().__init__()
         content = QWidget()
         column = QVBoxLayout(content)
-        column.setContentsMargins(6, 2, 6, 2)
         column.setSpacing(4)
         for part in parts:
             column.addWidget(part)
@@ -59,12 +59,24 @@ class ScrollColumn(QScrollArea):
         self.setWidget(content)
         WheelGuard(self).guard(content)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        bar = self.verticalScrollBar()
+        assert bar is not None
+        bar.rangeChanged.connect(self._keep_room)
+        self._keep_room(0, 0)
+
+    def _keep_room(self, _: int, most: int) -> None:
+        """Leave the room of the scroll bar empty while there is none, so that no words wrap when it comes."""
+        content, bar = self.widget(), self.verticalScrollBar()
+        column = content.layout() if content is not None else None
+        if column is not None and bar is not None:
+            column.setContentsMargins(_SIDE, 2, _SIDE + (0 if most else bar.sizeHint().width()), 2)
 
     def fit_width(self, *_: object) -> None:
         """Be wide enough that nothing must be scrolled sideways."""
         content, bar = self.widget(), self.verticalScrollBar()
         if content is not None and bar is not None:
-            self.setMinimumWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
+            is_there = bar.maximum() > 0
+            self.setMinimumWidth(content.minimumSizeHint().width() + (bar.sizeHint().width() if is_there else 0))
 
 
 class Foldings(QObject):
