@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton, QSlider
 
 import napari
 from napari_ufseg import SegmentationConfig
+from napari_ufseg._napari.dock.commands import reveal
 
 
 def wait_until(condition, seconds=120.0):
@@ -36,6 +37,7 @@ def main() -> None:
 
     def press(name):
         button = widget.findChild(QPushButton, f"ufseg.{name}")
+        reveal(button)
         widget._column.ensureWidgetVisible(button)
         wait_until(lambda: button.isEnabled() and button.isVisible())
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -50,7 +52,11 @@ def main() -> None:
     press("segment")
     wait_until(lambda: results)
     labels = viewer.layers["nuclei classes"]
+    detail = widget.findChild(QSlider, "ufseg.detail")
+    detail.setFocus()
+    QTest.keyClick(detail, Qt.Key.Key_End)
     first = labels.data.copy()
+    seen["all_classes_by_key"] = bool(np.array_equal(first, results[0].labels[0])) and len(np.unique(first)) > 4
     click_row(0)
     seen["alone"] = bool(labels.show_selected_label) and labels.selected_label == view.order[0]
     click_row(1, more=True)

@@ -38,7 +38,11 @@ def test_a_user_clicks_through_a_run_and_corrects_it(tmp_path):
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["platform"] != "offscreen"
     assert seen["blocked_during_run"]
-    assert seen["shown_is_result"]
+    assert seen["shown_is_suggested"]
+    assert seen["to_scroll"] == 0  # at 1280 x 720, with the result
+    assert seen["dock_width"] <= 400
+    assert seen["detail_by_key"]
+    assert seen["tab_stays_in_sight"]
     assert seen["shape"] == [520, 696]
     assert seen["stop_reason"] == "stopped"
     assert seen["painted_pixels"] > 100
@@ -58,4 +62,4 @@ def test_a_user_goes_from_raw_classes_to_saved_ones(tmp_path):
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen.pop("colours_in_window") > 50
     assert [name for name, came_true in seen.items() if not came_true] == []
-    assert len(seen) == 14
+    assert len(seen) == 15

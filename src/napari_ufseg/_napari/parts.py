@@ -57,7 +57,9 @@ class Folding(QCollapsible):
         self.content().setVisible(is_shown)
         self.content().setMaximumHeight(_UNLIMITED)
         self.setMaximumHeight(_UNLIMITED if is_shown else self.toggleButton().sizeHint().height())
-        height = QSizePolicy.Policy.Minimum if is_shown else QSizePolicy.Policy.Fixed  # words may need more lines than told
+        height = (
+            QSizePolicy.Policy.Minimum if is_shown else QSizePolicy.Policy.Fixed
+        )  # words may need more lines than told
         self.setSizePolicy(QSizePolicy.Policy.Preferred, height)
 
 

@@ -234,6 +234,10 @@ class InputOptions:
         """Whether there is local contrast among the input channels."""
         return self.local_contrast > 0
 
+    def sees_lab(self, n_channels: int) -> bool:
+        """Whether an image with so many channels is turned into CIE L*, a* and b*."""
+        return self.colour == "lab" and n_channels == 3
+
     def n_inputs(self, n_channels: int) -> int:
         """Channels that the network sees of an image with so many."""
         return n_channels * (2 if self.sees_local_contrast else 1)

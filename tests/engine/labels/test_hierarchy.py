@@ -10,16 +10,18 @@ import zarr
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scipy.cluster import hierarchy
+from skimage.filters import threshold_otsu
 
 from napari_ufseg import SegmentationConfig, load_model, predict, save_model, segment
 from napari_ufseg.engine.errors import ConfigError, ImageError, ModelFileError
 from napari_ufseg.engine.labels.hierarchy import (
     ClassHierarchy,
     build_hierarchy,
+    half_height,
     merge_most_similar,
-    otsu_sides,
-    principal_values,
+    principal_component,
     relabel,
+    sides_of,
     ward_steps,
 )
 from napari_ufseg.samples import nuclei
@@ -113,14 +115,67 @@ def test_groups_are_those_of_wards_clustering_of_all_pixels(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_two_sides_are_those_of_otsus_threshold(seed: int) -> None:
+def test_half_height_is_midway_between_the_medians_of_its_sides(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    values, area = rng.random(7), rng.integers(1, 100, 7).astype(float)
-    sides = otsu_sides(values, area)
-    flat = values[:, None] ** 0.8
-    order = np.argsort(values)
-    within = [sum_of_squares((order[:n], order[n:]), flat, area) for n in range(1, 7)]
-    assert set(np.flatnonzero(sides)) == set(order[1 + int(np.argmin(within)) :])
+    levels, counts = np.sort(rng.random(40)), rng.integers(1, 100, 40)
+    threshold = half_height(levels, counts.astype(float))
+    pixels = np.repeat(levels, counts)
+    # of an even number of pixels the lower of the two in the middle
+    sides = np.split(pixels, [int((pixels <= threshold).sum())])
+    assert threshold == pytest.approx(np.mean([np.quantile(side, 0.5, method="inverted_cdf") for side in sides]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_few_things_that_are_much_brighter_do_not_hide_the_others(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = np.concatenate([rng.normal(0.02, 0.01, 8000), 0.1 + rng.exponential(0.15, 2000)]).clip(0, 1)
+    counts, edges = np.histogram(pixels, 256, (0, 1))
+    levels = (edges[1:] + edges[:-1])[counts > 0] / 2
+    threshold = half_height(levels, counts[counts > 0].astype(float))
+    assert threshold < 0.9 * threshold_otsu(pixels)
+    assert (pixels[8000:] > threshold).mean() > (pixels[8000:] > threshold_otsu(pixels)).mean() + 0.1
+
+
+def test_an_uneven_background_is_not_parted() -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.concatenate([rng.uniform(0.0, 0.3, 9000), rng.normal(0.8, 0.05, 600)]).clip(0, 1)
+    counts, edges = np.histogram(pixels, 256, (0, 1))
+    levels = (edges[1:] + edges[:-1])[counts > 0] / 2
+    assert 0.3 < half_height(levels, counts[counts > 0].astype(float)) < 0.65
+
+
+def test_two_levels_and_one() -> None:
+    assert half_height(np.array([0.2, 0.6]), np.array([1.0, 1000.0])) == pytest.approx(0.4)
+    assert half_height(np.array([0.3]), np.array([5.0])) == 0.3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_neither_side_is_empty(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, counts = rng.integers(0, 3, 6) / 2, rng.integers(0, 9, 16).astype(float)
+    counts[rng.integers(16)] = 1e6
+    for given in (values, np.zeros(6), np.array([0.999, 1.0])):
+        sides = sides_of(given, counts, 0.9)
+        assert sides.any()
+        assert not sides.all()
+
+
+def test_the_threshold_is_that_of_the_pixels_and_not_of_their_means() -> None:
+    """A class that is broad counts with all its values; those far out do not pull."""
+    rng = np.random.default_rng(0)
+    pixels = {1: rng.normal(0.1, 0.01, 9000), 2: rng.normal(0.3, 0.05, 400), 3: rng.exponential(0.2, 1000) + 0.4}
+    areas, means = {k: len(v) for k, v in pixels.items()}, {k: [v.mean()] for k, v in pixels.items()}
+    parts = [v[:, None] for v in pixels.values()]
+    assert groups(build_hierarchy(areas, means).shown_class(2)) == {frozenset({1, 2}), frozenset({3})}
+    assert groups(build_hierarchy(areas, means, lambda: parts).shown_class(2)) == {frozenset({1}), frozenset({2, 3})}
+    halves = [half for part in parts for half in np.array_split(part.astype(np.float32), 2)]
+    assert build_hierarchy(areas, means, lambda: reversed(halves)) == build_hierarchy(areas, means, lambda: parts)
+
+
+def test_flattened_values_make_the_things_larger() -> None:
+    areas, means = {1: 900, 2: 50, 3: 60}, {1: [0.0], 2: [0.48], 3: [1.0]}
+    assert groups(build_hierarchy(areas, means, flatten=1.0).shown_class(2)) == {frozenset({1, 2}), frozenset({3})}
+    assert groups(build_hierarchy(areas, means, flatten=0.9).shown_class(2)) == {frozenset({1}), frozenset({2, 3})}
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -137,10 +192,15 @@ def test_two_classes_are_things_and_surroundings_whether_things_are_bright_or_da
 def test_colours_are_compared_along_the_axis_in_which_classes_differ() -> None:
     area = np.array([500.0, 400.0, 60.0, 40.0])
     mean = np.array([[0.8, 0.1, 0.5], [0.8, 0.12, 0.5], [0.79, 0.7, 0.5], [0.81, 0.8, 0.5]])
-    values = principal_values(mean, area)
-    assert (values.min(), values.max()) == (0.0, 1.0)
+    component = principal_component(mean, area)
+    values = component.values(mean)
+    np.testing.assert_allclose((values.min(), values.max()), (0.0, 1.0), atol=1e-12)
     np.testing.assert_array_equal(np.argsort(values), [0, 1, 2, 3])
-    np.testing.assert_array_equal(otsu_sides(values, area), [False, False, True, True])
+    counts = component.histogram(mean, area)
+    assert counts.sum() == 1000
+    np.testing.assert_array_equal(sides_of(values, counts, 1.0), [False, False, True, True])
+    outside = component.histogram(mean + 9 * component.axis)
+    assert outside[-1] == 4
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -280,7 +340,7 @@ def test_the_tree_is_that_of_the_values_that_the_network_sees() -> None:
     result = segment(stack, config, axes="ZYX")
     pixels, labels = (stack - stack.min()) / float(np.ptp(stack)), result.labels
     means = {int(label): [float(pixels[labels == label].mean())] for label in np.unique(labels)}
-    expected = build_hierarchy(result.areas, means)
+    expected = build_hierarchy(result.areas, means, lambda: [pixels.reshape(-1, 1)])
     for k in range(1, len(result.areas) + 1):
         assert result.hierarchy.shown_class(k) == expected.shown_class(k)
 

@@ -1,6 +1,6 @@
 """The tree of the classes, from all of them to two; merging of those that are most alike; label images with labels renamed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -10,7 +10,10 @@ from scipy.cluster import hierarchy
 
 from napari_ufseg.engine.errors import ConfigError, ImageError
 
-_FLATTEN = 0.8  # exponent; a bright thing varies more than the dark around it
+FLATTEN = 0.9  # exponent for values in proportion to light: a bright thing varies more than the dark around it
+_BINS = 1024
+
+Points = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -232,14 +235,20 @@ def _without_zero(merges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], .
     return tuple(kept)
 
 
-def build_hierarchy(areas: Mapping[int, int], means: Mapping[int, npt.ArrayLike]) -> ClassHierarchy:
+def build_hierarchy(
+    areas: Mapping[int, int],
+    means: Mapping[int, npt.ArrayLike],
+    pixels: Callable[[], Iterable[Points]] | None = None,
+    flatten: float = FLATTEN,
+) -> ClassHierarchy:
     """The tree of classes by their appearance: first things from surroundings, then what differs most within these.
 
-    The two classes of detail 2 are the two sides of Otsu's threshold [1]_ over
-    the classes' mean values along their first principal component, weighted by
-    area, and flattened by a power below 1, which takes account of bright things varying more than what is dark. Within the
-    two sides classes are joined by Ward's criterion [2]_, also weighted by area:
-    always those two groups next for which the sum of squares within groups grows least.
+    The two classes of detail 2 are the two sides of one threshold along the
+    first principal component of the classes' means, weighted by area: the
+    `half_height` between surroundings and things, of the values of all pixels.
+    Within the two sides classes are joined by Ward's criterion [1]_, also
+    weighted by area: always those two groups next for which the sum of squares
+    within groups grows least.
 
     Parameters
     ----------
@@ -247,11 +256,15 @@ def build_hierarchy(areas: Mapping[int, int], means: Mapping[int, npt.ArrayLike]
         Pixels of each label, above 0.
     means : dict of int to (C,) array
         Mean appearance of each label.
+    pixels : callable, optional
+        Gives all pixels, as (n, C) arrays. Default, and where 0 is among the labels: every pixel is as the mean of its class.
+    flatten : float
+        Power of the values, counted from the lowest class to the highest, before they are compared. Below 1 it takes
+        account of bright things varying more than what is dark; 1 is for colours that are even to the eye.
 
     References
     ----------
-    .. [1] Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
-    .. [2] Ward (1963), https://doi.org/10.1080/01621459.1963.10500845
+    .. [1] Ward (1963), https://doi.org/10.1080/01621459.1963.10500845
     """
     labels = sorted(label for label in areas if label != 0)
     light = {label: float(np.asarray(means[label], np.float64).mean()) for label in labels}
@@ -265,7 +278,12 @@ def build_hierarchy(areas: Mapping[int, int], means: Mapping[int, npt.ArrayLike]
         )
     area = np.array([areas[label] for label in labels], np.float64)
     mean = np.stack([np.asarray(means[label], np.float64) for label in labels])
-    sides = otsu_sides(principal_values(mean, area), area)
+    component = principal_component(mean, area)
+    if pixels is None or 0 in areas:  # of which nobody knows the pixels that are left
+        counts = component.histogram(mean, area)
+    else:
+        counts = np.sum([component.histogram(part) for part in pixels()], axis=0)
+    sides = sides_of(component.values(mean), counts, flatten)
     steps = ward_steps(mean, area, sides)
     merges = tuple((labels[one], labels[other]) for one, other in steps)
     low = [label for label, is_high in zip(labels, sides.tolist(), strict=True) if not is_high]
@@ -273,8 +291,27 @@ def build_hierarchy(areas: Mapping[int, int], means: Mapping[int, npt.ArrayLike]
     return ClassHierarchy(dict(zip(labels, area.astype(int).tolist(), strict=True)), merges, 2, background, light)
 
 
-def principal_values(mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Values along the first principal component, 0 to 1, turned so that the rarer ones are high.
+@dataclass(frozen=True)
+class PrincipalComponent:
+    """The axis along which classes differ most, from 0, the lowest class, to 1, the highest; `span` is its length."""
+
+    axis: npt.NDArray[np.float64]
+    lowest: float
+    span: float
+
+    def values(self, points: Points) -> npt.NDArray[np.float64]:
+        """Of (n, C) points, (n,); all 0 if the classes do not differ."""
+        along: npt.NDArray[np.float64] = points @ self.axis - self.lowest
+        return along / self.span if self.span > 0 else np.zeros(len(points))
+
+    def histogram(self, points: Points, weight: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float64]:
+        """How many points there are in each of equal parts of 0 to 1; what lies outside counts in the outermost."""
+        part = (self.values(points) * _BINS).clip(0, _BINS - 1).astype(np.intp)
+        return np.bincount(part, weight, minlength=_BINS).astype(np.float64)
+
+
+def principal_component(mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64]) -> PrincipalComponent:
+    """The first principal component, turned so that what is rarer is high.
 
     Parameters
     ----------
@@ -283,29 +320,68 @@ def principal_values(mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64
         The weights.
     """
     weight = area / area.sum()
-    centred = mean - weight @ mean
+    middle = weight @ mean
+    centred = mean - middle
     axis = np.linalg.eigh((centred * weight[:, None]).T @ centred)[1][:, -1]
-    values = centred @ axis
-    if weight @ values**3 < 0:  # the long tail is what differs from most of the image
-        values = -values
-    span = float(np.ptp(values))
-    return np.zeros(len(values)) if span == 0 else (values - values.min()) / span
+    if weight @ (centred @ axis) ** 3 < 0:  # the long tail is what differs from most of the image
+        axis = -axis
+    values = mean @ axis
+    return PrincipalComponent(axis, float(values.min()), float(np.ptp(values)))
 
 
-def otsu_sides(values: npt.NDArray[np.float64], area: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which of the values, 0 to 1, lie above the threshold that makes the variance between the two sides largest.
+def sides_of(values: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], flatten: float) -> npt.NDArray[np.bool_]:
+    """Which of the values, 0 to 1, lie above the half height of a histogram over 0 to 1. Neither side is empty.
 
-    They are flattened by a power first. Neither side is empty.
+    Parameters
+    ----------
+    values : (K,) array
+        At least two.
+    counts : (n,) array
+        Pixels in each of n equal parts.
+    flatten : float
+        Power of the values before they are compared.
     """
-    flat = values**_FLATTEN
-    order = np.argsort(flat, kind="stable")
-    weight = area[order] / area.sum()
-    below = np.cumsum(weight)[:-1]
-    total, moment = float(weight @ flat[order]), np.cumsum(weight * flat[order])[:-1]
-    between = (total * below - moment) ** 2 / (below * (1 - below))
-    sides = np.zeros(len(values), bool)
-    sides[order[int(np.argmax(between)) + 1 :]] = True
+    levels = ((np.arange(len(counts)) + 0.5) / len(counts)) ** flatten
+    sides = values.clip(0) ** flatten > half_height(levels[counts > 0], counts[counts > 0])
+    if sides.all() or not sides.any():
+        sides = np.arange(len(values)) != np.argmin(values)
     return sides
+
+
+def half_height(levels: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> float:
+    """The threshold halfway between the medians of its two sides: where a blurred edge lies between the two.
+
+    It begins with Otsu's threshold [1]_ and follows the medians until they
+    stay, as Ridler and Calvard [2]_ follow means. Halfway between means, as
+    Otsu's is, it is too high where a few things are much brighter than the
+    others. (That from which all pixels are nearest to the medians of their
+    sides, wherever it lies, often parts an uneven background instead.)
+
+    Parameters
+    ----------
+    levels : (n,) array
+        Rising.
+    counts : (n,) array
+        How many pixels have each of them, above 0.
+
+    References
+    ----------
+    .. [1] Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
+    .. [2] Ridler and Calvard (1978), https://doi.org/10.1109/TSMC.1978.4310039
+    """
+    if len(levels) == 1:
+        return float(levels[0])
+    up_to = np.cumsum(counts)
+    weight, moment = up_to / up_to[-1], np.cumsum(counts * levels) / up_to[-1]
+    between = (moment[-1] * weight[:-1] - moment[:-1]) ** 2 / (weight[:-1] * (1 - weight[:-1]))
+    below, before, threshold = int(np.argmax(between)) + 1, 0, 0.0
+    for _ in levels:  # it stays long before; this is for what rounding could do
+        if below == before:
+            break
+        middle = up_to[below - 1] / 2, (up_to[below - 1] + up_to[-1]) / 2
+        threshold = float(levels[np.searchsorted(up_to, middle)].mean())
+        before, below = below, int(np.searchsorted(levels, threshold, "right"))
+    return threshold
 
 
 def ward_steps(

@@ -111,7 +111,7 @@ def smoothed(scaled: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.fl
 
 def as_seen(scaled: npt.NDArray[np.float32], config: SegmentationConfig) -> npt.NDArray[np.float32]:
     """The scaled channels in the colours of the config."""
-    if config.colour == "as_is" or len(scaled) != 3:
+    if not config.sees_lab(len(scaled)):
         return scaled
     from skimage.color import rgb2lab
 

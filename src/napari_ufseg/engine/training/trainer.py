@@ -19,10 +19,13 @@ tests/engine/cpu_step/test_step.py compares them.
 
 import copy
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -30,7 +33,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step.step import FastStep
 from napari_ufseg.engine.device import place_on
 from napari_ufseg.engine.errors import TrainingError, engine_errors
-from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, build_hierarchy
+from napari_ufseg.engine.labels.hierarchy import FLATTEN, ClassHierarchy, build_hierarchy
 from napari_ufseg.engine.network.cluster_start import start_from_clusters
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.network.losses import ClassTargets, TotalLoss, total_loss
@@ -38,6 +41,8 @@ from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.training.results import EpochRecord, StopReason
 from napari_ufseg.engine.training.training_set import TrainingSet
 from napari_ufseg.engine.training.warm_start import WarmStart
+
+_PIECE = 2**20
 
 
 @dataclass(frozen=True)
@@ -320,4 +325,12 @@ class Trainer:
             of_label.setdefault(self.class_labels[index], []).append(index)
         area = {label: int(areas[indices].sum()) for label, indices in of_label.items()}
         mean = {label: sums[indices].sum(0) / areas[indices].sum() for label, indices in of_label.items()}
-        return build_hierarchy(area, mean)
+        return build_hierarchy(
+            area, mean, partial(self._pixels, step), 1.0 if self.config.sees_lab(self._n_channels) else FLATTEN
+        )
+
+    def _pixels(self, step: int) -> Iterator[npt.NDArray[np.float32]]:
+        """Every so many of the pixels that are trained on, as (n, C) arrays of a bounded size, without local contrast."""
+        for i in self._trained:
+            for part in torch.split(self.images[i][: self._n_channels].flatten(1)[:, ::step], _PIECE, dim=1):
+                yield part.cpu().numpy().T
