@@ -16,6 +16,7 @@ import zarr
 from napari_ufseg import SegmentationConfig, predict
 from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone, FileProgress, files_of, run_batch
 from napari_ufseg.engine.errors import ConfigError, DeviceError, FileError, ImageError, UfsegError
+from napari_ufseg.engine.labels.hierarchy import build_hierarchy
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.io import create_label_array, open_image, read_labels, write_labels
@@ -102,6 +103,24 @@ def test_the_layout_is_mirrored_and_no_image_is_touched(model: SegmentationModel
     assert contents(folder) == before
     expected = predict(model, tifffile.imread(folder / "time" / "c.tif"), axes="TYX", device="cpu")
     np.testing.assert_array_equal(tifffile.imread(out / "time" / "c_labels.tif"), expected)
+
+
+def test_labels_show_the_detail_that_the_model_suggests_or_that_is_asked_for(
+    model: SegmentationModel, folder: Path
+) -> None:
+    image = iio.imread(folder / "a.png")
+    areas = dict(zip(*map(np.ndarray.tolist, np.unique(predict(model, image), return_counts=True)), strict=True))
+    tree = build_hierarchy(areas, {label: [float(label)] for label in areas})
+    knowing = replace(model, hierarchy=replace(tree, suggested=3))
+    for options, n_classes in (({}, 3), ({"detail": "auto"}, 3), ({"detail": 2}, 2), ({"detail": "all"}, len(areas))):
+        plan = plan_of(knowing, folder, recursive=False, existing="overwrite", **options)
+        done, _ = run(plan)
+        labels = read_labels(done[0].output)
+        assert len(np.unique(labels)) == n_classes
+        np.testing.assert_array_equal(labels, predict(knowing, image, device="cpu", detail=plan.detail))
+    np.testing.assert_array_equal(labels, predict(model, image, device="cpu"))
+    with pytest.raises(ConfigError, match="detail is 'few'"):
+        plan_of(model, folder, detail="few")
 
 
 def test_labels_keep_axes_and_scale(model: SegmentationModel, folder: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from napari_ufseg.cli.show import display_problem
+from napari_ufseg.io import open_image
 from napari_ufseg.samples import nuclei
 
 from .conftest import Done
@@ -30,7 +31,13 @@ def test_demo_writes_labels_and_a_picture(
     assert re.fullmatch(r"ufseg: the demo runs in the terminal and writes into ufseg-demo, since .*\.\n", done.err)
     labels = tifffile.imread(folder / "nuclei_labels.tif")
     assert (labels.shape, labels.dtype) == ((48, 64), np.uint16)
-    assert len(np.unique(labels)) > 1
+    classes = open_image(folder / "nuclei_labels.tif").classes
+    assert classes.detail is not None
+    assert len(np.unique(labels)) == classes.detail.shown == 2  # as in the window
+    assert classes.detail.of > 2
+    panel = iio.imread(folder / "nuclei.png")[40:, 12 + 8 * 64 + 12 :][: 8 * 48, : 8 * 64]
+    drawn = {tuple(colour) for colour in panel.reshape(-1, 3).tolist()}
+    assert drawn >= {tuple(classes[label].rgba[:3]) for label in np.unique(labels).tolist()}
     height, width = iio.imread(folder / "nuclei.png").shape[:2]
     assert width > 3 * 8 * 64  # three panels, enlarged
     assert height > 8 * 48

@@ -78,7 +78,7 @@ class Runs:
             out = self.folder / str(len(self.kept))
             names = next((its for word, its in OTHERS.items() if word in words), ["grey.png", "grey2.png"])
             files = [self.images / name for name in names]
-            every = ["--preset", "generalised", *QUICK, "--report", f"{out}.json", "-o", f"{out}/"]
+            every = ["--preset", "generalised", *QUICK, "--detail", "all", "--report", f"{out}.json", "-o", f"{out}/"]
             done = ufseg("segment", *files, *every, *(word for word in words if word not in OTHERS))
             assert done.status == 0, done.err
             labels = [read_image(out / f"{file.stem}_labels.tif") for file in files]
@@ -144,11 +144,31 @@ def test_all_that_is_asked_for_is_in_the_arguments() -> None:
         report=Path("r"),
         pie=Path("p.png"),
         force=4,
+        detail="all",
         messages=Messages(quiet=True),
     )
     corrected = parse(["segment", "--path", "a", "-o", "l.tif", "--train_on", "m", "--corrected", "-"])
     assert isinstance(corrected, SegmentArguments)
     assert (corrected.inputs, corrected.train_on, corrected.corrected) == ((Path("a"),), Path("m"), (None,))
+
+
+@pytest.mark.parametrize(
+    ("words", "detail"),
+    [
+        ("", "auto"),
+        ("--detail all", "all"),
+        ("--detail 3", 3),
+        ("--force 3", "all"),
+        ("--scribbles s.tif", "all"),
+        ("--train_on m", "auto"),
+        ("--train_on m --corrected l.tif", "all"),
+        ("--train_on m --corrected l.tif --detail auto", "auto"),
+    ],
+)
+def test_labels_show_the_suggested_detail_unless_the_classes_are_said(words: str, detail: int | str) -> None:
+    arguments = parse(["segment", "a.tif", "-o", "l.tif", *words.split()])
+    assert isinstance(arguments, SegmentArguments)
+    assert arguments.detail == detail
 
 
 def test_smoothness_along_x_is_not_that_along_y(runs: Runs, ufseg: Callable[..., Done]) -> None:

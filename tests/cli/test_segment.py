@@ -4,6 +4,7 @@ import json
 import platform
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import tifffile
 import torch
 from PIL import Image, ImageDraw
 
-from napari_ufseg import __version__, load_model
+from napari_ufseg import __version__, load_model, save_model
 from napari_ufseg.cli.chart import colours_of
 from napari_ufseg.cli.progress import train
-from napari_ufseg.io import read_image, read_labels
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.hierarchy import relabel
+from napari_ufseg.engine.labels.palette import shades_of
+from napari_ufseg.io import open_image, read_image, read_labels, write_labels
 
 from .conftest import QUICK, Done, blobs
 
@@ -72,7 +76,8 @@ def test_flags_may_stand_between_inputs(ufseg: Ufseg, images: Path, tmp_path: Pa
 
 def test_report_says_all_there_is_to_say(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
     out, file = tmp_path / "l.tif", tmp_path / "r.json"
-    done = ufseg("segment", images / "colour.png", "-o", out, "--report", file, "--seed", "5", *QUICK)
+    words = ["--seed", "5", "--detail", "all", *QUICK]
+    done = ufseg("segment", images / "colour.png", "-o", out, "--report", file, *words)
     assert done.out == f"{out}\n{file}\n"
     report = json.loads(file.read_text())
     path = str((images / "colour.png").resolve())
@@ -120,38 +125,108 @@ def test_model_reproduces_the_labels_it_was_trained_to(ufseg: Ufseg, images: Pat
     assert len(np.unique(labels)) == 3
 
 
-def test_force_merges_the_most_similar_classes(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
-    free, forced, report = tmp_path / "free.tif", tmp_path / "forced.tif", tmp_path / "r.json"
-    ufseg("segment", images / "grey.png", "-o", free, *QUICK)
-    done = ufseg("segment", images / "grey.png", "-o", forced, "--force", "2", "--report", report, *QUICK)
-    assert done.status == 0
-    before, after = read_labels(free), read_labels(forced)
-    assert len(np.unique(before)) > 2
-    assert len(np.unique(after)) == 2
-    merged = json.loads(report.read_text())["classes"]["merged"]
-    assert all((after[before == int(old)] == new).all() for old, new in merged.items())
+@pytest.mark.parametrize("n", [2, 3])
+def test_force_merges_the_classes_that_a_detail_shows_as_one_in_the_model_too(
+    n: int, ufseg: Ufseg, images: Path, tmp_path: Path
+) -> None:
+    image, model, report = images / "grey.png", tmp_path / "m", tmp_path / "r.json"
+    labels = {}
+    for name, words in {"free": ["--detail", "all"], "shown": ["--detail", n], "forced": ["--force", n]}.items():
+        files = ["-o", tmp_path / f"{name}.tif", "--report", report, "--model_path", model]
+        assert ufseg("segment", image, *files, *words, *QUICK).status == 0
+        labels[name] = read_labels(tmp_path / f"{name}.tif")
+    assert len(np.unique(labels["free"])) > n
+    assert len(np.unique(labels["forced"])) == n
+    np.testing.assert_array_equal(labels["forced"], labels["shown"])
+    classes = json.loads(report.read_text())["classes"]
+    assert (classes["detail"], classes["number"]) == (None, n)  # all that there are
+    assert all((labels["forced"][labels["free"] == int(old)] == new).all() for old, new in classes["merged"].items())
+    for words in ([], ["--detail", "all"]):
+        assert ufseg("predict", model, image, "-o", tmp_path / "p.tif", *words).status == 0
+        np.testing.assert_array_equal(read_labels(tmp_path / "p.tif"), labels["forced"])
+    assert load_model(model).hierarchy.n_classes == n
 
 
-@pytest.mark.parametrize(("detail", "n_shown"), [("auto", 2), ("3", 3)])
+@pytest.mark.parametrize(("words", "n_shown"), [([], 2), (["--detail", "3"], 3)])
 def test_labels_are_written_at_a_detail_and_the_model_keeps_all_classes(
-    detail: str, n_shown: int, ufseg: Ufseg, images: Path, tmp_path: Path
+    words: list[str], n_shown: int, ufseg: Ufseg, images: Path, tmp_path: Path
 ) -> None:
     image, free, shown, model = images / "grey.png", tmp_path / "free.tif", tmp_path / "shown.tif", tmp_path / "m"
-    ufseg("segment", image, "-o", free, *QUICK)
-    asked = ["--detail", detail, "--report", tmp_path / "r.json", "--model_path", model]
-    assert ufseg("segment", image, "-o", shown, *asked, *QUICK).status == 0
+    ufseg("segment", image, "-o", free, "--detail", "all", *QUICK)
+    chart = tmp_path / "c.png"
+    files = ["--report", tmp_path / "r.json", "--model_path", model, "--pie", chart]
+    assert ufseg("segment", image, "-o", shown, *words, *files, *QUICK).status == 0
     before, after = read_labels(free), read_labels(shown)
     assert len(np.unique(before)) > len(np.unique(after)) == n_shown
     classes = json.loads((tmp_path / "r.json").read_text())["classes"]
     assert (classes["detail"], classes["number"]) == (n_shown, n_shown)
     assert all((after[before == int(old)] == new).all() for old, new in classes["merged"].items())
-    for words, expected in ((["--detail", detail], after), ([], before)):
-        assert ufseg("predict", model, image, "-o", tmp_path / "p.tif", *words).status == 0
+    drawn = {tuple(colour) for colour in iio.imread(chart)[:, :360].reshape(-1, 3).tolist()}
+    its = colours_of(np.unique(after).tolist(), open_image(shown).classes)
+    others = colours_of(set(np.unique(before).tolist()) - its.keys(), open_image(free).classes)
+    assert drawn >= set(its.values())
+    assert not drawn & set(others.values())
+    for asked, expected in (([], after), (["--detail", str(n_shown)], after), (["--detail", "all"], before)):
+        assert ufseg("predict", model, image, "-o", tmp_path / "p.tif", *asked).status == 0
         np.testing.assert_array_equal(read_labels(tmp_path / "p.tif"), expected)
+        again = ["--no-recursive", "--existing", "overwrite"]
+        assert (
+            ufseg("batch", model, images, "-o", tmp_path / "folder", *asked, *again).status == 2
+        )  # not all are images
+        np.testing.assert_array_equal(read_labels(tmp_path / "folder" / "grey_labels.tif"), expected)
+
+
+@pytest.mark.parametrize("name", ["l.tif", "l.ome.zarr", "l.png"])
+def test_label_files_say_which_detail_they_show_and_how_classes_were_joined(
+    name: str, ufseg: Ufseg, images: Path, tmp_path: Path
+) -> None:
+    image, out, again, model = images / "grey.png", tmp_path / name, tmp_path / f"again_{name}", tmp_path / "m"
+    files = ["-o", tmp_path / "all.tif", "--model_path", model, "--detail", "all"]
+    assert ufseg("segment", image, *files, *QUICK).status == 0
+    whole, tree = read_labels(tmp_path / "all.tif"), load_model(model).hierarchy
+    shades = shades_of(tree.brightness)
+    for detail in (2, tree.n_classes):
+        assert ufseg("segment", image, "-o", out, "--detail", detail, *QUICK).status == 0
+        classes, labels = open_image(out).classes, read_labels(out)
+        assert classes.detail == (detail, tree.n_classes)
+        np.testing.assert_array_equal(relabel(whole, classes.label_of), labels)
+        shown = tree.shown_class(detail)
+        assert {label: classes[label].shade for label in shown.values()} == {
+            label: shades[label] for label in shown.values()
+        }
+        assert [label for label in shown.values() if not classes[label].is_visible] == [
+            label for label in shown.values() if label == shown[tree.background or 0]
+        ]
+        assert (labels == shown[tree.background or 0]).any()  # it keeps its number
+        assert ufseg("predict", model, image, "-o", again, "--detail", detail).status == 0
+        assert open_image(again).classes == classes
+        np.testing.assert_array_equal(read_labels(again), labels)
+    assert ufseg("batch", model, images / "pair", "-o", tmp_path / "out", "--detail", detail).status == 0
+    assert open_image(tmp_path / "out" / "a_labels.tif").classes == classes
+
+
+def test_labels_of_merged_classes_say_what_was_merged(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    files = ["-o", tmp_path / "l.tif", "--model_path", tmp_path / "m", "--report", tmp_path / "r.json"]
+    assert ufseg("segment", images / "grey.png", *files, "--force", "3", *QUICK).status == 0
+    classes, merged = open_image(tmp_path / "l.tif").classes, json.loads((tmp_path / "r.json").read_text())["classes"]
+    assert classes.detail == (3, 3)
+    assert classes.label_of == {int(old): new for old, new in merged["merged"].items() if int(old) != new}
+    assert load_model(tmp_path / "m").classes.label_of == {}  # its classes are what they were merged to
+
+
+def test_names_of_a_model_stay_when_its_training_goes_on(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    model = load_model(images / "model.safetensors")
+    tree = model.hierarchy
+    named = replace(model, classes=ClassTable().changed(tree.background or 0, name="ground", colour="#010203"))
+    save_model(named, tmp_path / "named")
+    files = ["-o", tmp_path / "l.tif", "--model_path", tmp_path / "m", "--train_on", tmp_path / "named"]
+    assert ufseg("segment", images / "grey.png", *files, "--epochs", "1", "--detail", "all").status == 0
+    for classes in (open_image(tmp_path / "l.tif").classes, load_model(tmp_path / "m").classes):
+        assert (classes[tree.background or 0].name, classes[tree.background or 0].colour) == ("ground", "#010203")
 
 
 def test_force_with_more_than_there_are_changes_nothing(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
-    ufseg("segment", images / "grey.png", "-o", tmp_path / "a.tif", *QUICK)
+    ufseg("segment", images / "grey.png", "-o", tmp_path / "a.tif", "--detail", "all", *QUICK)
     done = ufseg("segment", images / "grey.png", "-o", tmp_path / "b.tif", "--force", "50", *QUICK)
     assert done.status == 0
     assert (read_labels(tmp_path / "a.tif") == read_labels(tmp_path / "b.tif")).all()
@@ -198,7 +273,8 @@ def test_pie_is_a_chart_of_the_areas(ufseg: Ufseg, images: Path, tmp_path: Path)
     assert done.out.splitlines()[-1] == str(pie)
     labels, counts = np.unique(read_labels(tmp_path / "l.tif"), return_counts=True)
     chart = iio.imread(pie)[:, :360].reshape(-1, 3)
-    drawn = [int((chart == colour).all(axis=1).sum()) for colour in colours_of(labels.tolist()).values()]
+    colours = colours_of(labels.tolist(), open_image(tmp_path / "l.tif").classes)
+    drawn = [int((chart == colour).all(axis=1).sum()) for colour in colours.values()]
     assert np.allclose(np.array(drawn) / sum(drawn), counts / counts.sum(), atol=0.02)
 
 
@@ -236,7 +312,7 @@ def test_ctrl_c_after_the_first_step(
 
 
 def test_many_classes_get_different_colours() -> None:
-    assert len(set(colours_of(range(1, 101)).values())) == 100
+    assert len(set(colours_of(range(1, 101), ClassTable()).values())) == 100
 
 
 def test_quiet_prints_nothing(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
@@ -260,6 +336,35 @@ def test_info_describes_the_model(ufseg: Ufseg, images: Path, tmp_path: Path) ->
     facts = json.loads(ufseg("info", model, "--json").out)
     assert facts["config"]["n_classes"] == 8
     assert facts["labels"] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("name", ["l.tif", "l.ome.zarr", "l.png"])
+def test_info_tells_which_detail_labels_show(name: str, ufseg: Ufseg, tmp_path: Path) -> None:
+    said = ClassTable().changed(3, members=(3, 4), name="cells").shown({1: 1, 2: 1, 3: 3, 4: 3, 5: 1})
+    write_labels(tmp_path / name, [[1, 3, 1]], classes=said.changed(1, is_visible=False))
+    done = ufseg("info", tmp_path / name)
+    assert done == Done(
+        0,
+        f"Labels:    {tmp_path / name}\nShape:     1 x 3 (YX)\n"
+        "Detail:    2 of 5 classes shown (1 = 1, 2, 5; 3 = 3, 4)\nNot drawn: 1\nNames:     3 cells\n",
+        "",
+    )
+    assert json.loads(ufseg("info", tmp_path / name, "--json").out) == {
+        "shape": [1, 3],
+        "axes": "YX",
+        "detail": {"shown": 2, "of": 5},
+        "shown_as": {"1": [1, 2, 5], "3": [3, 4]},
+        "hidden": [1],
+        "names": {"3": "cells"},
+    }
+    write_labels(tmp_path / f"old_{name}", [[1, 3, 1]])
+    assert "Detail:    not told by the file\n" in ufseg("info", tmp_path / f"old_{name}").out
+
+
+def test_info_refuses_what_is_neither_a_model_nor_labels(ufseg: Ufseg, images: Path) -> None:
+    done = ufseg("info", images / "grey.png")
+    assert (done.status, done.out) == (2, "")
+    assert "grey.png is not a model, and does not say that it holds labels: ufseg info tells of these two." in done.err
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["predict", "--help"], ["demo", "--help"]])
@@ -298,7 +403,7 @@ def test_voxels_have_the_depth_that_the_file_says(ufseg: Ufseg, images: Path, tm
     labels = {}
     for name, words in {"file": [], "same": ["--anisotropy", "3"], "cubes": ["--anisotropy", "1"]}.items():
         out, report = tmp_path / f"{name}.tif", tmp_path / f"{name}.json"
-        flags = ["--spatial_dims", "3", *QUICK, *words, "-o", out, "--report", report]
+        flags = ["--spatial_dims", "3", "--detail", "all", *QUICK, *words, "-o", out, "--report", report]
         assert ufseg("segment", tmp_path / "deep.tif", *flags).status == 0
         labels[name] = read_image(out)
         assert json.loads(report.read_text())["config"]["anisotropy"] == (1 if name == "cubes" else 3)

@@ -27,6 +27,7 @@ USER = """
 import io, json, os, signal, sys
 from contextlib import redirect_stderr, redirect_stdout
 from qtpy.QtCore import QTimer
+import numpy as np
 import napari
 from napari_ufseg.cli import demo, main
 from napari_ufseg.samples import nuclei
@@ -43,7 +44,8 @@ def run_and_close():
         if widget.is_running and "end" in when:
             return QTimer.singleShot(20, close)
         size[:] = [viewer.window._qt_window.width(), viewer.window._qt_window.height()]
-        records[:] = [layer.metadata["napari_ufseg"] for layer in viewer.layers if "napari_ufseg" in layer.metadata]
+        layers = [layer for layer in viewer.layers if "napari_ufseg" in layer.metadata]
+        records[:] = [{**layer.metadata["napari_ufseg"], "held": np.unique(layer.data).tolist()} for layer in layers]
         if "Ctrl-C" in when:
             os.kill(os.getpid(), signal.SIGINT)
         else:
@@ -124,6 +126,8 @@ def jobs(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tu
             [images / "grey.png", images / "grey2.png", "--force", "3"],
             ["grey_labels.tif", "grey2_labels.tif"],
         ),
+        "all classes": ([images / "grey.png", "--detail", "all"], ["l.tif"]),
+        "three classes": ([images / "grey.png", "--detail", "3"], ["l.tif"]),
         "stack": ([images / "stack.tif"], ["stack_labels.tif"]),
         "axes of length 1": ([folder / "singles.ome.zarr"], ["singles_labels.ome.zarr"]),
         "axes of length 1 as planes of a TIFF": ([folder / "singles.ome.zarr", "--axes", "TCQYX"], ["l.tif"]),
@@ -145,10 +149,12 @@ def shown(
     probe = [sys.executable, "-c", "from qtpy.QtWidgets import QApplication; QApplication([])"]
     if subprocess.run(probe, env=window, capture_output=True, check=False).returncode:
         pytest.skip("Qt cannot open a window here")
-    folders = {name: tmp_path_factory.mktemp("window") for name in [*jobs, *OTHER_ENDS, "demo"]}
+    folders = {name: tmp_path_factory.mktemp("window") for name in [*jobs, *OTHER_ENDS, NO_LABELS, "demo"]}
     asked = [("end", command(job, names, folders[name])) for name, (job, names) in jobs.items()]
     for name, (when, words) in OTHER_ENDS.items():
         asked.append((when, [*command([images / "grey.png"], ["l.tif"], folders[name]), *words]))
+    series, _ = jobs["series of volumes as the file says"]
+    asked.append(("end", ["segment", *series, *QUICK, "--report", folders[NO_LABELS] / "r.json"]))
     calls = json.dumps(
         [[when, [*map(str, words), "--show"]] for when, words in asked] + [["Ctrl-C at the end", ["demo"]]]
     )
@@ -167,6 +173,7 @@ OTHER_ENDS = {
     "Ctrl-C": ("Ctrl-C now", ["--epochs", "100000"]),
     "Ctrl-C at the end": ("Ctrl-C at the end", []),
 }
+NO_LABELS = "no labels are asked for"
 
 
 def command(job: Job, names: list[str], folder: Path) -> Job:
@@ -175,7 +182,15 @@ def command(job: Job, names: list[str], folder: Path) -> Job:
 
 
 NAMES = [
-    *("joint images", "stack", "axes of length 1", "axes of length 1 as planes of a TIFF", "volume"),
+    *(
+        "joint images",
+        "all classes",
+        "three classes",
+        "stack",
+        "axes of length 1",
+        "axes of length 1 as planes of a TIFF",
+        "volume",
+    ),
     *("volume as given, not as the file says", "series of volumes as the file says", "preset"),
 ]
 
@@ -200,9 +215,23 @@ def test_a_window_writes_what_the_terminal_writes(
     for label_file in names:
         one, other = open_image(folder / label_file), open_image(tmp_path / label_file)
         assert (one.axes, one.scale, one.unit) == (other.axes, other.scale, other.unit)
+        assert one.classes == other.classes
+        assert one.classes.detail is not None
         np.testing.assert_array_equal(one.data[...], other.data[...], strict=True)
+    for label_file, record in zip(names, done.records, strict=True):
+        drawn_as = {int(one): other for one, other in record.get("joined_by_colour", {}).items()}
+        shown_in_window = {drawn_as.get(label, label) for label in record["held"]}
+        assert shown_in_window == set(np.unique(open_image(folder / label_file).data[...]).tolist())
     assert [record["config"] for record in done.records] == [in_terminal["config"]] * len(names)
     assert [record["preset"] for record in done.records] == [in_terminal["preset"]] * len(names)
+
+
+def test_what_the_window_holds_stays_where_no_labels_are_asked_for(shown: dict[str, tuple[Shown, Path]]) -> None:
+    done, folder = shown[NO_LABELS]
+    assert (done.status, done.out) == (0, f"{folder / 'r.json'}\n")
+    classes = json.loads((folder / "r.json").read_text())["classes"]
+    assert (classes["detail"], classes["number"], len(classes["pixels"])) == (2, 2, 2)
+    assert set(done.records[0]["held"]) == set(map(int, classes["merged"]))  # those of a disk are all classes
 
 
 def test_a_window_keeps_to_the_memory_budget(

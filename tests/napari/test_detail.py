@@ -1,6 +1,7 @@
 """The detail slider over the classes of a result, in a real viewer."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -13,6 +14,7 @@ from steps import draw, rest, scrub, select_classes
 from napari_ufseg import SegmentationConfig, load_model, predict
 from napari_ufseg._napari.layers.joined_classes import all_classes
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
+from napari_ufseg.io import open_image
 from napari_ufseg.samples import nuclei
 
 CONFIG = SegmentationConfig.preset("fast", n_features=8, epochs=3, settle_fraction=0.0)
@@ -65,6 +67,40 @@ def test_a_run_opens_at_the_suggested_detail_with_a_transparent_background(ran: 
     assert colour_at(layer, tree.background)[3] == 0
     assert colour_at(layer, things)[3] == 1
     assert picture[layer.data == things].mean() > picture[layer.data == tree.background].mean()
+
+
+@pytest.mark.parametrize("ending", ["tif", "ome.zarr", "png"])
+def test_saved_labels_say_what_those_of_the_command_line_say(ran: Dock, tmp_path: Path, ending: str) -> None:
+    model = ran.segmentation.model
+    for detail in (2, 3, model.hierarchy.n_classes):
+        slide(ran, detail)
+        ran.widget.results.save_labels(tmp_path / f"l{detail}.{ending}")
+        saved = open_image(tmp_path / f"l{detail}.{ending}")
+        assert saved.classes == model.classes_at(detail)
+        assert saved.classes.detail == (detail, model.hierarchy.n_classes)
+        ran.widget.results.save_model(tmp_path / "m")
+        assert load_model(tmp_path / "m").classes_at("auto") == saved.classes
+
+
+@pytest.mark.parametrize("ending", ["tif", "ome.zarr"])
+def test_saved_labels_open_with_their_detail_and_a_transparent_background(
+    ran: Dock, tmp_path: Path, ending: str
+) -> None:
+    layer, tree, path = layer_of(ran), tree_of(ran), tmp_path / f"l.{ending}"
+    things = next(label for label in np.unique(layer.data) if label != tree.background)
+    ran.widget.results.save_labels(path)
+    (again,) = ran.viewer.open(path, plugin="napari-ufseg")
+    np.testing.assert_array_equal(again.data, layer.data)
+    assert again.metadata["napari_ufseg"]["detail"] == {"shown": 2, "of": tree.n_classes}
+    ran.viewer.layers.selection = {again}
+    ran.qtbot.waitUntil(lambda: ran.part("classes").model().rowCount() == 2, timeout=WAIT)
+    assert colour_at(again, tree.background)[3] == 0
+    assert colour_at(again, things) == colour_at(layer, things)
+    ran.widget.results.save_labels(tmp_path / f"twice.{ending}")
+    assert open_image(tmp_path / f"twice.{ending}").classes == open_image(path).classes
+    select_classes(ran, tree.background, things)
+    ran.click("merge")
+    assert "detail" not in again.metadata["napari_ufseg"]  # by hand, and no detail of a tree
 
 
 def test_every_step_shows_the_tree_and_the_way_back_brings_back_all(ran: Dock) -> None:

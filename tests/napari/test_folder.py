@@ -130,6 +130,28 @@ def test_the_model_of_a_run_labels_a_folder_and_each_file_is_told(
     assert panel.can("start")
 
 
+def test_a_folder_is_labelled_at_the_detail_that_is_shown(
+    panel: Panel, folder: Path, picture: np.ndarray, tmp_path: Path
+) -> None:
+    panel.dock.widget.detail = "auto"
+    trained = panel.dock.segment_to_end().model
+    panel.widget.folder.setText(str(folder))
+    panel.widget._existing.value = "overwrite"
+    for detail in (trained.hierarchy.suggested, trained.hierarchy.n_classes):
+        panel.dock.part("detail").setValue(detail)
+        assert panel.run_to_end().written == 3
+        labels = tifffile.imread(folder.parent / "images_labels" / "a_labels.tif")
+        np.testing.assert_array_equal(labels, predict(trained, picture, device="cpu", detail=detail))
+        assert len(np.unique(labels)) == detail
+    path = tmp_path / "m.safetensors"
+    panel.dock.part("detail").setValue(2)
+    panel.dock.widget.results.save_model(path)
+    panel.dock.widget.results.load_model(path)
+    assert panel.run_to_end().written == 3
+    labels = tifffile.imread(folder.parent / "images_labels" / "a_labels.tif")
+    np.testing.assert_array_equal(labels, predict(trained, picture, device="cpu", detail=2))
+
+
 def test_the_message_does_not_repeat_the_path_wherever_it_stands(
     panel: Panel, model: SegmentationModel, folder: Path, picture: np.ndarray
 ) -> None:

@@ -16,6 +16,8 @@ from napari_ufseg.batch.label_file import check_writable, is_written_as_folder, 
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, FileError, StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.images.axes import checked_axes
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.hierarchy import checked_detail
 from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
 from napari_ufseg.io import LABEL_FORMATS, TIFF, check_replaceable, find_images, is_zarr, open_image
 
@@ -50,11 +52,13 @@ class BatchPlan:
         Where to compute.
     level : int
         Resolution level of every image; 0 is the full one.
+    detail : int or {"auto", "all"}
+        How many classes the labels show, as in `napari_ufseg.engine.network.model.SegmentationModel.at_detail`.
 
     Raises
     ------
     ConfigError
-        If `existing` or `format` is another word.
+        If `existing` or `format` is another word, or the detail is none.
     ImageError
         If `axes` can be those of no image.
     """
@@ -68,8 +72,10 @@ class BatchPlan:
     axes: str | None = None
     device: str = "auto"
     level: int = 0
+    detail: int | str = "auto"
 
     def __post_init__(self) -> None:
+        checked_detail(self.detail)
         formats = tuple(known.name for known in LABEL_FORMATS)
         for name, known in (("existing", get_args(Existing)), ("format", formats)):
             if getattr(self, name) not in known:
@@ -232,6 +238,8 @@ def run_batch(
     """
     files = files_of(plan)
     device = resolve_device(plan.device)
+    model = plan.model.at_detail(plan.detail)
+    classes = partial(plan.model.classes_at, plan.detail)
     inputs = {str(image.resolve()).casefold(): image for image, _ in files}
     counts: dict[Status, int] = {"written": 0, "skipped": 0, "failed": 0}
     reason = ""
@@ -249,7 +257,7 @@ def run_batch(
                     _check_no_input(output, inputs)
                     check_writable(output)
                     at = partial(FileProgress, image, number, len(files))
-                    message = yield from _labelled(plan, image, output, device, stopped, at)
+                    message = yield from _labelled(plan, model, classes, image, output, device, stopped, at)
         except StoppedError:
             break
         except UfsegError as error:
@@ -263,6 +271,8 @@ def run_batch(
 
 def _labelled(
     plan: BatchPlan,
+    model: "SegmentationModel",
+    classes: Callable[[], ClassTable],
     image: Path,
     output: Path,
     device: torch.device,
@@ -271,11 +281,11 @@ def _labelled(
 ) -> Generator[FileProgress, None, str]:
     """Label one image into its file; returns what is worth knowing of the labels."""
     yield at(0.0)
-    file = open_input(image, plan.model.config.spatial_dims, axes=plan.axes, level=plan.level)
-    plan.model.require_channels(file.source)
-    with _no_empty_folders(output.parent), label_array(output, file, plan.model.classes) as labels:
-        job = LabellingJob(file.source, learn_intensity(file.source, plan.model.config.scaling, stopped), labels)
-        with closing(label_images(plan.model, [job], device)) as passes:
+    file = open_input(image, model.config.spatial_dims, axes=plan.axes, level=plan.level)
+    model.require_channels(file.source)
+    with _no_empty_folders(output.parent), label_array(output, file, classes) as labels:
+        job = LabellingJob(file.source, learn_intensity(file.source, model.config.scaling, stopped), labels)
+        with closing(label_images(model, [job], device)) as passes:
             for progress in passes:
                 go_on(stopped)
                 yield at(progress.pixels / progress.total)

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -177,7 +177,7 @@ def is_written_as_folder(path: Path) -> bool:
 
 
 @contextmanager
-def label_array(path: Path, image: InputImage, classes: ClassTable | None = None) -> Iterator[Any]:
+def label_array(path: Path, image: InputImage, classes: Callable[[], ClassTable] = ClassTable) -> Iterator[Any]:
     """An array that takes the labels of an image and becomes a file when the block ends well.
 
     Labels that are large, and those of a format that is filled in place, wait on
@@ -190,8 +190,8 @@ def label_array(path: Path, image: InputImage, classes: ClassTable | None = None
         The label file; its ending is the format, see `napari_ufseg.io.write_labels`.
     image : InputImage
         Gives the shape, axes and place.
-    classes : ClassTable, optional
-        Names and colours that the file carries.
+    classes : callable
+        Asked when the block has ended for what the file says about the classes.
 
     Raises
     ------
@@ -214,18 +214,18 @@ def label_array(path: Path, image: InputImage, classes: ClassTable | None = None
         with kind.whole(path) as temporary, _named(temporary, path):
             yield kind.in_place.create(temporary, source.labels_shape, chunks=chunks, **about)
             require_chunks(image.file)
-            kind.in_place.finish(temporary, classes=classes)
+            kind.in_place.finish(temporary, classes=classes())
     elif prod(source.labels_shape) <= _IN_MEMORY:
         labels = np.zeros(source.labels_shape, np.uint16)
         yield labels
         require_chunks(image.file)
-        write_labels(path, labels, classes=classes, **about)
+        write_labels(path, labels, classes=classes(), **about)
     else:
         with _waiting_room(path) as temporary, _named(temporary, path):
             array = create_label_zarr(temporary, source.labels_shape, chunks=chunks, axes=axes)
             yield array
             require_chunks(image.file)
-            write_labels(path, array, classes=classes, **about)
+            write_labels(path, array, classes=classes(), **about)
 
 
 @contextmanager

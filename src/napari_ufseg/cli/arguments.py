@@ -99,7 +99,7 @@ class SegmentArguments:
     force : int, optional
         Merge classes until so many are left.
     detail : int or str
-        How many classes the labels show, as in `napari_ufseg.predict`; the model keeps all.
+        How many classes the labels show, as in `napari_ufseg.predict`; the model keeps all that `force` leaves.
     show : bool
         Run in a window of napari.
     messages : Messages
@@ -119,7 +119,7 @@ class SegmentArguments:
     report: Path | None = None
     pie: Path | None = None
     force: int | None = None
-    detail: int | str = "all"
+    detail: int | str = "auto"
     show: bool = False
     messages: Messages = Messages()
 
@@ -152,7 +152,7 @@ class PredictArguments:
     opening: ImageOpening = ImageOpening()
     device: str = "auto"
     scheduler: str | None = None
-    detail: int | str = "all"
+    detail: int | str = "auto"
     messages: Messages = Messages()
 
 
@@ -174,6 +174,8 @@ class BatchArguments:
         Of the labels.
     opening : ImageOpening
         Its channels are those of the file.
+    detail : int or str
+        As in `napari_ufseg.predict`.
     device : str
         As in `napari_ufseg.predict`.
     report : Path, optional
@@ -188,6 +190,7 @@ class BatchArguments:
     existing: "Existing" = "skip"
     format: str = "tif"
     opening: ImageOpening = ImageOpening()
+    detail: int | str = "auto"
     device: str = "auto"
     report: Path | None = None
     messages: Messages = Messages()
@@ -199,14 +202,14 @@ class InfoArguments:
 
     Parameters
     ----------
-    model : Path
-        A saved model.
+    file : Path
+        A saved model, or a label file.
     json : bool
         For programs and not for people.
     messages : Messages
     """
 
-    model: Path
+    file: Path
     json: bool = False
     messages: Messages = Messages()
 

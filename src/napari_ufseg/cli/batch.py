@@ -34,6 +34,7 @@ def run_batch_command(arguments: BatchArguments) -> int:
         axes=arguments.opening.axes,
         device=arguments.device,
         level=arguments.opening.level,
+        detail=arguments.detail,
     )
     rows: list[FileDone] = []
     try:

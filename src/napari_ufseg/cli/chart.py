@@ -1,6 +1,6 @@
 """Pictures for people: the area chart, and image, classes and outlines side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import mark_boundaries
 
 from napari_ufseg.engine.files import written_whole
-from napari_ufseg.engine.labels.class_table import class_colours
+from napari_ufseg.engine.labels.class_table import ClassTable
 
 Colour = tuple[int, int, int]
 
@@ -19,13 +19,12 @@ _SMOOTH = 4  # drawn so much larger, then shrunk, since Pillow draws without smo
 _LEGEND_ROWS = 20
 
 
-def colours_of(labels: Sequence[int]) -> dict[int, Colour]:
-    """The colour of each label, as in the Labels layer of napari."""
-    palette = np.round(255 * class_colours()).astype(int)
-    return {label: tuple(palette[(label - 1) % len(palette)].tolist()) for label in labels}
+def colours_of(labels: Iterable[int], classes: ClassTable) -> dict[int, Colour]:
+    """The colour of each label, as label files and the Labels layer of napari have it."""
+    return {label: (red, green, blue) for label in labels for red, green, blue, _ in [classes[label].rgba]}
 
 
-def write_chart(path: Path, areas: Mapping[int, int], unit: str = "pixels") -> None:
+def write_chart(path: Path, areas: Mapping[int, int], unit: str, classes: ClassTable) -> None:
     """Write a pie chart of the area of each class as PNG.
 
     Parameters
@@ -35,9 +34,11 @@ def write_chart(path: Path, areas: Mapping[int, int], unit: str = "pixels") -> N
     areas : dict of int to int
         Pixels of each label.
     unit : str
-        What is counted: ``"voxels"`` for a volume.
+        What is counted: ``"pixels"``, or ``"voxels"`` for a volume.
+    classes : ClassTable
+        Has the colours.
     """
-    colours = colours_of(list(areas))
+    colours = colours_of(areas, classes)
     ranked = sorted(areas.items(), key=lambda item: -item[1])
     rows = _legend_rows(ranked, unit)
     height = max(360, 60 + 26 * len(rows))
@@ -95,7 +96,7 @@ def _draw_legend(
         draw.text((655 * _SMOOTH, y), number, _INK, font, anchor="rm")
 
 
-def write_picture(path: Path, image: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+def write_picture(path: Path, image: npt.NDArray[Any], labels: npt.NDArray[Any], classes: ClassTable) -> None:
     """Write image, class colours and outlines side by side as PNG.
 
     Parameters
@@ -106,18 +107,20 @@ def write_picture(path: Path, image: npt.NDArray[Any], labels: npt.NDArray[Any])
         What was segmented.
     labels : (Y, X) array of integers
         Its classes.
+    classes : ClassTable
+        Has their colours.
     """
     low, high = float(image.min()), float(image.max())
     shown = (image.astype(np.float64) - low) / ((high - low) or 1)
     shown = np.stack([shown] * 3, axis=-1) if shown.ndim == 2 else shown
     present, ranks = np.unique(labels, return_inverse=True)
-    colours = np.array(list(colours_of(present.tolist()).values())) / 255
-    classes = colours[ranks.reshape(labels.shape)]
+    colours = np.array(list(colours_of(present.tolist(), classes).values())) / 255
+    coloured = colours[ranks.reshape(labels.shape)]
     larger = max(1, round(512 / max(labels.shape)))
     outlines = mark_boundaries(  # type: ignore[no-untyped-call]
         _enlarged(shown, larger), _enlarged(labels, larger), color=(1, 0.85, 0), mode="inner"
     )
-    panels = {"image": _enlarged(shown, larger), "classes": _enlarged(classes, larger), "outlines": outlines}
+    panels = {"image": _enlarged(shown, larger), "classes": _enlarged(coloured, larger), "outlines": outlines}
     picture = _side_by_side({name: np.round(255 * panel).astype(np.uint8) for name, panel in panels.items()})
     with written_whole(path) as temporary:
         picture.save(temporary, "PNG")

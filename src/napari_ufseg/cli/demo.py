@@ -40,9 +40,11 @@ def _run_headless(arguments: DemoArguments, config: SegmentationConfig, paths: l
     image = nuclei()
     session = TrainingSession([image], config, device=arguments.device)
     with stops_on_ctrl_c(session.stop) as ctrl_c:
-        labels = train(session, quiet=arguments.messages.quiet).labels[0]
-        write_labels(paths[0], labels)
-        write_picture(paths[1], image, labels)
+        segmentation = train(session, quiet=arguments.messages.quiet)
+        tree, classes = segmentation.hierarchy, segmentation.model.classes_at("auto")
+        labels = tree.labels_at(tree.number_at("auto"))[0]
+        write_labels(paths[0], labels, classes=classes)
+        write_picture(paths[1], image, labels, classes)
         print_written(paths, quiet=arguments.messages.quiet)
     if ctrl_c.pressed:
         print("ufseg: stopped by Ctrl-C; what there was is written.", file=sys.stderr)

@@ -1,30 +1,37 @@
-"""``ufseg info``: what a saved model is."""
+"""``ufseg info``: what a saved model is, or which classes a label file shows."""
 
 import json
+from pathlib import Path
 from typing import Any
 
-from napari_ufseg.cli.arguments import InfoArguments
+from napari_ufseg.cli.arguments import InfoArguments, UsageError
 from napari_ufseg.engine.config import options
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.model_file import load_model
+from napari_ufseg.io import IMAGE_SUFFIXES, ImageFile, is_zarr, open_image
 
 
 def run_info(arguments: InfoArguments) -> int:
-    """``ufseg info``: what a model is, for people or as JSON."""
-    facts = model_facts(load_model(arguments.model))
+    """``ufseg info``: what a file is, for people or as JSON."""
+    file = arguments.file
+    labels = _open_labels(file) if is_zarr(file) or file.suffix.lower() in IMAGE_SUFFIXES else None
+    facts = model_facts(load_model(file)) if labels is None else label_facts(labels)
     if arguments.json:
         print(json.dumps(facts, indent=2))
-        return 0
-    print(f"Model:     {arguments.model}")
-    print(f"Channels:  {facts['n_channels']}")
-    print(f"Weights:   {facts['n_weights']:,}")
-    print(f"Labels:    {_ranges(facts['labels'])} ({len(facts['labels'])} in all)")
-    print("Settings:")
-    known = options()
-    width = max(map(len, known))
-    for name, value in facts["config"].items():
-        print(f"  {name:{width}}  {value!s:>10}  {known[name].label}")
+    else:
+        lines = _model_lines(facts) if labels is None else label_lines(facts)
+        print("\n".join([f"{'Model' if labels is None else 'Labels'}:".ljust(11) + str(file), *lines]))
     return 0
+
+
+def _open_labels(file: Path) -> ImageFile:
+    """An image file that says that it holds labels; UsageError if it does not."""
+    opened = open_image(file)
+    if not opened.is_labels:
+        raise UsageError(
+            f"{file} is not a model, and does not say that it holds labels: ufseg info tells of these two."
+        )
+    return opened
 
 
 def model_facts(model: SegmentationModel) -> dict[str, Any]:
@@ -36,6 +43,47 @@ def model_facts(model: SegmentationModel) -> dict[str, Any]:
         "names": {str(info.label): info.name for info in model.classes.values() if info.name},
         "config": model.config.to_dict(),
     }
+
+
+def _model_lines(facts: dict[str, Any]) -> list[str]:
+    known = options()
+    width = max(map(len, known))
+    return [
+        f"Channels:  {facts['n_channels']}",
+        f"Weights:   {facts['n_weights']:,}",
+        f"Labels:    {_ranges(facts['labels'])} ({len(facts['labels'])} in all)",
+        "Settings:",
+        *(f"  {name:{width}}  {value!s:>10}  {known[name].label}" for name, value in facts["config"].items()),
+    ]
+
+
+def label_facts(labels: ImageFile) -> dict[str, Any]:
+    """What there is to say about a label file, as plain values."""
+    classes = labels.classes
+    return {
+        "shape": list(labels.data.shape),
+        "axes": labels.axes,
+        "detail": None if classes.detail is None else classes.detail._asdict(),
+        "shown_as": {str(shown): list(members) for shown, members in classes.stands_for.items()},
+        "hidden": sorted(info.label for info in classes.values() if not info.is_visible),
+        "names": {str(info.label): info.name for info in classes.values() if info.name},
+    }
+
+
+def label_lines(facts: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    detail, names = facts["detail"], facts["names"]
+    joined = "; ".join(f"{shown} = {', '.join(map(str, members))}" for shown, members in facts["shown_as"].items())
+    known = "not told by the file" if detail is None else f"{detail['shown']} of {detail['of']} classes shown"
+    lines = [
+        f"Shape:     {' x '.join(map(str, facts['shape']))} ({facts['axes']})",
+        f"Detail:    {known}{f' ({joined})' if joined else ''}",
+    ]
+    if facts["hidden"]:
+        lines.append(f"Not drawn: {', '.join(map(str, facts['hidden']))}")
+    if names:
+        lines.append(f"Names:     {', '.join(f'{label} {name}' for label, name in names.items())}")
+    return lines
 
 
 def _ranges(labels: list[int]) -> str:

@@ -1,6 +1,6 @@
 """What comes out: where the files go, checked before the work begins, and writing them after it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,12 +83,12 @@ def label_paths(output: LabelsOutput, given: Sequence[Path], inputs: Sequence[Pa
 
 @contextmanager
 def label_arrays(
-    paths: Sequence[Path], images: Sequence[InputImage], classes: ClassTable | None = None
+    paths: Sequence[Path], images: Sequence[InputImage], classes: Callable[[], ClassTable] = ClassTable
 ) -> Iterator[list[Any] | None]:
     """Arrays that take the labels and become files when the block ends well; None without paths.
 
     Labels that are large, and those that become a Zarr, wait on disk and not in
-    memory. The files carry names and colours of `classes`.
+    memory. What the files say about the classes is asked for when the block has ended.
     """
     if not paths:
         yield None

@@ -24,6 +24,7 @@ from napari_ufseg.cli.arguments import (
     UsageError,
 )
 from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, SegmentationConfig, options
+from napari_ufseg.engine.labels.hierarchy import checked_detail
 from napari_ufseg.io import LABEL_FORMATS, TIFF, label_endings, label_formats_told
 
 SMALLEST_BUDGET = 5 * 10**8
@@ -43,7 +44,7 @@ def parse(words: Sequence[str]) -> Arguments:
     UsageError
         If they cannot be understood, or a value is none that is allowed.
     ConfigError
-        If it is that of an option of SegmentationConfig.
+        If it is that of an option of SegmentationConfig, or a detail.
     """
     if any(not word.strip() or (word.startswith("--") and word.endswith("=")) for word in words):
         raise UsageError(
@@ -108,7 +109,7 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
         ("segment", "train on images and write their labels", _fill_segment),
         ("predict", "label further images with a saved model", _fill_predict),
         ("batch", "label all images of a folder with a saved model", _fill_batch),
-        ("info", "say what a saved model is", _fill_info),
+        ("info", "say what a saved model is, or which classes a label file shows", _fill_info),
         ("demo", "segment a sample image", _fill_demo),
     ):
         built[name] = commands.add_parser(name, help=help_line, description=f"{help_line.capitalize()}.")
@@ -212,7 +213,9 @@ def _add_outputs(parser: _Parser) -> None:
     parser.flag(outputs, "model_path", metavar="FILE", help="save the trained model, for ufseg predict")
     parser.flag(outputs, "report", metavar="FILE.json", help="write settings, versions, losses, times and classes")
     parser.flag(outputs, "pie", metavar="FILE.png", help="write a chart of the area of each class")
-    parser.flag(outputs, "force", type=_value, metavar="N", help="merge the most similar classes until N are left")
+    parser.flag(
+        outputs, "force", type=_value, metavar="N", help="merge classes as --detail N shows them, in the model too"
+    )
     _add_detail(parser, outputs)
     parser.flag(outputs, "show", action="store_true", help="open napari and show the run live")
 
@@ -222,10 +225,9 @@ def _add_detail(parser: _Parser, group: Any) -> None:
         group,
         "detail",
         type=_value,
-        default="all",
         metavar="N",
-        help="how many classes the labels show: those that look most alike are shown as one until N are left; auto is "
-        "what suits things before their surroundings, all (default) every class; a saved model keeps all of them",
+        help="how many classes the labels show: those that look most alike are shown as one until N are left; auto "
+        "(default) is what suits things before their surroundings, all every class; a saved model keeps all of them",
     )
 
 
@@ -300,12 +302,13 @@ def _fill_batch(parser: _Parser) -> None:
         metavar="N",
         help="which resolution of every image to read: 0, the full one, or a smaller one from 1 on (default: 0)",
     )
-    parser.flag(parser, "device", default="auto", help="auto (default), cpu, cuda or mps")
+    _add_detail(parser, parser)
+    _add_device(parser, parser)
     parser.flag(parser, "report", metavar="FILE", help="write what became of each image, as .csv or .json")
 
 
 def _fill_info(parser: _Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a model that ufseg segment --model_path wrote")
+    parser.add_argument("file", metavar="FILE", help="a model that ufseg segment --model_path wrote, or a label file")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -337,7 +340,8 @@ def _segment_arguments(known: argparse.Namespace) -> SegmentArguments:
     given = {name: getattr(known, name) for name in options() if getattr(known, name) is not None}
     SegmentationConfig.preset(known.preset, **given)  # each value, whatever the settings that they change
     force = _whole("force", known.force)
-    detail = _detail(known.detail)
+    says_classes = force is not None or known.corrected or known.scribbles
+    detail = _detail(known.detail, "all" if says_classes else "auto")
     if force is not None and detail != "all":
         raise UsageError("--force and --detail both say how many classes are left: give one of them.")
     budget = _memory_budget(known.memory_budget)
@@ -387,13 +391,9 @@ def _predict_arguments(known: argparse.Namespace) -> PredictArguments:
     )
 
 
-def _detail(given: Any) -> int | str:
+def _detail(given: Any, default: str = "auto") -> int | str:
     """How many classes are shown, or one of the two words."""
-    if given in ("auto", "all"):
-        return str(given)
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise UsageError(f"--detail is {given!r}: give a whole number from 1 on, auto or all.")
-    return given
+    return checked_detail(default if given is None else given)
 
 
 def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
@@ -410,6 +410,7 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
         existing=known.existing,
         format=known.format,
         opening=ImageOpening(axes=known.axes, level=known.level),
+        detail=_detail(known.detail),
         device=known.device,
         report=report,
         messages=_messages(known),
@@ -417,7 +418,7 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
 
 
 def _info_arguments(known: argparse.Namespace) -> InfoArguments:
-    return InfoArguments(Path(known.model), known.json, _messages(known))
+    return InfoArguments(Path(known.file), known.json, _messages(known))
 
 
 def _demo_arguments(known: argparse.Namespace) -> DemoArguments:

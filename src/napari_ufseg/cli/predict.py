@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 def run_predict(arguments: PredictArguments) -> int:
     """``ufseg predict``: one image after the other, so that any number of them fits into memory."""
     place = None if arguments.scheduler else resolve_device(arguments.device)  # the workers look for their own
-    model = load_model(arguments.model).at_detail(arguments.detail)
+    whole = load_model(arguments.model)
+    model = whole.at_detail(arguments.detail)
+    classes = partial(whole.classes_at, arguments.detail)
     files = find_images(arguments.inputs)
     paths = plan_outputs(arguments.output, arguments.inputs, files)
     with _cluster(arguments) as cluster:
@@ -46,7 +49,7 @@ def run_predict(arguments: PredictArguments) -> int:
                 )
             if cluster and image.source.data is not image.file.data:
                 raise UsageError("--n_channels converts a whole image in memory, which cannot go with --scheduler.")
-            with label_arrays([path], [image], model.classes) as arrays:
+            with label_arrays([path], [image], classes) as arrays:
                 assert arrays is not None
                 if place:
                     _predict_here(model, image, arrays[0], place, path, arguments)

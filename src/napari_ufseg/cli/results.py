@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from napari_ufseg.cli.outputs import OutputPaths
 from napari_ufseg.engine.device import peak_memory_bytes
 from napari_ufseg.engine.errors import engine_errors
 from napari_ufseg.engine.files import written_whole
-from napari_ufseg.engine.labels.hierarchy import merge_most_similar, relabel
+from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.hierarchy import merged_areas, relabel
 from napari_ufseg.engine.network.model_file import save_model
-from napari_ufseg.engine.prediction.labelling import LabellingJob, learn_intensity, mean_responses
 from napari_ufseg.engine.training.results import Segmentation, versions
 
 
@@ -36,14 +36,17 @@ class Outcome:
         True if the user pressed Ctrl-C.
     merged : dict of int to int, optional
         New label of each old one, if classes were merged.
+    classes : ClassTable
+        What label files say about the classes that the labels show.
     detail : int, optional
-        How many classes the labels show, if not all; the model has all.
+        How many classes the labels show, if not all that the model has.
     """
 
     segmentation: Segmentation
     seconds: float
     interrupted: bool = False
     merged: Mapping[int, int] | None = None
+    classes: ClassTable = field(default_factory=ClassTable)
     detail: int | None = None
 
     @property
@@ -104,44 +107,38 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def merge_classes(outcome: Outcome, inputs: Inputs, n_classes: int) -> Outcome:
-    """Merge the most similar classes, in the labels and in the model, until `n_classes` are left; 0 is none of them."""
-    result = outcome.segmentation
-    with engine_errors("Merging classes"):
-        jobs = [
-            LabellingJob(source, learn_intensity(source, result.config.scaling), labels)
-            for source, labels in zip(inputs.sources, outcome.labels, strict=True)
-        ]
-        varied = [job for job in jobs if not job.brightness.is_constant]
-        if not varied:
-            return outcome
-        responses = mean_responses(result.model, varied, torch.device(result.device))
-        vectors = {label: vector.numpy() for label, vector in responses.items() if label}
-        label_of = merge_most_similar(vectors, result.areas, n_classes)
-    renamed = _renamed(outcome, label_of)
-    return replace(renamed, segmentation=replace(renamed.segmentation, model=result.model.merged(label_of)))
-
-
 def show_at_detail(outcome: Outcome, detail: int | str) -> Outcome:
-    """The same run with labels that show so many classes; its model still has all of them."""
+    """The same run with labels that show so many classes; its model has all of them, and suggests this detail."""
     tree = outcome.segmentation.model.hierarchy
-    if not tree.areas:  # nothing was there to tell apart
-        return outcome
-    wanted = tree.suggested if isinstance(detail, str) else min(detail, tree.n_classes)
+    classes = outcome.segmentation.model.classes_at(detail)
+    if not tree.n_classes:  # nothing was there to tell apart
+        return replace(outcome, classes=classes)
+    shown = tree.number_at(detail)
+    model = replace(outcome.segmentation.model, hierarchy=replace(tree, suggested=shown))
+    if detail == "all":
+        return replace(outcome, segmentation=replace(outcome.segmentation, model=model), classes=classes)
     with engine_errors("Choosing the detail"):
-        return replace(_renamed(outcome, tree.shown_class(wanted)), detail=wanted)
+        label_of = tree.shown_class(shown)
+        for labels in outcome.labels:
+            _relabel_in_place(labels, label_of)
+    areas = merged_areas(outcome.segmentation.areas, label_of)
+    segmentation = replace(outcome.segmentation, model=model, areas=dict(sorted(areas.items())))
+    return replace(outcome, segmentation=segmentation, merged=label_of, classes=classes, detail=shown)
 
 
-def _renamed(outcome: Outcome, label_of: Mapping[int, int]) -> Outcome:
-    """With labels and areas renamed, the former in place; the model stays."""
-    for labels in outcome.labels:
-        _relabel_in_place(labels, label_of)
-    areas: dict[int, int] = {}
-    for label, pixels in outcome.segmentation.areas.items():
-        merged = label_of.get(label, label)
-        areas[merged] = areas.get(merged, 0) + pixels
-    segmentation = replace(outcome.segmentation, areas=dict(sorted(areas.items())))
-    return replace(outcome, segmentation=segmentation, merged=label_of)
+def merge_classes(outcome: Outcome, n_classes: int) -> Outcome:
+    """Merge the most similar classes, in the labels and in the model, until `n_classes` are left; 0 is none of them."""
+    shown = show_at_detail(outcome, n_classes)
+    label_of = dict(shown.merged or {})
+    model = shown.segmentation.model.merged(label_of)
+    told = replace(model, classes=model.classes.merged(label_of))
+    merged = with_classes(replace(shown.segmentation, model=model), told.classes.settled)
+    return replace(shown, segmentation=merged, classes=told.classes_at("all"), detail=None)
+
+
+def with_classes(segmentation: Segmentation, classes: ClassTable) -> Segmentation:
+    """The same with what is said about the classes of its model."""
+    return replace(segmentation, model=replace(segmentation.model, classes=classes))
 
 
 def _relabel_in_place(labels: Any, label_of: Mapping[int, int]) -> None:
@@ -150,16 +147,17 @@ def _relabel_in_place(labels: Any, label_of: Mapping[int, int]) -> None:
         labels[plane] = relabel(np.asarray(labels[plane]), label_of)
 
 
-def write_results(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> None:
-    """Write every file that was asked for beside the labels; with --force or --detail, merge classes first."""
+def write_results(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> Outcome:
+    """Write every file that was asked for beside the labels; gives the run with labels as --force or --detail says."""
     if arguments.force is not None:
-        outcome = merge_classes(outcome, inputs, arguments.force)
-    elif arguments.detail != "all":
+        outcome = merge_classes(outcome, arguments.force)
+    else:
         outcome = show_at_detail(outcome, arguments.detail)
     if paths.model:
         save_model(outcome.segmentation.model, paths.model)
     if paths.pie:
         unit = "voxels" if outcome.segmentation.config.spatial_dims == 3 else "pixels"
-        write_chart(paths.pie, outcome.segmentation.areas, unit)
+        write_chart(paths.pie, outcome.segmentation.areas, unit, outcome.classes)
     if paths.report:
         write_report(paths.report, build_report(arguments, inputs, outcome, paths.all))
+    return outcome

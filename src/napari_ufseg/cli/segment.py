@@ -7,7 +7,7 @@ from napari_ufseg.cli.arguments import SegmentArguments
 from napari_ufseg.cli.inputs import load_inputs, warm_start_of
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_written
 from napari_ufseg.cli.progress import is_visible, stops_on_ctrl_c, train
-from napari_ufseg.cli.results import Outcome, write_results
+from napari_ufseg.cli.results import Outcome, with_classes, write_results
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import counted
@@ -41,7 +41,7 @@ def run_segment(arguments: SegmentArguments) -> int:
             print(f"ufseg: voxels are {config.anisotropy:g} times as deep as wide (anisotropy)", file=sys.stderr)
         estimate = estimate_run(inputs.sources, config, arguments.device, arguments.memory_budget)
         print(f"ufseg: {estimate.summary}", file=sys.stderr)
-    with label_arrays(paths.labels, inputs.images, model.classes if model else None) as arrays:
+    with label_arrays(paths.labels, inputs.images, lambda: outcome.classes) as arrays:
         session = TrainingSession(
             inputs.sources,
             config,
@@ -54,8 +54,10 @@ def run_segment(arguments: SegmentArguments) -> int:
         with stops_on_ctrl_c(session.stop) as ctrl_c:
             start = time.perf_counter()
             segmentation = train(session, quiet=quiet)
-            outcome = Outcome(segmentation, time.perf_counter() - start, ctrl_c.pressed)
-            write_results(arguments, inputs, outcome, paths)
+            if model:
+                segmentation = with_classes(segmentation, model.classes.settled)
+            done = Outcome(segmentation, time.perf_counter() - start, ctrl_c.pressed)
+            outcome = write_results(arguments, inputs, done, paths)
     print_written(paths.all, quiet=quiet)
     if ctrl_c.pressed:
         when = f"after {counted(session.epoch, 'epoch')}" if session.epoch else "in the first epoch"

@@ -71,12 +71,12 @@ def show_segment(arguments: SegmentArguments, config: SegmentationConfig, inputs
         if outcome is None:
             print("ufseg: warning: this run is not written: its labels do not fit the images.", file=sys.stderr)
             return
-        with label_arrays(paths.labels, inputs.images) as arrays:
+        with label_arrays(paths.labels, inputs.images, lambda: written.classes) as arrays:
             for array, labels in zip(arrays or [], outcome.labels, strict=bool(arrays)):
                 for plane in np.ndindex(array.shape[:-2]):
                     array[plane] = labels[plane]
-            kept = replace(outcome.segmentation, labels=outcome.labels if arrays is None else arrays)
-            write_results(arguments, inputs, replace(outcome, segmentation=kept), paths)
+            kept = replace(outcome.segmentation, labels=arrays or [])  # those of the window stay as they are
+            written = write_results(arguments, inputs, replace(outcome, segmentation=kept), paths)
         print_written(paths.all, quiet=quiet)
 
     run = show_run(
@@ -86,6 +86,7 @@ def show_segment(arguments: SegmentArguments, config: SegmentationConfig, inputs
         preset=arguments.preset,
         device=arguments.device,
         memory_budget=arguments.memory_budget,
+        detail=arguments.force or arguments.detail,
         scribbles=inputs.scribbles,
         on_finished=write,
     )
@@ -127,6 +128,7 @@ def show_run(
     preset: str,
     device: str,
     memory_budget: int | None = None,
+    detail: int | str = "auto",
     scribbles: Sequence[npt.NDArray[Any] | None] | None = None,
     on_finished: Callable[[Segmentation], Any] = lambda segmentation: None,
 ) -> ShownRun:
@@ -156,6 +158,7 @@ def show_run(
     widget.preset = preset
     widget.config = config
     widget.device = device
+    widget.detail = detail
     widget.run_finished.connect(finish)
     widget.run_failed.connect(run.failures.append)
     widget.segment_layers(

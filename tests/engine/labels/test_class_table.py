@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex, class_colours
+from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, Detail, as_hex, class_colours
 
 
 def test_what_nobody_has_named_is_called_by_its_label():
@@ -71,3 +71,39 @@ def test_two_labels_change_places_and_their_names_go_along():
     assert swapped.merged({1: 0, 2: 0, 3: 0})[0].title == "background"
     assert dict(swapped.settled.label_of) == {}
     assert swapped.settled[2].title == "nuclei"
+
+
+SHOWN = {1: 1, 2: 1, 3: 3, 4: 3, 5: 1}
+
+
+def test_a_table_of_what_is_shown_knows_its_detail_and_what_stands_for_what():
+    table = ClassTable([ClassInfo(3, "cells"), ClassInfo(9, becomes=2)]).shown(SHOWN)
+    assert table.detail == (2, 5)
+    assert table.stands_for == {1: (1, 2, 5, 9), 3: (3, 4)}  # 9 was merged into a class that is shown as 1
+    assert (ClassTable().detail, ClassTable().stands_for) == (None, {})
+    assert ClassTable().merged({4: 0, 1: 2, 2: 1}).stands_for == {0: (4,), 1: (2,), 2: (1,)}
+    alone = ClassTable().shown({1: 1, 2: 2})
+    assert (alone.detail, alone.stands_for, bool(alone)) == ((2, 2), {}, True)
+    assert alone != ClassTable()
+
+
+def test_the_detail_stays_as_long_as_it_holds():
+    table = ClassTable().shown(SHOWN)
+    for changed in (table.changed(1, name="x"), table.shaded({1: "#102030"}), table.shown({})):
+        assert changed.detail == (2, 5)
+    assert table.shown({1: 1, 3: 1}).detail == (1, 2)
+    for other in (table.merged({3: 1}), table.split({7: 1}), table.settled, table.of_labels([1, 3])):
+        assert other.detail is None
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        (Detail(2, 8).said, (2, 8)),
+        *((bad, None) for bad in (None, {}, {"detail": 2}, {"detail": None}, {"detail": {"shown": 2}})),
+        *(({"detail": {"shown": shown, "of": of}}, None) for shown, of in ((0, 3), (4, 3), ("many", 3), (None, 3))),
+    ],
+)
+def test_a_list_may_say_the_detail(said, detail):
+    table = ClassTable.from_list([said, {"label": 4, "name": "good"}])
+    assert (table.detail, list(table)) == (detail, [4])

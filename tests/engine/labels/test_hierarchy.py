@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from napari_ufseg.engine.labels.hierarchy import (
     ClassHierarchy,
     build_hierarchy,
     half_height,
-    merge_most_similar,
     principal_component,
     relabel,
     sides_of,
@@ -30,46 +30,6 @@ SMALL = SegmentationConfig.preset("fast", epochs=4, settle_fraction=0.0)
 DARK = {3: [0.1], 8: [0.14]}  # a large background, and a band of it
 BRIGHT = {1: [0.5], 2: [0.7], 9: [0.74]}
 PIXELS = {3: 600, 8: 300, 1: 30, 2: 50, 9: 20}
-
-LINE = {1: [0.0, 0.0], 2: [0.1, 0.0], 5: [5.0, 0.0], 7: [5.3, 0.0], 9: [20.0, 0.0]}
-AREAS = {1: 10, 2: 30, 5: 7, 7: 6, 9: 1}
-
-
-@pytest.mark.parametrize(
-    ("n", "expected"),
-    [
-        (4, {1: 2, 2: 2, 5: 5, 7: 7, 9: 9}),
-        (3, {1: 2, 2: 2, 5: 5, 7: 5, 9: 9}),
-        (2, {1: 2, 2: 2, 5: 2, 7: 2, 9: 9}),
-        (1, {1: 2, 2: 2, 5: 2, 7: 2, 9: 2}),
-    ],
-)
-def test_the_most_similar_are_merged_and_the_largest_keeps_its_name(n, expected):
-    assert merge_most_similar(LINE, AREAS, n) == expected
-
-
-@pytest.mark.parametrize("n", [5, 6, 100])
-def test_as_many_as_there_are_or_more_changes_nothing(n):
-    assert merge_most_similar(LINE, AREAS, n) == {label: label for label in LINE}
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_exactly_n_are_left_whatever_the_responses(seed):
-    rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(1, 60))[:17].tolist()
-    vectors = {label: rng.integers(0, 3, size=4) for label in labels}  # many ties and equal vectors
-    areas = {label: int(rng.integers(1, 100)) for label in labels}
-    for n in range(1, 18):
-        merged = merge_most_similar(vectors, areas, n)
-        assert sorted(merged) == sorted(labels)
-        assert len(set(merged.values())) == n
-        assert all(merged[name] == name for name in merged.values())
-        for name in set(merged.values()):
-            assert areas[name] == max(areas[label] for label in labels if merged[label] == name)
-
-
-def test_one_class_stays_one():
-    assert merge_most_similar({4: [1.0]}, {4: 3}, 1) == {4: 4}
 
 
 def test_relabel_renames_at_once_and_leaves_the_rest():
@@ -228,6 +188,16 @@ def test_one_class_or_none_is_a_tree_too() -> None:
 def test_classes_that_all_look_the_same_still_have_a_tree() -> None:
     tree = build_hierarchy({1: 5, 2: 6, 3: 7}, {1: [0.5], 2: [0.5], 3: [0.5]})
     assert [len(set(tree.shown_class(k).values())) for k in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_words_for_a_detail() -> None:
+    tree = replace(build_hierarchy(PIXELS, {**DARK, **BRIGHT}), suggested=3)
+    given = ["auto", "all", 1, np.int64(4), 50]
+    assert [tree.number_at(detail) for detail in given] == [3, 5, 1, 4, 5]
+    assert ClassHierarchy().number_at("auto") == 1
+    for detail in ("fine", 0, 2.5, True, None):
+        with pytest.raises(ConfigError, match=f"detail is {detail!r}: give a whole number of classes, 'auto' or 'all'"):
+            tree.number_at(detail)
 
 
 @pytest.mark.parametrize("detail", [0, -1, 2.0, True, None])

@@ -5,7 +5,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_ufseg.engine.errors import ConfigError
-from napari_ufseg.engine.labels.palette import brightness_palette
+from napari_ufseg.engine.labels.palette import brightness_palette, shades_for, shades_of
 
 # Machado, Oliveira and Fernandes (2009), https://doi.org/10.1109/TVCG.2009.113, severity 1.0
 SIGHT = {
@@ -95,3 +95,14 @@ def test_they_are_the_same_every_time_and_nobody_can_change_them(n):
 def test_what_is_no_number_of_classes_is_said(n):
     with pytest.raises(ConfigError, match="whole number, at least 0"):
         brightness_palette(n)
+
+
+def test_colours_stay_as_long_as_brighter_classes_are_lighter():
+    three, four = {5: 0.1, 2: 0.4, 9: 0.7}, {5: 0.1, 2: 0.4, 9: 0.7, 1: 0.8}
+    known = shades_of(four)
+    assert known != {**known, **shades_of(three)}
+    assert shades_for(three, known) == {label: known[label] for label in three}
+    assert shades_for(four, shades_of(three)) == known  # one has none
+    darker = {**three, 9: 0.0}
+    assert shades_for(darker, known) == shades_of(darker)
+    assert shades_for({}, known) == {}

@@ -12,7 +12,6 @@ from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, TrainingError
 from napari_ufseg.engine.images.source import open_source
 from napari_ufseg.engine.images.tiling import Box, tile_edges
-from napari_ufseg.engine.prediction import labelling
 from napari_ufseg.engine.prediction.labelling import (
     LabellingJob,
     box_responses,
@@ -378,17 +377,3 @@ def test_what_cannot_be_read_is_an_image_error_also_from_another_thread(model_of
     with pytest.raises(ImageError) as caught:
         predict(model_of(), Failing(), axes="TYX", device="cpu")
     assert str(caught.value) == "The image cannot be read: OSError: the network is gone"
-
-
-def test_mean_responses_do_not_need_an_output(model_of):
-    model = model_of()
-    image = texture(3, 300, 30)
-    source = open_source(image, axes="TYX")
-    job = LabellingJob(source, learn_intensity(source, "minmax"), None)
-    means = labelling.mean_responses(model, [job], CPU)
-    labels = predict(model, image, axes="TYX", device="cpu")
-    with torch.no_grad():
-        pooled = model.network(torch.from_numpy(job.brightness.scaled(image))[:, None]).transpose(0, 1).numpy()
-    assert sorted(means) == np.unique(labels).tolist()
-    for label, mean in means.items():
-        np.testing.assert_allclose(mean, pooled[:, labels == label].mean(1), atol=1e-4)

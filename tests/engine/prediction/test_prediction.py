@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from scaled import scaled
 
 from napari_ufseg.engine.api import predict, segment
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import DeviceError, ImageError, MemoryShortageError, TrainingError, UfsegWarning
-from napari_ufseg.engine.images.source import open_sources
-from napari_ufseg.engine.labels.hierarchy import merge_most_similar, relabel
+from napari_ufseg.engine.labels.hierarchy import relabel
 from napari_ufseg.engine.prediction import labelling
 from napari_ufseg.engine.training.session import TrainingSession
 
@@ -145,22 +143,3 @@ def test_merged_models_predict_merged_labels(coins, quick):
     assert result.model.class_labels == (1, 2, 3, 4, 5, 6)
     assert np.array_equal(predict(merged, coins, device="cpu"), relabel(result.labels, {2: 1, 3: 1}))
     assert merged.merged({1: 4}).class_labels == (4, 4, 4, 4, 5, 6)
-
-
-def test_the_mean_response_of_every_label_and_merging_down_to_n(coins, others, quick):
-    images = [coins, others[1]]
-    result = segment(images, quick(epochs=3), device="cpu")
-    prepared = [scaled(image) for image in images]
-    sources = open_sources(images)
-    jobs = [labelling.LabellingJob(source, labelling.learn_intensity(source, "minmax"), None) for source in sources]
-    means = labelling.mean_responses(result.model, jobs, CPU)
-    with torch.no_grad():
-        flat = [result.model.network(torch.from_numpy(item.data)[None])[0].flatten(1) for item in prepared]
-    pooled, labels = torch.cat(flat, 1).numpy(), np.concatenate([item.ravel() for item in result.labels])
-    assert sorted(means) == np.unique(labels).tolist()
-    for label, mean in means.items():
-        np.testing.assert_allclose(mean, pooled[:, labels == label].mean(1), atol=1e-4)
-    for n in range(1, len(means) + 1):
-        label_of = merge_most_similar(means, result.areas, n)
-        both = predict(result.model.merged(label_of), images, device="cpu")
-        assert len(set().union(*(np.unique(item).tolist() for item in both))) == n

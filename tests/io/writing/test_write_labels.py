@@ -1,5 +1,6 @@
 """Label images in every format, axes and scale, read back by this and by other programs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,47 @@ def test_names_and_colours_of_classes_are_written_and_read(tmp_path, name):
     again = open_image(tmp_path / name)
     assert dict(again.classes) == dict(said)
     np.testing.assert_array_equal(again.data[...], labels)
+
+
+@pytest.mark.parametrize("name", ["plain.tif", "other.ome.tif", "old.zarr", "new.zarr", "plane.png"])
+def test_which_detail_labels_show_is_written_and_read(tmp_path, name):
+    shades = {1: "#0d49c3", 2: "#5b6a00", 3: "#ff7a90", 200: "#f1dc05"}
+    said = ClassTable().shaded(shades).changed(3, members=(2, 3), name="nuclei").shown({1: 1, 2: 3, 3: 3, 200: 200})
+    said = said.changed(1, is_visible=False)
+    write_labels(tmp_path / name, [[1, 3, 200]], classes=said, ome_zarr_version="0.5" if name == "new.zarr" else "0.4")
+    again = open_image(tmp_path / name).classes
+    assert again == said
+    assert (again.detail, again.stands_for, again[3].name) == ((3, 4), {3: (2, 3)}, "nuclei")
+    assert (again[1].is_visible, again[1].shade, again[1].colour) == (False, shades[1], "")  # nobody has chosen it
+    whole = ClassTable().shown({1: 1, 3: 3})  # nothing but the detail
+    write_labels(tmp_path / name, [[1, 3]], classes=whole)
+    assert open_image(tmp_path / name).classes == whole
+
+
+def test_readers_of_before_find_names_and_colours_where_the_detail_is_said_too(tmp_path):
+    """They leave out what has no label."""
+    said = ClassTable().changed(3, name="nuclei").shown({1: 1, 2: 1, 3: 3})
+    write_labels(tmp_path / "l.tif", [[1, 3]], classes=said)
+    write_labels(tmp_path / "l.png", [[1, 3]], classes=said)
+    with Image.open(tmp_path / "l.png") as picture:
+        texts = [
+            tifffile.TiffFile(tmp_path / "l.tif").pages.first.tags.valueof(65123),
+            picture.info["napari-ufseg classes"],
+        ]
+    for text in texts:
+        entries = json.loads(text)
+        assert [entry for entry in entries if "label" in entry] == said.to_list()
+        assert [entry for entry in entries if "label" not in entry] == [{"detail": {"shown": 2, "of": 3}}]
+
+
+def test_colours_by_brightness_are_what_other_programs_see(tmp_path):
+    labels = np.arange(1, 151).reshape(10, 15)
+    shades = {label: f"#{label:02x}8040" for label in range(1, 151)}
+    write_labels(tmp_path / "l.zarr", labels, classes=ClassTable().shaded(shades))
+    colours = zarr.open_group(tmp_path / "l.zarr", mode="r").attrs["image-label"]["colors"]
+    assert {colour["label-value"]: colour["rgba"] for colour in colours} == {
+        label: [label, 128, 64, 255] for label in shades
+    }  # beyond the first hundred, too
 
 
 def test_names_and_colours_of_other_programs_are_read(tmp_path):

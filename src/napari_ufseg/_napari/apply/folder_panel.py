@@ -161,7 +161,12 @@ class FolderPanel(QWidget):
         ):
             form.addRow(title, control)
         self._start, self._cancel = QPushButton("Label the folder"), QPushButton("Cancel")
-        name_widget(self._start, "start", "Label the folder", "Label every image of the folder with the model.")
+        name_widget(
+            self._start,
+            "start",
+            "Label the folder",
+            "Label every image of the folder with the model, at the detail that is shown (a loaded model: that it suggests).",
+        )
         name_widget(
             self._cancel, "cancel", "Cancel", "End the run; what is written stays, and a later run does the rest."
         )

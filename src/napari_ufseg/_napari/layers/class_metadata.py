@@ -11,7 +11,7 @@ from napari_ufseg.engine.labels.class_table import BACKGROUND, N_COLOURS, ClassI
 
 METADATA_KEY = "napari_ufseg"
 RUN = "run"  # in the metadata: layers of one run share their classes
-_CLASSES, _ALL_CLASSES = "classes", "all_classes"
+_CLASSES, _ALL_CLASSES, _DETAIL = "classes", "all_classes", "detail"
 _JOINED = "joined_by_colour"
 _CLEAR = np.zeros(4, np.float32)
 
@@ -44,13 +44,24 @@ def colormap_of(
 
 def read_table(layer: Labels) -> ClassTable:
     """What the metadata of a layer say about the classes that it shows."""
-    return ClassTable.from_list(layer.metadata.get(METADATA_KEY, {}).get(_CLASSES))
+    return _table_in(layer, _CLASSES)
 
 
 def read_classes(layer: Labels) -> ClassTable:
     """What the metadata of a layer say about all classes, also of those that are shown as one."""
+    return _table_in(layer, _ALL_CLASSES, _CLASSES)
+
+
+def metadata_of(table: ClassTable) -> dict[str, Any]:
+    """What metadata say about the classes that are shown, and of their detail."""
+    return {_CLASSES: table.to_list(), **(table.detail.said if table.detail else {})}
+
+
+def _table_in(layer: Labels, *keys: str) -> ClassTable:
+    """The table under the first of these keys that there is, with the detail that is shown."""
     about = layer.metadata.get(METADATA_KEY, {})
-    return ClassTable.from_list(about.get(_ALL_CLASSES, about.get(_CLASSES)))
+    told = next((about[key] for key in keys if key in about), None)
+    return ClassTable.from_list([*(told if isinstance(told, list) else []), {_DETAIL: about.get(_DETAIL)}])
 
 
 def write_table(
@@ -76,8 +87,9 @@ def write_table(
     """
     drawn_as = dict(joined_by_colour or {})
     about = dict(layer.metadata.get(METADATA_KEY, {}))
-    about |= {_CLASSES: table.to_list(), _ALL_CLASSES: classes.to_list()}
-    about.pop(_JOINED, None)
+    for key in (_DETAIL, _JOINED):
+        about.pop(key, None)
+    about |= {**metadata_of(table), _ALL_CLASSES: classes.to_list()}
     if drawn_as:
         about[_JOINED] = drawn_as
     layer.metadata = {**layer.metadata, METADATA_KEY: about}

@@ -76,9 +76,9 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
         "units": tuple(_unit(full, i) for i in axes),
     }
     if is_labels:
-        from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, colormap_of
+        from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, colormap_of, metadata_of
 
-        said = {"axes": letters, "classes": full.classes.to_list()}
+        said = {"axes": letters, **metadata_of(full.classes)}
         about |= {"colormap": colormap_of(full.classes, ()), "opacity": 0.5, "metadata": {METADATA_KEY: said}}
     else:
         about["rgb"] = is_rgb

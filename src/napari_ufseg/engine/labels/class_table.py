@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,11 @@ class ClassInfo:
         return red, green, blue
 
     @property
+    def has_own_colour(self) -> bool:
+        """Whether it has another colour than the one that goes with its label."""
+        return bool(self.colour or self.shade)
+
+    @property
     def rgba(self) -> list[int]:
         """Red, green, blue and opacity from 0 to 255, as files have them."""
         return [*(int(value) for value in np.rint(np.array(self.rgb) * 255)), 255]
@@ -94,6 +99,18 @@ class ClassInfo:
     def is_plain(self) -> bool:
         """Whether there is nothing about it that its label does not say."""
         return self == ClassInfo(self.label, members=self.members)
+
+
+class Detail(NamedTuple):
+    """How many classes a label image shows, and of how many."""
+
+    shown: int
+    of: int
+
+    @property
+    def said(self) -> dict[str, dict[str, int]]:
+        """``{"detail": {"shown": 2, "of": 8}}``, as files and metadata say it."""
+        return {"detail": self._asdict()}
 
 
 class ClassTable(Mapping[int, ClassInfo]):
@@ -106,9 +123,12 @@ class ClassTable(Mapping[int, ClassInfo]):
     ----------
     infos : iterable of ClassInfo
         Plain ones need not be given.
+    detail : Detail, optional
+        Which detail of a tree of classes the table is about; None if it is about all of them, or nobody knows.
     """
 
-    def __init__(self, infos: Any = ()) -> None:
+    def __init__(self, infos: Any = (), detail: Detail | None = None) -> None:
+        self.detail = detail
         told = [info for info in infos if not info.is_plain]
         self._infos = {info.label: info for info in told if not info.members}
         self._groups = {info.members: info for info in told if info.members}
@@ -123,18 +143,19 @@ class ClassTable(Mapping[int, ClassInfo]):
         return len(self._infos)
 
     def __bool__(self) -> bool:
-        return bool(self._infos or self._groups)
+        return bool(self._infos or self._groups or self.detail)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ClassTable):
             return NotImplemented
-        return self._infos == other._infos and self._groups == other._groups
+        mine, its = ((table._infos, table._groups, table.detail) for table in (self, other))
+        return mine == its
 
     __hash__ = None  # type: ignore[assignment]
 
     def _with(self, infos: Iterable[ClassInfo]) -> Self:
         """Another table with these for single classes, and what is said about groups."""
-        return type(self)([*infos, *self._groups.values()])
+        return type(self)([*infos, *self._groups.values()], self.detail)
 
     def changed(self, label: int, members: Sequence[int] = (), **what: Any) -> Self:
         """Another table in which that label has another name, colour, visibility or parent.
@@ -151,7 +172,7 @@ class ClassTable(Mapping[int, ClassInfo]):
             return self._with({**self._infos, label: replace(self[label], **what)}.values())
         key = tuple(sorted(members))
         group = replace(self._groups.get(key, ClassInfo(label, members=key)), label=label, **what)
-        return type(self)([*self._infos.values(), *{**self._groups, key: group}.values()])
+        return type(self)([*self._infos.values(), *{**self._groups, key: group}.values()], self.detail)
 
     def shown(self, shown_class: Mapping[int, int]) -> Self:
         """The table of the classes that are shown, each with what is said about exactly what it shows.
@@ -159,9 +180,13 @@ class ClassTable(Mapping[int, ClassInfo]):
         Parameters
         ----------
         shown_class : dict of int to int
-            What every class is shown as. Labels that are missing are shown as they are.
+            What every class is shown as. Labels that are missing are shown as they are. If it is empty, that is nobody
+            knows, the table stays about the detail that it is about.
         """
         infos = {label: info for label, info in self._infos.items() if label not in shown_class}
+        for label, info in infos.items():
+            if info.becomes in shown_class:  # merged into a class that is shown as another
+                infos[label] = replace(info, becomes=shown_class[info.becomes])
         for name, members in _groups_of(shown_class).items():
             if len(members) == 1:
                 infos[name] = self[name]
@@ -169,7 +194,8 @@ class ClassTable(Mapping[int, ClassInfo]):
             infos[name] = replace(self._groups.get(members, ClassInfo(name)), label=name, members=())
             infos[name] = replace(infos[name], shade=self[name].shade)
             infos |= {label: ClassInfo(label, becomes=name) for label in members if label != name}
-        return type(self)(infos.values())
+        detail = Detail(len(set(shown_class.values())), len(shown_class)) if shown_class else self.detail
+        return type(self)(infos.values(), detail)
 
     def taking(self, other: "ClassTable", labels: Iterable[int]) -> Self:
         """Another table with what `other` says about these labels, but for what they were merged into."""
@@ -198,7 +224,7 @@ class ClassTable(Mapping[int, ClassInfo]):
             replace(self[label], name=f"{self[old].title} ({label})", parent=self._oldest(old))
             for label, old in sorted(parents.items())
         ]
-        return self._with([*self._infos.values(), *new])
+        return type(self)([*self._infos.values(), *new, *self._groups.values()])
 
     def _oldest(self, label: int) -> int:
         parent = self[label].parent
@@ -229,12 +255,12 @@ class ClassTable(Mapping[int, ClassInfo]):
     @property
     def settled(self) -> Self:
         """Another table that has forgotten merges, for labels of a model that knows of them."""
-        return self._with(replace(info, becomes=None) for info in self._infos.values())
+        return type(self)([*(replace(info, becomes=None) for info in self._infos.values()), *self._groups.values()])
 
     @property
     def has_own_look(self) -> bool:
         """Whether a label is hidden or has another colour than its own."""
-        return any(info.colour or info.shade or not info.is_visible for info in self._infos.values())
+        return any(info.has_own_colour or not info.is_visible for info in self._infos.values())
 
     @property
     def parents(self) -> dict[int, int]:
@@ -252,8 +278,16 @@ class ClassTable(Mapping[int, ClassInfo]):
         """What has become of the pixels of every label that was merged, as the model had given it."""
         return {info.label: info.becomes for info in self._infos.values() if info.becomes is not None}
 
+    @property
+    def stands_for(self) -> dict[int, tuple[int, ...]]:
+        """The classes, in ascending order, that every label stands for which stands for other than itself alone."""
+        groups: dict[int, list[int]] = {}
+        for label, shown in sorted(self.label_of.items()):
+            groups.setdefault(shown, [] if shown in self.label_of or shown == BACKGROUND else [shown]).append(label)
+        return {shown: tuple(sorted(groups[shown])) for shown in sorted(groups)}
+
     def to_list(self) -> list[dict[str, Any]]:
-        """Plain values, as JSON and metadata take them; only what is not the default."""
+        """Plain values of every class, as JSON and metadata take them; only what is not the default."""
         default = ClassInfo(-1)
         return [
             {"label": info.label}
@@ -264,8 +298,13 @@ class ClassTable(Mapping[int, ClassInfo]):
 
     @classmethod
     def from_list(cls, items: Any) -> Self:
-        """The table of what `to_list` gave; what cannot be understood is left out."""
-        return cls(info for item in (items if isinstance(items, list) else []) if (info := _understood(item)))
+        """The table of what `to_list` gave; what cannot be understood is left out.
+
+        One entry may say the detail, as ``{"detail": {"shown": 2, "of": 8}}``.
+        """
+        told = items if isinstance(items, list) else []
+        details = (_understood_detail(item) for item in told)
+        return cls((info for item in told if (info := _understood(item))), next(filter(None, details), None))
 
 
 _OTHERS = ("name", "colour", "is_visible", "parent", "becomes", "shade")
@@ -295,6 +334,15 @@ def _understood(item: Any) -> ClassInfo | None:
         return ClassInfo(label, name, colour, is_visible, parent, becomes, shade, members)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _understood_detail(item: Any) -> Detail | None:
+    """The detail that an entry of a file says; None if it says none."""
+    try:
+        detail = Detail(int(item["detail"]["shown"]), int(item["detail"]["of"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return detail if 1 <= detail.shown <= detail.of else None
 
 
 def _colour(text: Any) -> str:

@@ -1,4 +1,4 @@
-"""The tree of the classes, from all of them to two; merging of those that are most alike; label images with labels renamed."""
+"""The tree of the classes, from all of them to two; label images with labels renamed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster import hierarchy
 
 from napari_ufseg.engine.errors import ConfigError, ImageError
 
@@ -72,9 +71,26 @@ class ClassHierarchy:
         ConfigError
             If `detail` is no whole number above 0.
         """
-        if isinstance(detail, bool) or not isinstance(detail, int | np.integer) or detail < 1:
+        if not _is_number_of_classes(detail):
             raise ConfigError(f"detail is {detail!r}: give a whole number of classes, at least 1.")
         return {label: self._name_of(members) for label, members in self._groups(int(detail)).items()}
+
+    def number_at(self, detail: int | str) -> int:
+        """How many classes are shown at a detail, at least 1.
+
+        Parameters
+        ----------
+        detail : int or {"auto", "all"}
+            ``"auto"`` is the suggested detail, ``"all"`` shows every class, and so does a larger number than there are.
+
+        Raises
+        ------
+        ConfigError
+            If it is anything else.
+        """
+        detail = checked_detail(detail)
+        wanted = self.suggested if detail == "auto" else self.n_classes if detail == "all" else int(detail)
+        return max(1, min(wanted, self.n_classes))
 
     @property
     def turned(self) -> Self:
@@ -155,11 +171,10 @@ class ClassHierarchy:
         label_of : dict
             New label for each old one; labels that are missing stay as they are.
         """
-        areas: dict[int, int] = {}
+        areas = merged_areas(self.areas, label_of)
         light: dict[int, float] = {}
         for label, pixels in self.areas.items():
             new = label_of.get(label, label)
-            areas[new] = areas.get(new, 0) + pixels
             light[new] = light.get(new, 0.0) + pixels * self.brightness.get(label, 0.0)
         merges = _steps((label_of.get(one, one), label_of.get(other, other)) for one, other in self.merges)
         kept = {label: pixels for label, pixels in areas.items() if label != 0}
@@ -208,6 +223,28 @@ class ClassHierarchy:
 
     def _name_of(self, members: list[int]) -> int:
         return max(members, key=lambda label: (self.areas[label], -label))
+
+
+def checked_detail(detail: Any) -> int | str:
+    """A detail as somebody has given it: a whole number of classes, ``"auto"`` or ``"all"``; ConfigError if it is none."""
+    if isinstance(detail, str) and detail in ("auto", "all"):
+        return detail
+    if not _is_number_of_classes(detail):
+        raise ConfigError(f"detail is {detail!r}: give a whole number of classes, 'auto' or 'all'.")
+    return int(detail)
+
+
+def _is_number_of_classes(detail: Any) -> bool:
+    return isinstance(detail, int | np.integer) and not isinstance(detail, bool) and bool(detail >= 1)
+
+
+def merged_areas(areas: Mapping[int, int], label_of: Mapping[int, int]) -> dict[int, int]:
+    """The pixels of every label after some were renamed, of which several may have become one."""
+    merged: dict[int, int] = {}
+    for label, pixels in areas.items():
+        new = label_of.get(label, label)
+        merged[new] = merged.get(new, 0) + pixels
+    return merged
 
 
 def _steps(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -403,41 +440,6 @@ def ward_steps(
         member, weight = np.delete(member, other), np.delete(weight, other)
         centre = np.delete(centre, other, axis=0)
     return steps
-
-
-def merge_most_similar(
-    mean_response: Mapping[int, npt.ArrayLike], areas: Mapping[int, int], n_classes: int
-) -> dict[int, int]:
-    """Which labels to merge so that exactly `n_classes` are left.
-
-    Two classes are the more similar the smaller the Euclidean distance
-    between their mean response vectors; groups are joined by average linkage
-    (UPGMA, `scipy.cluster.hierarchy`).
-
-    Parameters
-    ----------
-    mean_response : dict of int to (K,) array
-        Mean response of the network over the pixels of each label.
-    areas : dict of int to int
-        Pixels of each label.
-    n_classes : int
-        How many are to be left; more than there are changes nothing.
-
-    Returns
-    -------
-    dict of int to int
-        The label that each old label becomes: the largest of its group keeps its name.
-    """
-    labels = sorted(mean_response)
-    if len(labels) <= n_classes:
-        return {label: label for label in labels}
-    vectors = np.stack([np.asarray(mean_response[label], np.float64) for label in labels])
-    groups = hierarchy.cut_tree(hierarchy.linkage(vectors, "average"), n_clusters=n_classes).ravel()
-    merged = {}
-    for label, group in zip(labels, groups, strict=True):
-        members = [other for other, its in zip(labels, groups, strict=True) if its == group]
-        merged[label] = max(members, key=lambda member: areas.get(member, 0))
-    return merged
 
 
 def relabel(label_image: npt.NDArray[Any], label_of: Mapping[int, int]) -> npt.NDArray[Any]:

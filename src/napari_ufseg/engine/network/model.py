@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from napari_ufseg.engine.config import SegmentationConfig
-from napari_ufseg.engine.errors import ConfigError, ImageError, counted
+from napari_ufseg.engine.errors import ImageError, counted
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
+from napari_ufseg.engine.labels.palette import shades_for
 from napari_ufseg.engine.network.feature_net import FeatureNet
 
 
@@ -67,12 +68,31 @@ class SegmentationModel:
         ConfigError
             If it is anything else.
         """
-        if isinstance(detail, str) and detail not in ("auto", "all"):
-            raise ConfigError(f"detail is {detail!r}: give a whole number of classes, 'auto' or 'all'.")
-        if detail == "all":
-            return self
-        shown = self.hierarchy.shown_class(max(1, self.hierarchy.suggested) if isinstance(detail, str) else detail)
-        return self.merged(shown)
+        return self.merged(self.hierarchy.shown_class(self.hierarchy.number_at(detail)))
+
+    def classes_at(self, detail: int | str) -> ClassTable:
+        """What label files say about the classes that are shown at a detail.
+
+        Colours are by brightness unless somebody has chosen others, and the background, which keeps its number, is not
+        drawn. Of a model without a tree of classes it is what is said about all of them.
+
+        Parameters
+        ----------
+        detail : int or {"auto", "all"}
+            As in `at_detail`.
+
+        Raises
+        ------
+        ConfigError
+            As `at_detail`.
+        """
+        tree = self.hierarchy
+        shown = tree.shown_class(tree.number_at(detail))
+        classes = self.classes
+        if tree.brightness:
+            classes = classes.shaded(shades_for(tree.brightness, classes.shades))
+        table = classes.shown(shown)
+        return table if tree.background is None else table.changed(shown[tree.background], is_visible=False)
 
     def require_channels(self, source: ImageSource) -> None:
         """Raise ImageError unless an image has the channels that the model was trained on."""

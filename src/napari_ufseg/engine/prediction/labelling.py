@@ -354,24 +354,3 @@ def outputs_for(
                 f"{source.name[1:]} have {source.labels_shape}."
             )
     return list(given)
-
-
-def mean_responses(model: SegmentationModel, jobs: Sequence[LabellingJob], device: torch.device) -> dict[int, Tensor]:
-    """For every label that is present, the mean response vector (K,) over its pixels in all images."""
-    network = place_on(copy.deepcopy(model.network), device).eval()
-    k = model.config.n_classes
-    sums, counts = torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, dtype=torch.float64)
-    for task in tiles_of([job.source for job in jobs]):
-        job = jobs[task.number]
-        if job.brightness.is_constant:
-            continue
-        for _, response in box_responses(network, model.config, job.source, job.brightness, task.item, task.box):
-            classes = torch.nn.functional.one_hot(response.max(0).indices.flatten(), k).to(response.dtype)
-            sums += (response.flatten(1) @ classes).T.cpu().double()
-            counts += classes.sum(0).cpu().double()
-    of_label: dict[int, Tensor] = {}
-    labels = np.asarray(model.class_labels)
-    for label in np.unique(labels[counts.numpy() > 0]).tolist():
-        chosen = torch.from_numpy(labels == label)
-        of_label[label] = (sums[chosen].sum(0) / counts[chosen].sum()).float()
-    return of_label

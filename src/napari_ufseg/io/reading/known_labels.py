@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LABELS_SOFTWARE = (
     "napari-ufseg labels"  # in Software, a tag of TIFF and a text of PNG: the file is known as labels by it
 )
-CLASSES_TAG = 65123  # of a TIFF, a private one: names and colours of classes as JSON
+CLASSES_TAG = 65123  # of a TIFF, a private one: names, colours and detail of classes as JSON
 CLASSES_KEY = "napari-ufseg classes"  # of a text in a PNG: the same
 
 
@@ -34,15 +34,20 @@ def says_labels(path: Path) -> bool:
     return False
 
 
+def json_of_classes(classes: ClassTable) -> str:
+    """A table as JSON: a list of what is said about each class, and of the detail, which has no label."""
+    return json.dumps([*classes.to_list(), *([classes.detail.said] if classes.detail else [])])
+
+
 def classes_in_json(text: Any) -> ClassTable:
-    """Names and colours out of `ClassTable.to_list` as JSON; an empty table of what is damaged."""
+    """The table out of `json_of_classes`; an empty one of what is damaged."""
     with suppress(ValueError, TypeError, RecursionError):
         return ClassTable.from_list(json.loads(text))
     return ClassTable()
 
 
 def classes_of(image_label: Any) -> ClassTable:
-    """Names and colours out of the attribute ``image-label``, whoever wrote it.
+    """Names, colours and detail out of the attribute ``image-label``, whoever wrote it.
 
     A colour that is the label's own counts as none that somebody has chosen.
     """
@@ -54,9 +59,14 @@ def classes_of(image_label: Any) -> ClassTable:
                 entries.setdefault(int(label), {"label": int(label)}).update(item)
     for label, entry in entries.items():
         rgba = entry.get("rgba")
-        if "colour" not in entry and isinstance(rgba, list) and len(rgba) >= 3 and rgba != ClassInfo(label).rgba:
+        if (
+            not {"colour", "shade"} & set(entry)
+            and isinstance(rgba, list)
+            and len(rgba) >= 3
+            and rgba != ClassInfo(label).rgba
+        ):
             entry["colour"] = as_hex([value / 255 for value in rgba])
-    return ClassTable.from_list(list(entries.values()))
+    return ClassTable.from_list([*entries.values(), {"detail": said.get("detail")}])
 
 
 def tiff_says_labels(file: Path) -> bool:

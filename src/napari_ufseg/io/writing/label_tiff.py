@@ -1,13 +1,12 @@
 """Label images as TIFF: plain, as ImageJ writes it, or OME-TIFF."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 
-from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE
+from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, json_of_classes
 from napari_ufseg.io.units import in_ascii, length_name
 from napari_ufseg.io.writing.label_data import LabelsToWrite
 from napari_ufseg.io.writing.label_grid import LabelGrid
@@ -18,7 +17,7 @@ LARGEST_TIFF = 2**32 - 2**25  # bytes of pixels before compression; the rest of 
 def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
     """Write labels as a compressed TIFF, plane by plane, with ImageJ's metadata if there is a scale or more than (Y, X).
 
-    Names and colours of classes go as JSON into a private tag, which only this
+    Names, colours and detail of the classes go as JSON into a private tag, which only this
     program reads. It becomes an OME-TIFF if the name that was asked for ends in ``.ome.tif``
     or ``.ome.tiff``. That is done in any case if the pixels may pass 4 GB, as a
     BigTIFF, since there is no BigTIFF of ImageJ's kind.
@@ -34,7 +33,7 @@ def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
         photometric="minisblack",
         compression="zlib",
         software=LABELS_SOFTWARE,
-        extratags=[(CLASSES_TAG, "s", 0, json.dumps(classes.to_list()), True)] if classes else [],
+        extratags=[(CLASSES_TAG, "s", 0, json_of_classes(classes), True)] if classes else [],
         bigtiff=big,
         **(_ome(grid) if ome or big else _imagej(grid)),
     )

@@ -31,7 +31,7 @@ _UNFINISHED = "napari-ufseg"  # where the axes and the scale wait for finish_lab
 def write_zarr(temporary: Path, labels: LabelsToWrite) -> None:
     """Write labels as an OME-Zarr label image with lower resolutions, a band of its chunks at a time.
 
-    What is known of the classes becomes ``properties`` and ``colors``.
+    What is known of the classes becomes ``properties`` and ``colors`` of ``image-label``, and the detail one more key of it.
     """
     grid = labels.grid
     chunks = (1,) * (len(grid.shape) - 2) + (_CHUNK, _CHUNK)
@@ -286,7 +286,7 @@ def label_metadata(
     version : {"0.4", "0.5"}
         Of OME-Zarr.
     classes : ClassTable, optional
-        Names, and colours other than those of the labels.
+        Names, colours other than those of the labels, and the detail.
     """
     from yaozarrs import v04, v05
 
@@ -297,7 +297,7 @@ def label_metadata(
         type="nearest",
     )
     table = classes or ClassTable()
-    shown = [*islice(labels, N_COLOURS), *(label for label in labels[N_COLOURS:] if table[label].colour)]
+    shown = [*islice(labels, N_COLOURS), *(label for label in labels[N_COLOURS:] if table[label].has_own_colour)]
     colours = [{"label-value": label, "rgba": table[label].rgba} for label in shown]
     image = models.LabelImage(
         multiscales=[multiscale], image_label=models.ImageLabel(version=version, colors=colours or None)
@@ -305,8 +305,10 @@ def label_metadata(
     attributes: dict[str, Any] = image.model_dump(mode="json", by_alias=True, exclude_none=True)
     for colour in attributes["image-label"].get("colors", []):
         colour["label-value"] = int(colour["label-value"])  # the model has made it a float
-    if table:
-        attributes["image-label"]["properties"] = [_properties(entry) for entry in table.to_list()]
+    if table.detail:
+        attributes["image-label"] |= table.detail.said
+    if entries := table.to_list():
+        attributes["image-label"]["properties"] = [_properties(entry) for entry in entries]
     return {"ome": attributes} if version == "0.5" else attributes
 
 
