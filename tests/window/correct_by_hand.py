@@ -115,7 +115,7 @@ def main() -> None:
 
     file = Path("corrected.tif").absolute()
     widget.results.save_labels(file)
-    viewer.layers.clear()
+    viewer.layers.remove(labels)  # the image stays: napari 0.9.2's welcome screen can crash under software OpenGL
     (again,) = viewer.open(file, plugin="napari-ufseg")
     seen["reloaded"] = bool(np.array_equal(again.data, learnt))
     seen["name_reloaded"] = "glass" in [view.model().index(row, 1).data() for row in range(len(view.order))]
