@@ -1,6 +1,6 @@
 """Make the pictures of docs/guide from a real window: the loop from raw classes to what is meant.
 
-Needs a display; on a machine without one: xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_guide_pictures.py
+Needs a display; on a machine without one: xvfb-run -a -s "-screen 0 1280x720x24" python docs/make_guide_pictures.py
 """
 
 import sys
@@ -15,6 +15,7 @@ from scipy import ndimage
 
 import napari
 from napari_ufseg import SegmentationConfig
+from napari_ufseg._napari.dock.commands import reveal
 
 IMAGES = Path(__file__).parent / "guide" / "images"
 
@@ -36,7 +37,7 @@ def stroke(shape, y, x):
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer(show=True)
-    viewer.window.resize(1400, 900)
+    viewer.window.resize(1280, 720)
     viewer.open_sample("napari-ufseg", "nuclei")
     _, widget = viewer.window.add_plugin_dock_widget("napari-ufseg")
     QTest.qWait(300)
@@ -48,10 +49,13 @@ def main() -> None:
 
     def press(name):
         button = widget.findChild(QPushButton, f"ufseg.{name}")
+        reveal(button)
         wait_until(button.isEnabled)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
     def picture(name, part):
+        reveal(part)
+        QTest.qWait(100)
         column.ensureWidgetVisible(part, 0, 300)
         QTest.qWait(400)
         viewer.window.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
@@ -62,7 +66,9 @@ def main() -> None:
     widget._before.variations.clear()
     press("segment")
     wait_until(lambda: results)
-    picture("classes.png", panel.chart)
+    detail = widget.findChild(QSlider, "ufseg.detail")
+    detail.setValue(detail.maximum())
+    picture("classes.png", panel.view)
 
     labels = viewer.layers["nuclei classes"]
     image = viewer.layers["nuclei"].data
@@ -74,10 +80,10 @@ def main() -> None:
         inside = np.argwhere(ndimage.binary_erosion(where, iterations=4))
         for y, x in inside[:: max(1, len(inside) // 14)].tolist():
             scribbles.data_setitem(np.nonzero(stroke(image.shape, y, x) & where), label)
-    picture("scribbles.png", panel.chart)
+    picture("scribbles.png", panel.view)
     press("merge_by_scribbles")
     scribbles.visible = False
-    picture("merged-by-scribbles.png", panel.chart)
+    picture("merged-by-scribbles.png", panel.view)
     press("undo")
     viewer.layers.remove("nuclei scribbles")
     viewer.layers.selection.active = labels
@@ -88,7 +94,7 @@ def main() -> None:
     panel.set.rename(panel.view.labels[0], "nuclei")
     panel.set.make_background([label for label in panel.view.order if label not in (0, *panel.view.labels)])
     panel.view.clearSelection()
-    picture("merged.png", panel.chart)
+    picture("merged.png", panel.view)
 
     inside = np.argwhere(ndimage.binary_erosion(image > 200, iterations=3))
     labels.brush_size = 6
@@ -99,13 +105,14 @@ def main() -> None:
     results.clear()
     press("continue")
     wait_until(lambda: results)
-    picture("continued.png", panel.chart)
+    picture("continued.png", panel.view)
 
     results.clear()
     widget.config = SegmentationConfig.preset("fast", seed=1)
     press("segment")
     wait_until(lambda: results)
-    picture("rerun.png", panel.chart)
+    detail.setValue(detail.maximum())
+    picture("rerun.png", panel.view)
 
     def segment_anew(**options):
         results.clear()
@@ -115,9 +122,12 @@ def main() -> None:
         press("segment")
         wait_until(lambda: results)
 
+    detail.setValue(detail.maximum())
     segment_anew(min_classes=9)
-    picture("target.png", panel.chart)
+    detail.setValue(detail.maximum())
+    picture("target.png", panel.view)
     segment_anew()
+    detail.setValue(detail.maximum())
     slider = widget.findChild(QSlider, "ufseg.time")
     slider.setValue(slider.maximum() // 4)
     picture("time-machine.png", slider)

@@ -66,6 +66,7 @@ def test_a_run_opens_at_the_suggested_detail_with_a_transparent_background(ran: 
     things = next(label for label in np.unique(layer.data) if label != tree.background)
     assert colour_at(layer, tree.background)[3] == 0
     assert colour_at(layer, things)[3] == 1
+    assert layer.selected_label == things  # the brush is for them
     assert picture[layer.data == things].mean() > picture[layer.data == tree.background].mean()
 
 

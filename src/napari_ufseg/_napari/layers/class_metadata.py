@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
@@ -13,7 +14,7 @@ METADATA_KEY = "napari_ufseg"
 RUN = "run"  # in the metadata: layers of one run share their classes
 _CLASSES, _ALL_CLASSES, _DETAIL = "classes", "all_classes", "detail"
 _JOINED = "joined_by_colour"
-_CLEAR = np.zeros(4, np.float32)
+_CLEAR = 0.0, 0.0, 0.0, 0.0
 
 
 def class_colormap() -> CyclicLabelColormap:
@@ -34,12 +35,19 @@ def colormap_of(
     joined_by_colour : dict of int to int, optional
         Labels that are drawn as others.
     """
-    drawn_as = joined_by_colour or {}
+    colours = _colours_of(table, labels, joined_by_colour or {})
+    return DirectLabelColormap(color_dict=colours) if colours else class_colormap()
+
+
+def _colours_of(
+    table: ClassTable, labels: Iterable[int], drawn_as: Mapping[int, int]
+) -> dict[int | None, tuple[float, ...]]:
+    """The colours of labels, where a class has another one than its label's; else none."""
     if not table.has_own_look and not drawn_as:
-        return class_colormap()
+        return {}
     known = range(1, max((*labels, *table, *drawn_as, N_COLOURS)) + N_COLOURS)
-    colours: dict[int | None, Any] = {label: _rgba(table[drawn_as.get(label, label)]) for label in known}
-    return DirectLabelColormap(color_dict={**colours, BACKGROUND: _CLEAR, None: _CLEAR})
+    colours: dict[int | None, tuple[float, ...]] = {label: _rgba(table[drawn_as.get(label, label)]) for label in known}
+    return {**colours, BACKGROUND: _CLEAR, None: _CLEAR}
 
 
 def read_table(layer: Labels) -> ClassTable:
@@ -107,18 +115,18 @@ def draw_classes(
     layer: Labels, table: ClassTable, areas: Mapping[int, int], joined_by_colour: Mapping[int, int]
 ) -> None:
     """Give a layer the colours of a table, unless it has them; the arguments are those of `write_table`."""
-    wanted, has = colormap_of(table, areas, joined_by_colour), layer.colormap
-    if isinstance(wanted, CyclicLabelColormap):
+    colours = _colours_of(table, areas, joined_by_colour)
+    if not colours:
         if not is_plain(layer):
-            layer.colormap = wanted
-    elif not (isinstance(has, DirectLabelColormap) and _same_colours(has, wanted)):
-        layer.colormap = wanted
+            layer.colormap = class_colormap()
+        return
+    drawn = _drawn.get(layer)  # napari takes a tenth of a second for other colours
+    if drawn is None or drawn[0] != colours or layer.colormap is not drawn[1]:
+        layer.colormap = DirectLabelColormap(color_dict=colours)
+        _drawn[layer] = colours, layer.colormap
 
 
-def _same_colours(one: DirectLabelColormap, other: DirectLabelColormap) -> bool:
-    return one.color_dict.keys() == other.color_dict.keys() and all(
-        np.array_equal(colour, other.color_dict[label]) for label, colour in one.color_dict.items()
-    )
+_drawn: "WeakKeyDictionary[Labels, tuple[dict[int | None, tuple[float, ...]], Any]]" = WeakKeyDictionary()
 
 
 def joined_labels(layer: Labels) -> dict[int, int]:
@@ -132,5 +140,5 @@ def is_plain(layer: Labels) -> bool:
     return isinstance(colours, CyclicLabelColormap) and len(colours.colors) == N_COLOURS + 1
 
 
-def _rgba(info: ClassInfo) -> Any:
-    return np.array([*info.rgb, 1.0], np.float32) if info.is_visible else _CLEAR
+def _rgba(info: ClassInfo) -> tuple[float, ...]:
+    return (*info.rgb, 1.0) if info.is_visible else _CLEAR

@@ -352,7 +352,9 @@ class ClassPanel(QWidget):
         for layer in self.set.layers if self.set is not None else ():
             if chosen:
                 layer.selected_label = chosen[-1]
-            layer.show_selected_label = len(chosen) == 1 and chosen[0] != BACKGROUND
+            is_alone = len(chosen) == 1 and chosen[0] != BACKGROUND
+            if layer.show_selected_label != is_alone:  # else it would be drawn anew for nothing
+                layer.show_selected_label = is_alone
         self._enable()
 
     def _show_all(self) -> None:

@@ -623,8 +623,20 @@ class Result(QObject):
         self._class_areas = {}
         if tree.n_classes:
             self._draw_detail()
+            self._take_up_things()
         else:
             self._show_table()
+
+    def _take_up_things(self) -> None:
+        """Let a brush that would paint the background, or a hidden class, paint the largest of the things."""
+        shown, areas = self.shown_class, Counter[int]()
+        for label, pixels in self.tree.areas.items():
+            areas[shown[label]] += pixels
+        things = [label for label, _ in areas.most_common() if label != self.background]
+        for layer in self.layers if things else ():
+            label = int(layer.selected_label)
+            if label == self.background or shown.get(label, label) != label:
+                layer.selected_label = things[0]
 
     def show_picture(self, live: "Live", areas: dict[int, int]) -> None:
         """Take note of what a run has drawn, with the pixels of every class: its layers hold all of them, and colours join them."""

@@ -193,7 +193,8 @@ class ClassTable(Mapping[int, ClassInfo]):
                 continue
             infos[name] = replace(self._groups.get(members, ClassInfo(name)), label=name, members=())
             infos[name] = replace(infos[name], shade=self[name].shade)
-            infos |= {label: ClassInfo(label, becomes=name) for label in members if label != name}
+            hidden = (label for label in members if label != name)
+            infos |= {label: ClassInfo(label, becomes=name, shade=self[label].shade) for label in hidden}
         detail = Detail(len(set(shown_class.values())), len(shown_class)) if shown_class else self.detail
         return type(self)(infos.values(), detail)
 
