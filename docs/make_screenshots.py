@@ -60,10 +60,12 @@ class Window:
         bar = self.widget._column.verticalScrollBar()
         print(f"{name}: dock {self.widget.width()} px wide, {bar.maximum()} px to scroll")
 
-    def begin_anew(self, sample=None):
-        self.viewer.layers.clear()
-        if sample is not None:
-            self.viewer.open_sample("napari-ufseg", sample)
+    def begin_anew(self, add):
+        """Put other layers in the place of those that are there; never none, whose welcome can crash under software OpenGL."""
+        old = list(self.viewer.layers)
+        add()
+        for layer in old:
+            self.viewer.layers.remove(layer)
         QTest.qWait(300)
         self.viewer.reset_view()
 
@@ -72,7 +74,7 @@ def one_image(window: Window) -> None:
     """An empty window, an image, a run, its result at several details, corrected, and an older epoch of it."""
     viewer, widget = window.viewer, window.widget
     window.picture("first-steps.png")
-    window.begin_anew("nuclei")
+    window.begin_anew(lambda: viewer.open_sample("napari-ufseg", "nuclei"))
     window.picture("start.png")
     widget.config = SegmentationConfig.preset("fast")
     window.press("segment")
@@ -121,18 +123,20 @@ def light_theme_and_large_font(window: Window) -> None:
 def several_images(window: Window) -> None:
     """A series, before and after, and three images that are trained together."""
     viewer = window.viewer
-    window.begin_anew("time_series")
+    window.begin_anew(lambda: viewer.open_sample("napari-ufseg", "time_series"))
     viewer.layers.selection.active = viewer.layers["time series"]
     viewer.reset_view()
     QTest.qWait(1000)
     window.picture("stack-before.png")
     window.segment()
     window.picture("stack.png")
-    window.begin_anew()
     image = nuclei()
     parts = {"a": image[:200, :260], "b": image[200:500, 100:300], "c": image[300:520, 300:690]}
     places = {"a": (0, 0), "b": (0, 280), "c": (320, 0)}
-    layers = [viewer.add_image(part, name=name, translate=places[name]) for name, part in parts.items()]
+    layers = []
+    window.begin_anew(
+        lambda: layers.extend(viewer.add_image(part, name=name, translate=places[name]) for name, part in parts.items())
+    )
     viewer.layers.selection = set(layers)
     viewer.reset_view()
     window.segment()

@@ -196,8 +196,10 @@ def test_a_dock_that_was_closed_in_mid_run_leaves_nothing(dock: Dock) -> None:
 
     close(dock)
     run_and_close()  # napari and Qt keep some things from the first time on
-    before = run_and_close()
-    assert run_and_close() == before
+    widgets, ours = run_and_close()
+    more_widgets, more = run_and_close()
+    assert more_widgets == widgets
+    assert more <= ours  # fewer, where the collector came late the time before
 
 
 def n_of_qt() -> int:

@@ -195,12 +195,13 @@ def test_the_line_of_the_model_names_the_file_that_was_loaded_and_says_how_long_
     assert line.text().endswith("no model yet")
     assert line.toolTip().endswith("What Save model, Apply model and the tab Folder take.")
     dock.segment_to_end()
-    assert line.text().endswith("model of cells classes: 1 channel, 6 features")
+    assert line.text().endswith("model of cells classes")
     assert line.toolTip().endswith("It stays until another result is selected, or a model is loaded.")
+    assert "1 channel, 6 features" in line.toolTip()
     file = tmp_path / "others.safetensors"
     dock.widget.results.save_model(file)
     dock.widget.results.load_model(file)
-    assert line.text().endswith("model of others.safetensors: 1 channel, 6 features")
+    assert line.text().endswith("model of others.safetensors")
     assert line.toolTip().endswith(
         f"Loaded from {file}; it stays until another result is selected, or a run has ended."
     )

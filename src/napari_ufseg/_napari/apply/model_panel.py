@@ -172,11 +172,11 @@ class ModelPanel(QWidget):
     ) -> None:
         self._model, self._as_shown, self._place = model, as_shown, place
         if model is None:
-            self.about_model = "no model yet"
+            self.about_model, size = "no model yet", ""
         else:
-            of = f"model of {title}" if title else "model"
-            self.about_model = f"{of}: {counted(model.n_channels, 'channel')}, {model.config.n_features} features"
-        self.about_model_more = f"{_MODEL_IN_USE} {stays}".strip()
+            self.about_model = f"model of {title}" if title else "a model"
+            size = f"{counted(model.n_channels, 'channel')}, {model.config.n_features} features. "
+        self.about_model_more = f"{size}{_MODEL_IN_USE} {stays}".strip()
         self._enable()
         self.model_changed.emit()
 

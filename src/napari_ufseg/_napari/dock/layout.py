@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_ufseg._napari.parts import Section
 
 _SIDE = 6  # pixels
+_WIDEST = 420  # pixels that the dock takes from the image; with larger letters it is scrolled sideways
 _TURNED = (QAbstractSlider, QAbstractSpinBox, QComboBox)  # the wheel changes their value
 
 
@@ -44,7 +45,7 @@ class WheelGuard(QObject):
 
 
 class ScrollColumn(QScrollArea):
-    """A column of widgets; `fit_width` makes it as wide as what is unfolded needs."""
+    """A column of widgets; `fit_width` makes it as wide as what is unfolded needs, unless letters are so large that the image would have no room."""
 
     def __init__(self, parts: Sequence[QWidget]) -> None:
         super().__init__()
@@ -72,11 +73,13 @@ class ScrollColumn(QScrollArea):
             column.setContentsMargins(_SIDE, 2, _SIDE + (0 if most else bar.sizeHint().width()), 2)
 
     def fit_width(self, *_: object) -> None:
-        """Be wide enough that nothing must be scrolled sideways."""
+        """Be wide enough that nothing must be scrolled sideways, if there is room for it."""
         content, bar = self.widget(), self.verticalScrollBar()
         if content is not None and bar is not None:
-            is_there = bar.maximum() > 0
-            self.setMinimumWidth(content.minimumSizeHint().width() + (bar.sizeHint().width() if is_there else 0))
+            wanted = content.minimumSizeHint().width() + (bar.sizeHint().width() if bar.maximum() > 0 else 0)
+            self.setMinimumWidth(min(wanted, _WIDEST))
+            off, on = Qt.ScrollBarPolicy.ScrollBarAlwaysOff, Qt.ScrollBarPolicy.ScrollBarAsNeeded
+            self.setHorizontalScrollBarPolicy(off if wanted <= _WIDEST else on)
 
 
 class Foldings(QObject):
