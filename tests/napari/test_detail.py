@@ -360,19 +360,22 @@ def test_stacks_have_the_slider_too(dock: Dock, picture: np.ndarray, what: str) 
         np.testing.assert_array_equal(np.squeeze(layer.data), of_one(segmentation).labels_at(detail))
 
 
-def test_results_on_disk_change_their_colours_alone(
-    dock: Dock, picture: np.ndarray, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import tifffile
-
+def segment_on_disk(dock: Dock, picture: np.ndarray) -> tuple[Any, ClassHierarchy]:
+    """A run on a lazy stack, whose labels are kept on disk; the layer, and the tree."""
     lazy = da.from_array(np.stack([picture, picture[::-1]]), chunks=(1, 40, 40))
     stack = dock.viewer.add_image(lazy, name="stack")
     dock.viewer.layers.selection.active = stack
     dock.widget.tell_axes(stack, "ZYX")
     dock.widget.what = "All planes"
     dock.widget.config, dock.widget.detail = CONFIG, "auto"
-    segmentation = dock.segment_to_end()
-    layer, tree = dock.viewer.layers["stack classes"], segmentation.hierarchy
+    tree = dock.segment_to_end().hierarchy
+    return dock.viewer.layers["stack classes"], tree
+
+
+def test_results_on_disk_change_their_colours_alone(dock: Dock, picture: np.ndarray, tmp_path: Any) -> None:
+    import tifffile
+
+    layer, tree = segment_on_disk(dock, picture)
     stored = np.asarray(layer.data[...])
     assert len(np.unique(stored)) == tree.n_classes
     for detail in (2, 4):
@@ -397,14 +400,7 @@ def test_results_on_disk_change_their_colours_alone(
 
 
 def test_specks_and_regions_of_a_result_on_disk_are_those_that_are_shown(dock: Dock, picture: np.ndarray) -> None:
-    lazy = da.from_array(np.stack([picture, picture[::-1]]), chunks=(1, 80, 112))
-    stack = dock.viewer.add_image(lazy, name="stack")
-    dock.viewer.layers.selection.active = stack
-    dock.widget.tell_axes(stack, "ZYX")
-    dock.widget.what = "All planes"
-    dock.widget.config, dock.widget.detail = CONFIG, "auto"
-    tree = dock.segment_to_end().hierarchy
-    layer = dock.viewer.layers["stack classes"]
+    layer, tree = segment_on_disk(dock, picture)
     shown = tree.labels_at(2, np.asarray(layer.data[...]))
     things = next(label for label in np.unique(shown) if label != tree.background)
     select_classes(dock, int(things))

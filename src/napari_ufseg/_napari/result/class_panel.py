@@ -352,7 +352,9 @@ class ClassPanel(QWidget):
         for layer in self.set.layers if self.set is not None else ():
             if chosen:
                 layer.selected_label = chosen[-1]
-            is_alone = len(chosen) == 1 and chosen[0] != BACKGROUND
+            is_one = len(chosen) == 1 and chosen[0] != BACKGROUND
+            # of a class that colours join out of several labels, napari would show but one of them
+            is_alone = is_one and self.set is not None and not self.set.joined_by_colour(layer)
             if layer.show_selected_label != is_alone:  # else it would be drawn anew for nothing
                 layer.show_selected_label = is_alone
         self._enable()
