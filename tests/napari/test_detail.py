@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from driver import QUICK, WAIT, Dock
 from qtpy.QtCore import Qt
-from steps import draw, rest, scrub, select_classes
+from steps import draw, names, rest, scrub, select_classes
 
 from napari_ufseg import SegmentationConfig, load_model, predict
 from napari_ufseg._napari.layers.joined_classes import all_classes
@@ -468,3 +468,20 @@ def test_commands_of_the_palette_move_the_detail(ran: Dock) -> None:
     for name, detail in (("more_detail", 3), ("more_detail", 4), ("less_detail", 3)):
         get_app_model().commands.execute_command(f"napari-ufseg.{name}").result()
         assert ran.part("detail").value() == detail
+
+
+def test_a_background_that_is_not_0_in_a_file_is_told(ran: Dock, tmp_path: Any, notices: list[Any]) -> None:
+    import tifffile
+
+    layer, tree = layer_of(ran), tree_of(ran)
+    assert names(ran)[tree.background] == f"class {tree.background} (background)"
+    ran.widget.results.save_labels(tmp_path / "a.tif")
+    assert f"The background has the label {tree.background} there" in notices[-1].message
+    layer.selected_label = tree.background
+    select_classes(ran, tree.background)
+    ran.click("background")
+    assert layer.selected_label in np.unique(layer.data)  # the brush has no label that is gone
+    ran.widget.results.save_labels(tmp_path / "b.tif")
+    assert "The background has" not in notices[-1].message
+    assert tifffile.imread(tmp_path / "b.tif").min() == 0
+    assert (ran.part("turn").text(), ran.part("turn").isEnabled()) == ("Bright or dark", False)

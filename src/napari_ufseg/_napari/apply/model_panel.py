@@ -17,7 +17,7 @@ from napari_ufseg._napari.background import Job, Jobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, ImagePanel
 from napari_ufseg._napari.image.scribbles import is_scribbles
 from napari_ufseg._napari.layers.places import Place, folder_of, last_folder, place_of_labels, place_of_model
-from napari_ufseg._napari.layers.saving import LabelsFile, paths_for, write_files
+from napari_ufseg._napari.layers.saving import LabelsFile, background_note, paths_for, write_files
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import named_button
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_ufseg.engine.network.model import SegmentationModel
 
 SAVED_AT_ONCE = 2**24  # pixels; more of them are saved in a thread
-_SWITCH = {2: "choose Volume (3D) under Segment", 3: "choose Current plane or All planes under Segment"}
+_SWITCH = {2: "choose Volume (3D) beside Label", 3: "choose Current plane or All planes beside Label"}
 _SAVE_LABELS = (
     "Write the selected Labels layers, or else the result that is shown, with their scale; several go into a folder."
 )
@@ -269,12 +269,16 @@ class ModelPanel(QWidget):
         offered = place_of_labels(layer, self._viewer.layers).offered(TIFF.ending)
         chosen = path or self._ask_to_save("Save labels", offered, label_dialog_filters())
         if chosen:
-            self._write([layer], [Path(chosen)], f"Saved {layer.name} as {chosen}")
+            self._write([layer], [Path(chosen)], f"Saved {layer.name} as {chosen}{background_note([layer])}")
 
     def _save_all(self, layers: list[Labels], folder: str | Path | None) -> None:
         chosen = folder or self._ask_for_folder(layers)
         if chosen:
-            self._write(layers, paths_for(layers, Path(chosen)), f"Saved {len(layers)} Labels layers in {chosen}")
+            self._write(
+                layers,
+                paths_for(layers, Path(chosen)),
+                f"Saved {len(layers)} Labels layers in {chosen}{background_note(layers)}",
+            )
 
     def _write(self, layers: Sequence[Labels], paths: Sequence[Path], told: str) -> None:
         """Write layers at once, or in a thread if they are large."""

@@ -223,7 +223,7 @@ class SegmentationWidget(QWidget):
         self._sections = {section.name: section for section in self._make_sections()}
         self._column, self._tabs = lay_out(self, list(self._sections.values()), self.folder)
         self._foldings = Foldings(list(self._sections.values()), self)
-        self._foldings.show("image", "segment")
+        self._foldings.show("image", "segment", *(("result", "keep") if self._results.active is not None else ()))
 
     def _make_sections(self) -> Iterator[Section]:
         """The steps of the work, from top to bottom."""

@@ -64,7 +64,7 @@ class ImagePanel(QWidget):
         self.together.setToolTip("Train one network on all selected images: they get the same classes.")
         self.together.setChecked(True)
         self._what = labelled_choice(
-            "Segment",
+            "Label",
             "ufseg.what",
             value=Extent.PLANE.value,
             choices=tuple(what.value for what in Extent),
@@ -78,7 +78,7 @@ class ImagePanel(QWidget):
         self._image_title = QLabel("Image")
         self._form.addRow(self._image_title, self.image.native)
         self._form.addRow("", self.together)
-        self._what_title = QLabel("Segment")
+        self._what_title = QLabel("Label")
         self._form.addRow(self._what_title, self._what.native)
         self.pixels = PixelSizeForm(self)
         self.pixels.entered.connect(self._on_pixel_size)

@@ -13,7 +13,7 @@ from napari_ufseg.engine.labels.class_table import BACKGROUND, N_COLOURS, ClassI
 METADATA_KEY = "napari_ufseg"
 RUN = "run"  # in the metadata: layers of one run share their classes
 _CLASSES, _ALL_CLASSES, _DETAIL = "classes", "all_classes", "detail"
-_JOINED = "joined_by_colour"
+_JOINED, _BACKGROUND = "joined_by_colour", "background"
 _CLEAR = 0.0, 0.0, 0.0, 0.0
 
 
@@ -78,6 +78,7 @@ def write_table(
     table: ClassTable,
     areas: Mapping[int, int],
     joined_by_colour: Mapping[int, int] | None = None,
+    background: int | None = None,
 ) -> None:
     """Let a layer show a table, and carry it on; features have a row for each label that occurs.
 
@@ -92,11 +93,15 @@ def write_table(
         Pixels of each of them.
     joined_by_colour : dict of int to int, optional
         Labels of the layer that are drawn, and called, as others.
+    background : int, optional
+        The class that is taken for the background.
     """
     drawn_as = dict(joined_by_colour or {})
     about = dict(layer.metadata.get(METADATA_KEY, {}))
-    for key in (_DETAIL, _JOINED):
+    for key in (_DETAIL, _JOINED, _BACKGROUND):
         about.pop(key, None)
+    if background is not None:
+        about[_BACKGROUND] = background
     about |= {**metadata_of(table), _ALL_CLASSES: classes.to_list()}
     if drawn_as:
         about[_JOINED] = drawn_as
@@ -127,6 +132,12 @@ def draw_classes(
 
 
 _drawn: "WeakKeyDictionary[Labels, tuple[dict[int | None, tuple[float, ...]], Any]]" = WeakKeyDictionary()
+
+
+def background_of(layer: Labels) -> int | None:
+    """The class that is taken for the background and keeps its number; None if there is none."""
+    label = layer.metadata.get(METADATA_KEY, {}).get(_BACKGROUND)
+    return None if label is None else int(label)
 
 
 def joined_labels(layer: Labels) -> dict[int, int]:

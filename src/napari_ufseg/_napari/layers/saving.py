@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_ufseg._napari.background import JobThread, Progress
-from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, joined_labels, read_table
+from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, background_of, joined_labels, read_table
 from napari_ufseg._napari.layers.region import sliced
 from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.labels.hierarchy import relabel_lazily
@@ -184,3 +184,12 @@ def file_stem(layer: Labels) -> str:
     image, plane = (name[: found.start()], found[1]) if (found := _CLASSES.search(name)) else (name, "")
     name = f"{image[: _LONGEST - len(plane)]}{plane}".strip(" .")
     return name if name.endswith(LABELS_ENDING) else f"{name or 'unnamed'}{LABELS_ENDING}"
+
+
+def background_note(layers: Sequence[Labels]) -> str:
+    """What a user should know of a background that has another label than 0, as the end of a sentence; empty if none has."""
+    labels = {label for layer in layers if (label := background_of(layer)) is not None}
+    if not labels:
+        return ""
+    which = " and ".join(map(str, sorted(labels)))
+    return f". The background has the label {which} there; to have 0, select its class, press Background and save again"

@@ -23,7 +23,7 @@ _DETAIL = (
 _NO_DETAIL = "Only the result of a run or a model has finer classes: press Segment, or apply a model."
 _ONE_DETAIL = "There are no finer classes than those that are shown."
 _SEE_THROUGH = (
-    "Draw the selected class as the background, transparent; it keeps its number and can be drawn by its tick."
+    "Take the selected class for the background: transparent, with its number kept (only Background writes 0)."
 )
 _TURN = "What stands out from the background; press it to take the other side for the background."
 _SELECT_ONE, _SELECT_TWO = "Select a class in the table first.", "Select two classes or more in the table first."
@@ -70,8 +70,11 @@ class DetailRow(QWidget):
         with signals_blocked(self.slider):
             self.slider.setRange(details.start, max(details.start, details.stop - 1))
             self.slider.setValue(detail)
-        self.least.setText(str(detail) if details else "")
-        self.most.setText(f"of {details.stop - 1}" if details else "")
+        more = (
+            1 if result is not None and BACKGROUND in result.areas else 0
+        )  # what the user has made 0 is shown as well
+        self.least.setText(str(detail + more) if details else "")
+        self.most.setText(f"of {details.stop - 1 + more}" if details else "")
         self.setEnabled(len(details) > 1)
         tip = _DETAIL if len(details) > 1 else _NO_DETAIL if not details else _ONE_DETAIL
         for part in (self._title, self.slider):
@@ -136,9 +139,9 @@ class ClassPanel(QWidget):
             column.addWidget(part)
         self._merge = named_button("Merge", "merge", "Make one class of the selected ones; a name is kept (M).")
         self._background = named_button(
-            "Background", "background", "Make the selected classes background, label 0 (B)."
+            "Background", "background", "Give the selected classes the label 0, in the labels and in what is saved (B)."
         )
-        self._see_through = named_button("Use as background", "see_through", _SEE_THROUGH)
+        self._see_through = named_button("Make transparent", "see_through", _SEE_THROUGH)
         self._turn = named_button("Things are bright", "turn", _TURN)
         self._undo, self._redo = named_button("Undo", "undo", ""), named_button("Redo", "redo", "")
         grid = QGridLayout()
@@ -281,7 +284,7 @@ class ClassPanel(QWidget):
             self._about.setText(_NONE)
         else:
             chosen = self.view.labels
-            self._rows.show(classes.table, classes.areas)
+            self._rows.show(classes.table, classes.areas, classes.background)
             if self.view.labels != chosen:
                 self.view.select(chosen)
             if self.view.labels != chosen:  # some are gone
@@ -311,7 +314,7 @@ class ClassPanel(QWidget):
         tree = result.tree if result is not None else None
         is_bright = tree.things_are_bright if tree is not None else None
         allow(self._turn, why_not or (_NO_BACKGROUND if is_bright is None else ""))
-        self._turn.setText("Things are dark" if is_bright is False else "Things are bright")
+        self._turn.setText({None: "Bright or dark", True: "Things are bright", False: "Things are dark"}[is_bright])
         history = result.history if result is not None else None
         for button, verb, step in (
             (self._undo, "Undo", history and history.last),
@@ -328,7 +331,7 @@ class ClassPanel(QWidget):
         if len(chosen) != 1:
             return "Select one class in the table first."
         if chosen[0] == self.set.background:
-            return "It is the background already."
+            return "It is transparent already."
         return (
             "" if chosen[0] in self.set.tree.areas else "Only classes of a run or a model can be that: use Background."
         )

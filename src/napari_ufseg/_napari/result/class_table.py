@@ -55,10 +55,21 @@ class ClassRows(QAbstractTableModel):
         self.labels: list[int] = []
         self.table = ClassTable()
         self._areas: Mapping[int, int] = {}
+        self._background: int | None = None
         self._total = 1
 
-    def show(self, table: ClassTable, areas: Mapping[int, int]) -> None:
-        """Show these classes; rows keep their place, and so what is selected stays selected, if the labels stay."""
+    def show(self, table: ClassTable, areas: Mapping[int, int], background: int | None = None) -> None:
+        """Show these classes; rows keep their place, and so what is selected stays selected, if the labels stay.
+
+        Parameters
+        ----------
+        table : ClassTable
+        areas : dict of int to int
+            Pixels of each.
+        background : int, optional
+            The one that is taken for the background and keeps its number.
+        """
+        self._background = background
         self.table, self._areas, self._total = table, areas, max(1, sum(areas.values()))
         if list(areas) != self.labels:
             self.beginResetModel()
@@ -105,6 +116,8 @@ class ClassRows(QAbstractTableModel):
             return QColor.fromRgbF(*info.rgb)
         if column == Column.SHOWN and role == _ROLE.CheckStateRole and label != BACKGROUND:
             return Qt.CheckState.Checked if info.is_visible else Qt.CheckState.Unchecked
+        if role == _ROLE.DisplayRole and column == Column.NAME and label == self._background and not info.name:
+            return f"{info.title} (background)"
         if role in (_ROLE.DisplayRole, _ROLE.EditRole):
             return {
                 Column.NAME: info.title,

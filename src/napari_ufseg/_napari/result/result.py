@@ -1,7 +1,7 @@
 """Result: what one run has made, over all its Labels layers, with all that belongs to it and can be done to it."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -627,15 +627,15 @@ class Result(QObject):
         else:
             self._show_table()
 
-    def _take_up_things(self) -> None:
-        """Let a brush that would paint the background, or a hidden class, paint the largest of the things."""
+    def _take_up_things(self, gone: Iterable[int] = ()) -> None:
+        """Let a brush that would paint the background, a hidden class or one that is gone paint the largest of the things."""
         shown, areas = self.shown_class, Counter[int]()
         for label, pixels in self.tree.areas.items():
             areas[shown[label]] += pixels
         things = [label for label, _ in areas.most_common() if label != self.background]
         for layer in self.layers if things else ():
             label = int(layer.selected_label)
-            if label == self.background or shown.get(label, label) != label:
+            if label in (self.background, *gone) or shown.get(label, label) != label:
                 layer.selected_label = things[0]
 
     def show_picture(self, live: "Live", areas: dict[int, int]) -> None:
@@ -664,12 +664,15 @@ class Result(QObject):
         self.areas = dict(sorted(areas.items()))
 
     def _rename(self, words: str, label_of: dict[int, int]) -> None:
-        all_of = self.of_all_classes(label_of)
+        all_of, gone = self.of_all_classes(label_of), {old for old, new in label_of.items() if new == BACKGROUND}
 
         def edit_of(layer: Labels) -> tuple[Edit, *tuple[Any, ...]]:
             return (renaming(all_of if self.joined_by_colour(layer) else label_of),)
 
-        self._edit(words, edit_of, of_all_classes=renaming(all_of), state=lambda: self._merged(label_of))
+        def then(_: bool) -> None:
+            self._take_up_things(gone)
+
+        self._edit(words, edit_of, of_all_classes=renaming(all_of), state=lambda: self._merged(label_of), then=then)
 
     def _merged(self, label_of: Mapping[int, int]) -> State:
         """What holds after shown classes have become others."""
@@ -744,7 +747,8 @@ class Result(QObject):
 
     def _show_table(self) -> None:
         for layer in self.layers:
-            write_table(layer, self.classes, self.table, self.areas, self.joined_by_colour(layer))
+            joined_as = self.joined_by_colour(layer)
+            write_table(layer, self.classes, self.table, self.areas, joined_as, self.background)
         self.changed.emit()
 
     def _on_stroke(self, event: Any) -> None:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 _READY = "Ready"
 _GO_ON = (
-    "Train on from the classes that are shown: merged classes become one, "
-    "painted pixels keep their class and teach it to the rest."
+    "Train on from the classes that are shown; they become the only ones (Undo brings the others back). "
+    "Pixels that you have changed keep their class, and teach it to the rest."
 )
-_NEXT = "Which are your objects? Move Detail, then save."
+_NEXT, _THEN = "Which are your objects? Move Detail, then save.", "Correct them if you like, then save."
 _BUSY = "Something is under way: wait until it has ended, or press Stop."
 _NOTHING_TO_PAUSE, _NOTHING_TO_STOP = "There is no run to hold.", "Nothing is under way."
 _NO_PAUSE = "This can't be held now."
@@ -195,10 +195,9 @@ class RunPanel(QWidget):
         """
         epochs = len(segmentation.history)
         classes = counted(n_classes, "class")
-        shown = f"{n_shown} shown" if n_shown < n_classes else "all shown"
         if not epochs:
             self.progress.setFormat("labels 100%" if segmentation.is_complete else "stopped")
-            self.status.setText(f"Done: {classes} of an earlier epoch, {shown}.")
+            self.status.setText(f"Done: {classes} of an earlier epoch.")
             self.status.setToolTip(f"On {device}.")
             return
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
@@ -207,7 +206,7 @@ class RunPanel(QWidget):
         self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")
         odd = _odd_end(segmentation, n_classes)
         note = f" ({odd})" if odd else ""
-        self.status.setText(f"Done: {classes}{note}, {shown}. {_NEXT if n_classes > 1 else ''}".rstrip())
+        self.status.setText(f"Done: {classes}{note}. {_NEXT if n_shown < n_classes else _THEN}")
         ended = _ENDED[segmentation.stop_reason]
         self.status.setToolTip(f"{counted(epochs, 'epoch')} in {seconds} on {device}: {ended}.")
 
