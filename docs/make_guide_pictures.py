@@ -6,9 +6,10 @@ Needs a display; on a machine without one: xvfb-run -a -s "-screen 0 1280x720x24
 import sys
 import time
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSettings, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton, QSlider
 from scipy import ndimage
@@ -35,6 +36,7 @@ def stroke(shape, y, x):
 
 
 def main() -> None:
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, mkdtemp())  # nobody has folded a section
     IMAGES.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 720)

@@ -8,8 +8,9 @@ It also prints how far the dock would have to be scrolled in each state.
 import sys
 import time
 from pathlib import Path
+from tempfile import mkdtemp
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSettings, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QProgressBar, QPushButton, QSlider
 
@@ -109,7 +110,7 @@ def one_image(window: Window) -> None:
 
 
 def light_theme_and_large_font(window: Window) -> None:
-    """The finished run in the light theme, and with letters of 18 points."""
+    """The last run in the light theme, and with letters of 18 points, which leave their mark on the window."""
     settings = napari.settings.get_settings().appearance
     window.viewer.theme = "light"
     window.picture("light.png")
@@ -144,11 +145,12 @@ def several_images(window: Window) -> None:
 
 
 def main() -> None:
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, mkdtemp())  # nobody has folded a section
     IMAGES.mkdir(exist_ok=True)
     window = Window()
     one_image(window)
-    light_theme_and_large_font(window)
     several_images(window)
+    light_theme_and_large_font(window)
     window.viewer.close()
 
 

@@ -474,7 +474,7 @@ def test_a_background_that_is_not_0_in_a_file_is_told(ran: Dock, tmp_path: Any, 
     import tifffile
 
     layer, tree = layer_of(ran), tree_of(ran)
-    assert names(ran)[tree.background] == f"class {tree.background} (background)"
+    assert names(ran)[tree.background] == f"background ({tree.background})"
     ran.widget.results.save_labels(tmp_path / "a.tif")
     assert f"The background has the label {tree.background} there" in notices[-1].message
     layer.selected_label = tree.background

@@ -26,6 +26,7 @@ def window_command() -> list[str]:
 
 def in_window(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"}
+    environment["XDG_CONFIG_HOME"] = str(cwd / "config")  # nobody has folded a section there
     return subprocess.run(
         [*window_command(), sys.executable, *arguments],
         cwd=cwd, env=environment, capture_output=True, text=True, timeout=170, check=False,

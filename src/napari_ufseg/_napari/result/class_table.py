@@ -117,7 +117,7 @@ class ClassRows(QAbstractTableModel):
         if column == Column.SHOWN and role == _ROLE.CheckStateRole and label != BACKGROUND:
             return Qt.CheckState.Checked if info.is_visible else Qt.CheckState.Unchecked
         if role == _ROLE.DisplayRole and column == Column.NAME and label == self._background and not info.name:
-            return f"{info.title} (background)"
+            return f"background ({label})"
         if role in (_ROLE.DisplayRole, _ROLE.EditRole):
             return {
                 Column.NAME: info.title,
