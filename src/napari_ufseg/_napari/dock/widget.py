@@ -31,7 +31,7 @@ from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.engine.images.source import ImageSource
 
 if TYPE_CHECKING:
-    from napari_ufseg.engine.training.results import Segmentation, Snapshot
+    from napari_ufseg.engine.training.results import Segmentation
 
 
 class SegmentationWidget(QWidget):
@@ -252,7 +252,7 @@ class SegmentationWidget(QWidget):
         self._viewer.layers.selection.events.active.connect(self._follow_active_layer)
         run = self._run
         run.state_changed.connect(self._on_state)
-        run.updated.connect(self._on_picture)
+        run.updated.connect(lambda snapshot: self._run_panel.update_from(snapshot, run.device))
         self._results.active_changed.connect(self._on_active)
         self.results.saving.connect(self._results.show_now)
         self.results.holding.connect(self._results.hold)
@@ -345,14 +345,12 @@ class SegmentationWidget(QWidget):
 
     def _on_state(self, state: JobState) -> None:
         self._run_panel.follow(state)
+        if state is JobState.RUNNING:  # there is a picture
+            self._foldings.open("result")
         for panel in (self._method, self._source):
             panel.set_enabled(state.is_final)
         self._before.variations.allow(state.is_final)
         self._estimate.hold(not state.is_final)
-
-    def _on_picture(self, snapshot: "Snapshot") -> None:
-        self._foldings.open("result")
-        self._run_panel.update_from(snapshot, self._run.device)
 
     def _on_finished(self, segmentation: "Segmentation", device: str) -> None:
         result = self._results.result_of_run()

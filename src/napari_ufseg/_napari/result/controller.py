@@ -29,7 +29,7 @@ from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.edits import boxes_of, count_labels
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
-from napari_ufseg.engine.labels.palette import in_order, shades_of
+from napari_ufseg.engine.labels.palette import shades_for, shades_of
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.training.results import Snapshot
@@ -284,18 +284,15 @@ class ResultController(QObject):
             detail = min(live.detail, tree.n_classes)  # as the user has chosen on the way
         known = self._classes_before(result) if origin is not None else result.classes
         classes = table if table is not None else known
-        background = result.shown_background_of_now
+        background = result.tree.background_at(result.detail) if result.detail else None
         if self._continued is result and background in tree.areas:
             tree = replace(tree, background=background)
         result.open_at(classes.shaded(self._shades(classes, live, tree)), tree, detail)
 
     def _shades(self, classes: ClassTable, live: Live | None, tree: ClassHierarchy) -> dict[int, str]:
         """Colours by brightness: those that the classes had, or had in the pictures of the run, if they are in order."""
-        order = sorted(tree.brightness, key=lambda label: (tree.brightness[label], label))
-        for shades in (classes.shades if live is None or self._continued else {}, live.classes.shades if live else {}):
-            if [label for label in in_order(shades) if label in tree.areas] == order:
-                return {label: shades[label] for label in order}
-        return shades_of(tree.brightness)
+        had = [classes.shades] if live is None or self._continued is not None else []
+        return shades_for(tree.brightness, *had, *([] if live is None else [live.classes.shades]))
 
     # -- which result -----------------------------------------------------------------------------
 

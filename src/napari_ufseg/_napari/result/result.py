@@ -1,6 +1,5 @@
 """Result: what one run has made, over all its Labels layers, with all that belongs to it and can be done to it."""
 
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -19,9 +18,9 @@ from napari_ufseg._napari.result.history import ClassStep, History, State, Step,
 from napari_ufseg._napari.result.joint_edits import RegionSplit, ScribbleMerge, shown_labels
 from napari_ufseg._napari.result.label_editor import LabelEditor
 from napari_ufseg.engine.errors import counted
-from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
+from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable, groups_of
 from napari_ufseg.engine.labels.edits import Change, Edit, Packed, absorbing, boxes_of, on_shown, renaming
-from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, relabel
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, merged_areas, relabel
 
 if TYPE_CHECKING:
     from napari_ufseg._napari.layers.region import ImageRegion
@@ -254,14 +253,8 @@ class Result(QObject):
     @property
     def background(self) -> int | None:
         """The class, as it is shown, that is transparent; None if there is none."""
-        tree = self.shown_tree
-        return None if tree.background is None else self.shown_class.get(tree.background, tree.background)
-
-    @property
-    def shown_background_of_now(self) -> int | None:
-        """The same for what the layers hold now, whatever a run or an earlier moment shows in them."""
-        shown = self.tree.shown_class(self.detail) if self.detail else {}
-        return None if self.tree.background is None else shown.get(self.tree.background, self.tree.background)
+        detail = self.shown_detail
+        return self.shown_tree.background_at(detail) if detail else None
 
     @property
     def table(self) -> ClassTable:
@@ -274,7 +267,7 @@ class Result(QObject):
 
     def members(self, label: int) -> tuple[int, ...]:
         """The classes that are shown under a label."""
-        return tuple(sorted(one for one, shown in self.shown_class.items() if shown == label))
+        return groups_of(self.shown_class).get(label, ())
 
     def joined_by_colour(self, layer: Labels) -> dict[int, int]:
         """What the colours of a layer show its classes as; empty where its data are what is shown."""
@@ -306,16 +299,17 @@ class Result(QObject):
             self.changed.emit()  # the slider goes back
             return
         before, changes = self.state, self._take_strokes()
+        was_painted = not all(change.is_empty for _, change in changes)
         self.detail = detail
         last = self.history.last
-        if isinstance(last, DetailStep) and all(change.is_empty for _, change in changes) and last.states is not None:
+        if isinstance(last, DetailStep) and not was_painted:
             last.goes_to(self.state)
             if last.is_empty:
                 self.history.drop_last()
         else:
             self.history.record(DetailStep(changes, (before, self.state)))
         self._draw_detail()
-        if not all(change.is_empty for _, change in changes):
+        if was_painted:
             self.recount()
 
     def turn_background(self) -> None:
@@ -470,14 +464,19 @@ class Result(QObject):
             return self.why_locked
         if self.origin is None:
             return "No network is known that made these labels: press Segment, or load a model and apply it."
-        shapes = [part.labels_shape for part in self.origin.parts]
-        is_same = [tuple(layer.data.shape) for layer in self.layers] == shapes
-        return "" if is_same else "The layers hold other labels than the network made: press Segment."
+        return (
+            ""
+            if self._fits(self.origin.parts)
+            else "The layers hold other labels than the network made: press Segment."
+        )
+
+    def _fits(self, parts: Sequence["ImageRegion"]) -> bool:
+        """Whether the layers have the shapes of the labels of these parts of images."""
+        return [tuple(layer.data.shape) for layer in self.layers] == [part.labels_shape for part in parts]
 
     def train_on(self) -> TrainOn | None:
         """What a training needs to go on from here; None if nobody knows how the labels came about."""
-        shapes = [part.labels_shape for part in self.origin.parts] if self.origin is not None else []
-        if self.origin is None or [tuple(layer.data.shape) for layer in self.layers] != shapes:
+        if self.origin is None or not self._fits(self.origin.parts):
             return None
         labels = [
             shown_labels(part.target(layer.data), self.joined_by_colour(layer))
@@ -569,8 +568,7 @@ class Result(QObject):
         """Show what the run has shown at an epoch, or with None what the layers hold now, which comes back untouched."""
         if keyframe is self.keyframe or (keyframe is not None and self.keyframe is None and self.is_locked):
             return
-        shapes = [region.labels_shape for region in self.regions]
-        if keyframe is not None and [tuple(layer.data.shape) for layer in self.layers] != shapes:
+        if keyframe is not None and not self._fits(self.regions):
             self.told.emit("The layers hold other labels by now: there is no earlier moment of them to show.")
             return
         if self.keyframe is None:
@@ -629,14 +627,13 @@ class Result(QObject):
 
     def _take_up_things(self, gone: Iterable[int] = ()) -> None:
         """Let a brush that would paint the background, a hidden class or one that is gone paint the largest of the things."""
-        shown, areas = self.shown_class, Counter[int]()
-        for label, pixels in self.tree.areas.items():
-            areas[shown[label]] += pixels
-        things = [label for label, _ in areas.most_common() if label != self.background]
+        shown, background = self.shown_class, self.background
+        areas = merged_areas(self.tree.areas, shown)
+        things = [label for label in areas if label != background]
         for layer in self.layers if things else ():
             label = int(layer.selected_label)
-            if label in (self.background, *gone) or shown.get(label, label) != label:
-                layer.selected_label = things[0]
+            if label in (background, *gone) or shown.get(label, label) != label:
+                layer.selected_label = max(things, key=areas.__getitem__)
 
     def show_picture(self, live: "Live", areas: dict[int, int]) -> None:
         """Take note of what a run has drawn, with the pixels of every class: its layers hold all of them, and colours join them."""
@@ -658,10 +655,7 @@ class Result(QObject):
 
     def _show_areas(self) -> None:
         """Add up what is counted of all classes."""
-        shown, areas = self.shown_class, Counter[int]()
-        for label, pixels in self._class_areas.items():
-            areas[shown.get(label, label)] += pixels
-        self.areas = dict(sorted(areas.items()))
+        self.areas = dict(sorted(merged_areas(self._class_areas, self.shown_class).items()))
 
     def _rename(self, words: str, label_of: dict[int, int]) -> None:
         all_of, gone = self.of_all_classes(label_of), {old for old, new in label_of.items() if new == BACKGROUND}
@@ -746,9 +740,9 @@ class Result(QObject):
         self._show_table()
 
     def _show_table(self) -> None:
+        table, background = self.table, self.background
         for layer in self.layers:
-            joined_as = self.joined_by_colour(layer)
-            write_table(layer, self.classes, self.table, self.areas, joined_as, self.background)
+            write_table(layer, self.classes, table, self.areas, self.joined_by_colour(layer), background)
         self.changed.emit()
 
     def _on_stroke(self, event: Any) -> None:

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from napari_ufseg._napari.layers.class_metadata import read_classes
 from napari_ufseg._napari.layers.joined_classes import all_classes
 from napari_ufseg._napari.layers.result_layer import ResultLayer
-from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.class_table import ClassTable, groups_of
 from napari_ufseg.engine.labels.edits import boxes_of, renaming
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.engine.labels.matching import count_pairs, match_labels
@@ -76,19 +76,16 @@ def carry_groups(told: ClassTable, pairs: Mapping[tuple[int, int], int], tree: C
     tree : ClassHierarchy
         Of the present classes.
     """
-    nodes = set()
+    name_of: dict[tuple[int, ...], int] = {}
     for detail in range(1, tree.n_classes + 1):
-        shown = tree.shown_class(detail)
-        nodes |= {tuple(sorted(one for one in shown if shown[one] == name)) for name in shown.values()}
+        name_of |= {node: name for name, node in groups_of(tree.shown_class(detail)).items()}
     carried = ClassTable(told.values())
     for group in told.groups:
-        overlap = {node: _iou(pairs, group.members, node) for node in nodes}
+        overlap = {node: _iou(pairs, group.members, node) for node in name_of}
         best = max(overlap, key=lambda node: (overlap[node], node), default=())
         if best and overlap[best] > _SAME:
-            name = tree.shown_class(tree.n_classes).keys() & set(best)
-            largest = max(name, key=lambda label: (tree.areas[label], -label))
             what = {"name": group.name, "colour": group.colour, "is_visible": group.is_visible}
-            carried = carried.changed(largest, best, **what)
+            carried = carried.changed(name_of[best], best, **what)
     return carried
 
 

@@ -187,7 +187,7 @@ class ClassTable(Mapping[int, ClassInfo]):
         for label, info in infos.items():
             if info.becomes in shown_class:  # merged into a class that is shown as another
                 infos[label] = replace(info, becomes=shown_class[info.becomes])
-        for name, members in _groups_of(shown_class).items():
+        for name, members in groups_of(shown_class).items():
             if len(members) == 1:
                 infos[name] = self[name]
                 continue
@@ -311,7 +311,7 @@ class ClassTable(Mapping[int, ClassInfo]):
 _OTHERS = ("name", "colour", "is_visible", "parent", "becomes", "shade")
 
 
-def _groups_of(shown_class: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
+def groups_of(shown_class: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
     """The classes, in ascending order, that are shown under each label."""
     groups: dict[int, list[int]] = {}
     for label in sorted(shown_class):

@@ -92,6 +92,10 @@ class ClassHierarchy:
         wanted = self.suggested if detail == "auto" else self.n_classes if detail == "all" else int(detail)
         return max(1, min(wanted, self.n_classes))
 
+    def background_at(self, detail: int) -> int | None:
+        """What the background is shown as at a detail, as in `shown_class`; None if there is none."""
+        return None if self.background is None else self.shown_class(detail)[self.background]
+
     @property
     def turned(self) -> Self:
         """The same tree with the other side of detail 2 as the background, as for dark things where bright ones were found."""

@@ -102,23 +102,24 @@ def shades_of(brightness: Mapping[int, float]) -> dict[int, str]:
     return {label: as_hex(colour) for label, colour in zip(order, brightness_palette(len(order)), strict=True)}
 
 
-def shades_for(brightness: Mapping[int, float], known: Mapping[int, str]) -> dict[int, str]:
-    """The colours that classes have already if each has one and brighter ones are lighter, else those of `shades_of`.
+def shades_for(brightness: Mapping[int, float], *known: Mapping[int, str]) -> dict[int, str]:
+    """The first known colours in which each class has one and brighter ones are lighter, else those of `shades_of`.
 
     Parameters
     ----------
     brightness : dict of int to float
         As in `shades_of`.
-    known : dict of int to str
+    *known : dict of int to str
         Perhaps of other classes too.
     """
     order = sorted(brightness, key=lambda label: (brightness[label], label))
-    if [label for label in in_order(known) if label in brightness] == order:
-        return {label: known[label] for label in order}
+    for shades in known:
+        if [label for label in _in_order(shades) if label in brightness] == order:
+            return {label: shades[label] for label in order}
     return shades_of(brightness)
 
 
-def in_order(shades: Mapping[int, str]) -> list[int]:
+def _in_order(shades: Mapping[int, str]) -> list[int]:
     """The labels of some colours, the darkest first."""
     from skimage.color import rgb2lab
 

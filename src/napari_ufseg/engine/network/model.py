@@ -87,12 +87,12 @@ class SegmentationModel:
             As `at_detail`.
         """
         tree = self.hierarchy
-        shown = tree.shown_class(tree.number_at(detail))
+        number = tree.number_at(detail)
         classes = self.classes
         if tree.brightness:
             classes = classes.shaded(shades_for(tree.brightness, classes.shades))
-        table = classes.shown(shown)
-        return table if tree.background is None else table.changed(shown[tree.background], is_visible=False)
+        table, background = classes.shown(tree.shown_class(number)), tree.background_at(number)
+        return table if background is None else table.changed(background, is_visible=False)
 
     def require_channels(self, source: ImageSource) -> None:
         """Raise ImageError unless an image has the channels that the model was trained on."""
