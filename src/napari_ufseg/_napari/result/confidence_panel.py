@@ -29,8 +29,6 @@ _GO_TIP = (
 )
 _MEASURING = "The confidence is being measured: wait until that has ended, or press Stop."
 _NO_RESULT = "There are no labels whose confidence could be measured: press Segment, or select the labels of a run."
-_DRAWN = "A run draws into these labels: wait until it has ended, or press Stop."
-_EARLIER = "An earlier moment of the run is shown: move the slider to its right end first."
 _NO_NETWORK = (
     "These labels have no network that could be asked, as those that were opened from a file: press Segment, "
     "or Load model and then Apply model, and select the labels that come of it."
@@ -191,7 +189,7 @@ class ConfidencePanel(QWidget):
         if result is None:
             return _NO_RESULT
         if result.locked_by is not None:
-            return _DRAWN if result.keyframe is None else _EARLIER
+            return result.why_locked
         return "" if result.origin is not None else _NO_NETWORK
 
     @property
