@@ -150,7 +150,7 @@ def test_an_earlier_moment_and_what_is_saved_are_those_of_the_labels(measured: D
     assert shows_confidence(measured)
     scrub(measured, 0)
     assert not shows_confidence(measured)
-    assert "slider" in measured.part("confidence").toolTip()
+    assert "Back to now" in measured.part("confidence").toolTip()
     scrub(measured, None)
     assert measured.part("confidence").isEnabled()
 

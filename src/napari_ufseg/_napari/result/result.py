@@ -193,7 +193,7 @@ class Result(QObject):
         if self._is_held:
             doing = "changed" if self.editor.is_busy else "saved"
             return f"The classes are being {doing}: wait until that is done."
-        return "A run draws these classes: wait until it has ended, or stop it." if self.is_locked else ""
+        return "A run draws these classes: wait until it has ended, or press Stop." if self.is_locked else ""
 
     def _refuses(self) -> bool:
         """Whether nothing may be changed now; says why."""
