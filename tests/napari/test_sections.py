@@ -108,7 +108,7 @@ def test_what_is_grey_says_why(dock: Dock) -> None:
     dock.start_endless()
     assert "Stop" in tip(dock, "segment")
     assert "Stop" in tip(dock, "continue")
-    assert "stop it" in tip(dock, "absorb")
+    assert "press Stop" in tip(dock, "absorb")
     dock.stop()
     assert dock.part("absorb").isEnabled()
     assert dock.part("absorb").toolTip().startswith("Give smaller regions")
