@@ -203,7 +203,7 @@ class SegmentationWidget(QWidget):
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
         self._source.reset_choices(event)
         self.scribbles.reset_choices()
-        self._run_panel.forget(self._source.layers, self._viewer.layers)
+        self._run_panel.forget(self._source.layers)
 
     # -- assembly ----------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class SegmentationWidget(QWidget):
         self._sections["image"].tell(", ".join(layer.name for layer in layers))
         self._method.measure(self._source.anisotropy)
         self._run_panel.lack("" if layers else NO_IMAGE)
-        self._run_panel.forget(layers, self._viewer.layers)
+        self._run_panel.forget(layers)
         self._estimate.refresh()
 
     def _follow_active_layer(self, _: Any = None) -> None:
@@ -335,6 +335,7 @@ class SegmentationWidget(QWidget):
 
     def _on_active(self, result: Result | None) -> None:
         self._run_panel.allow_continue(self._results.why_not_train_on)
+        self._run_panel.plot.show_epochs(() if result is None else result.epochs)
         self._sections["result"].tell("" if result is None else ", ".join(layer.name for layer in result.layers))
         model = result.origin.model if result is not None and result.origin is not None else None
         as_shown = None if result is None or model is None else lambda: result.model_as_shown
