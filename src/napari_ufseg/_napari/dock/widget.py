@@ -216,7 +216,9 @@ class SegmentationWidget(QWidget):
         self.results = ModelPanel(self._viewer, self._source, jobs, settings, self)
         self.folder = FolderPanel(self.results, jobs, settings, self)
         self._results = ResultController(self._viewer, self._run, jobs, settings, self)
-        self._before = Preparation(self._viewer, self._source, lambda: self.config, jobs, settings, self)
+        self._before = Preparation(
+            self._viewer, self._source, lambda: self.config, lambda: self.detail, jobs, settings, self
+        )
         self._results.follow(self.results.application)
         self.classes = self._results.panel
         self.scribbles = self._results.scribbles = self._before.scribbles
