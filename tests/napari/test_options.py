@@ -204,7 +204,8 @@ def test_the_wheel_changes_no_option_and_is_left_to_the_column(dock):
         dock.part(name, QComboBox).setCurrentIndex(0)
     before = dock.widget.config, dock.widget.device
     area = dock.widget.findChild(QScrollArea).widget()
-    parts = [*(part for kind in (QAbstractSpinBox, QComboBox) for part in area.findChildren(kind)), dock.part("time")]
+    parts = [*(part for kind in (QAbstractSpinBox, QComboBox) for part in area.findChildren(kind))]
+    parts += [dock.part(name) for name in ("time", "loss")]
     parts += [plot.viewport() for plot in dock.part("plot").findChildren(PlotWidget)]
     assert len(parts) > 20
     assert not any(turn_the_wheel(part) for part in parts)

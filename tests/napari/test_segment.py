@@ -235,8 +235,8 @@ def test_the_words_of_a_run_stay_with_its_image_and_are_not_those_of_another(doc
     assert shown(dock) == done
     dock.part("image").setCurrentText("second")
     assert shown(dock) == ("Ready", "", 0)
-    assert dock.part("plot").epochs  # as long as its image is there
-    dock.viewer.layers.remove("cells")
+    assert dock.part("plot").epochs  # as long as its result is shown
+    dock.viewer.layers.selection.active = dock.viewer.layers["second"]
     assert dock.part("plot").epochs == []
 
 
@@ -244,6 +244,7 @@ def test_the_words_of_a_run_go_with_its_image(dock, picture):
     dock.segment_to_end()
     dock.viewer.layers.remove("cells")
     assert shown(dock) == ("Open an image first: File > Open Sample has some.", "", 0)
+    dock.viewer.layers.remove("cells classes")
     assert dock.part("plot").epochs == []
     dock.viewer.add_image(picture, name="second")
     assert shown(dock) == ("Ready", "", 0)

@@ -1,7 +1,10 @@
 """Six thumbnails in the dock, and what a click on one does."""
 
 import numpy as np
+import pytest
 from driver import WAIT
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QToolButton
 from steps import Chunks, choose, rest
 
@@ -82,3 +85,50 @@ def test_of_a_huge_plane_only_a_small_part_is_read(dock):
     dock.click("stop")
     rest(dock)
     assert 0 < image.n_pixels <= 5_000_000
+
+
+def pixels_of(image):
+    """(Y, X, 3) of a picture of Qt."""
+    image = image.convertToFormat(QImage.Format.Format_RGB32)
+    pixels = np.frombuffer(image.constBits().asstring(image.sizeInBytes()), np.uint8)
+    return pixels.reshape(image.height(), -1, 4)[:, : image.width(), 2::-1].astype(int)
+
+
+def seen_on_canvas(image, labels):
+    """(Y, X, 3): what napari draws of a grey image or one in colour, and of classes over it."""
+    low, high = image.contrast_limits
+    below = np.asarray(image.data, float) if image.rgb else np.stack([image.data.astype(float)] * 3, axis=-1)
+    below = 255 * ((below - low) / (high - low)).clip(0, 1)
+    over = labels.colormap.map(labels.data)
+    opacity = labels.opacity * over[..., 3:]
+    return (1 - opacity) * below + opacity * 255 * over[..., :3]
+
+
+def thumbnail_of(picture):
+    """The same as a thumbnail."""
+    values = np.ascontiguousarray(np.rint(picture).astype(np.uint8))
+    height, width = values.shape[:2]
+    image = QImage(values.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    how = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    return pixels_of(image.scaled(88, 88, *how))
+
+
+@pytest.mark.parametrize("detail", ["auto", "all", 3])
+@pytest.mark.parametrize("in_colour", [False, True])
+def test_a_thumbnail_looks_as_what_comes_of_a_click_on_it(dock, picture, detail, in_colour):
+    cells = dock.viewer.layers["cells"]
+    if in_colour:
+        stained = np.stack([255 - picture, 255 - picture // 2, np.full_like(picture, 200)], axis=-1)
+        dock.viewer.layers.remove("cells")
+        cells = dock.viewer.add_image(stained, name="cells", rgb=True)
+    dock.widget.detail = detail
+    thumbnail = tried(dock)[2]
+    drawn = pixels_of(thumbnail.icon().pixmap(88, 88).toImage())
+    with dock.qtbot.waitSignal(dock.widget.run_finished, timeout=WAIT):
+        thumbnail.click()
+    labels = dock.viewer.layers["cells classes"]
+    expected = thumbnail_of(seen_on_canvas(cells, labels))
+    assert drawn.shape == expected.shape
+    assert np.abs(drawn - expected).mean() < 1
+    n_shown = len(np.unique(labels.data))
+    assert f"{n_shown} shown" in thumbnail.toolTip()

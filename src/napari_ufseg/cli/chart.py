@@ -113,9 +113,7 @@ def write_picture(path: Path, image: npt.NDArray[Any], labels: npt.NDArray[Any],
     low, high = float(image.min()), float(image.max())
     shown = (image.astype(np.float64) - low) / ((high - low) or 1)
     shown = np.stack([shown] * 3, axis=-1) if shown.ndim == 2 else shown
-    present, ranks = np.unique(labels, return_inverse=True)
-    colours = np.array(list(colours_of(present.tolist(), classes).values())) / 255
-    coloured = colours[ranks.reshape(labels.shape)]
+    coloured = classes.coloured(labels)[..., :3] / 255  # the background as well
     larger = max(1, round(512 / max(labels.shape)))
     outlines = mark_boundaries(  # type: ignore[no-untyped-call]
         _enlarged(shown, larger), _enlarged(labels, larger), color=(1, 0.85, 0), mode="inner"

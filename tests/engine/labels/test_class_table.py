@@ -107,3 +107,15 @@ def test_the_detail_stays_as_long_as_it_holds():
 def test_a_list_may_say_the_detail(said, detail):
     table = ClassTable.from_list([said, {"label": 4, "name": "good"}])
     assert (table.detail, list(table)) == (detail, [4])
+
+
+def test_a_picture_of_labels_is_clear_where_nothing_is_drawn():
+    table = ClassTable([ClassInfo(2, colour="#ff8000"), ClassInfo(3, is_visible=False), ClassInfo(4, shade="#0000ff")])
+    labels = np.array([[0, 1, 2], [3, 4, 700]], np.uint16)
+    picture = table.coloured(labels)
+    assert (picture.shape, picture.dtype) == ((2, 3, 4), np.uint8)
+    assert picture[..., 3].tolist() == [[0, 255, 255], [0, 255, 255]]
+    assert picture[0, 2].tolist() == [255, 128, 0, 255]
+    assert picture[1, 1].tolist() == [0, 0, 255, 255]
+    assert picture[1, 2].tolist() == table[700].rgba
+    assert table.coloured(np.zeros((0, 5), np.uint8)).shape == (0, 5, 4)

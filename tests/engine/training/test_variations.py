@@ -19,21 +19,24 @@ def test_two_seeds_and_three_kinds_of_smoothness():
     assert all(config.replace(seed=7, nu=2.0) == QUICK.replace(seed=7, nu=2.0) for config in configs)
 
 
-def test_each_is_small_and_one_colour_means_one_thing():
+def test_each_is_small_and_knows_what_is_shown_of_it():
     source = open_source(np.stack([nuclei()[:330, :400]] * 2), axes="ZYX")
     found = list(iter_variations(source, 1, QUICK))
     assert len(found) == 6
-    first = found[0].labels
-    assert first.shape == (110, 134)
-    for other in found[1:]:
-        assert other.n_classes == len(np.unique(other.labels))
-        assert (other.labels == first).mean() > 0.5
+    things = []
+    for variation in found:
+        assert variation.image.shape == (1, 110, 134)
+        tree = variation.model.hierarchy
+        assert set(tree.areas) == set(np.unique(variation.labels))
+        sides = tree.labels_at(2, variation.labels)
+        things.append(sides != tree.background_at(2))
+    assert all((thing == things[0]).mean() > 0.95 for thing in things)
 
 
 def test_a_volume_shows_its_middle_plane():
     source = open_source(np.stack([nuclei()[:60, :80]] * 12), axes="ZYX", spatial_dims=3)
     variation = next(iter_variations(source, 0, QUICK.replace(spatial_dims=3)))
-    assert variation.labels.shape == (30, 40)
+    assert variation.labels.shape == variation.image.shape[1:] == (30, 40)
     assert variation.config.spatial_dims == 3
 
 

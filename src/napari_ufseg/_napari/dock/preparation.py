@@ -25,6 +25,8 @@ class Preparation(QObject):
     source : ImagePanel
     config : callable
         Gives the config, as the dock says.
+    detail : callable
+        Gives the detail at which a new result is shown.
     jobs : Jobs
     settings : Settings
     parent : QWidget
@@ -47,6 +49,7 @@ class Preparation(QObject):
         viewer: Any,
         source: ImagePanel,
         config: Callable[[], SegmentationConfig],
+        detail: Callable[[], int | str],
         jobs: Jobs,
         settings: Settings,
         parent: QWidget,
@@ -56,7 +59,7 @@ class Preparation(QObject):
         self._config, self._jobs = config, jobs
         self.scribbles = ScribbleChoice(viewer, parent)
         self.scribbles.new_clicked.connect(self._on_new_scribbles)
-        self.variations = VariationsPanel(self._to_vary, jobs, settings, parent)
+        self.variations = VariationsPanel(self._to_vary, detail, jobs, settings, parent)
         self.variations.chosen.connect(self._on_chosen)
         source.changed.connect(self._on_source)
 

@@ -203,7 +203,7 @@ class SegmentationWidget(QWidget):
         """Read the list of images anew; napari calls this when layers come, go or are renamed."""
         self._source.reset_choices(event)
         self.scribbles.reset_choices()
-        self._run_panel.forget(self._source.layers, self._viewer.layers)
+        self._run_panel.forget(self._source.layers)
 
     # -- assembly ----------------------------------------------------------------------------------
 
@@ -216,7 +216,9 @@ class SegmentationWidget(QWidget):
         self.results = ModelPanel(self._viewer, self._source, jobs, settings, self)
         self.folder = FolderPanel(self.results, jobs, settings, self)
         self._results = ResultController(self._viewer, self._run, jobs, settings, self)
-        self._before = Preparation(self._viewer, self._source, lambda: self.config, jobs, settings, self)
+        self._before = Preparation(
+            self._viewer, self._source, lambda: self.config, lambda: self.detail, jobs, settings, self
+        )
         self._results.follow(self.results.application)
         self.classes = self._results.panel
         self.scribbles = self._results.scribbles = self._before.scribbles
@@ -299,7 +301,7 @@ class SegmentationWidget(QWidget):
         self._sections["image"].tell(", ".join(layer.name for layer in layers))
         self._method.measure(self._source.anisotropy)
         self._run_panel.lack("" if layers else NO_IMAGE)
-        self._run_panel.forget(layers, self._viewer.layers)
+        self._run_panel.forget(layers)
         self._estimate.refresh()
 
     def _follow_active_layer(self, _: Any = None) -> None:
@@ -335,6 +337,7 @@ class SegmentationWidget(QWidget):
 
     def _on_active(self, result: Result | None) -> None:
         self._run_panel.allow_continue(self._results.why_not_train_on)
+        self._run_panel.plot.show_epochs(() if result is None else result.epochs)
         self._sections["result"].tell("" if result is None else ", ".join(layer.name for layer in result.layers))
         model = result.origin.model if result is not None and result.origin is not None else None
         as_shown = None if result is None or model is None else lambda: result.model_as_shown

@@ -17,6 +17,9 @@ _JOINED, _BACKGROUND = "joined_by_colour", "background"
 _CLEAR = 0.0, 0.0, 0.0, 0.0
 
 
+OPACITY = 0.5  # of classes, over the image
+
+
 def class_colormap() -> CyclicLabelColormap:
     """Colours that depend on the label alone; the first entry is the background."""
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 3)), class_colours()]))

@@ -29,12 +29,15 @@ class Origin:
         The labels as they were made; None where they are too large to be kept, and are made again when they are needed.
     own : sequence of bool arrays, optional
         Pixels that had been corrected before.
+    epoch : int
+        The epoch of its training in which the model made them; 0 if nobody knows.
     """
 
     parts: Sequence[ImageRegion]
     model: "SegmentationModel"
     made: Sequence[Packed | None]
     own: Sequence[Any] | None = None
+    epoch: int = 0
 
     def without(self, number: int) -> "Origin":
         """The same, but for the image of that number."""
@@ -42,7 +45,8 @@ class Origin:
         def rest(items: Sequence[Any]) -> list[Any]:
             return [item for i, item in enumerate(items) if i != number]
 
-        return Origin(rest(self.parts), self.model, rest(self.made), None if self.own is None else rest(self.own))
+        own = None if self.own is None else rest(self.own)
+        return Origin(rest(self.parts), self.model, rest(self.made), own, self.epoch)
 
 
 @dataclass(frozen=True)

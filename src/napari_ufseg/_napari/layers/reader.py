@@ -76,10 +76,10 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
         "units": tuple(_unit(full, i) for i in axes),
     }
     if is_labels:
-        from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, colormap_of, metadata_of
+        from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, OPACITY, colormap_of, metadata_of
 
         said = {"axes": letters, **metadata_of(full.classes)}
-        about |= {"colormap": colormap_of(full.classes, ()), "opacity": 0.5, "metadata": {METADATA_KEY: said}}
+        about |= {"colormap": colormap_of(full.classes, ()), "opacity": OPACITY, "metadata": {METADATA_KEY: said}}
     else:
         about["rgb"] = is_rgb
     is_lazy = prod(full.data.shape) * full.data.dtype.itemsize > _IN_MEMORY

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels
 
-from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN, class_colormap
+from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, OPACITY, RUN, class_colormap
 from napari_ufseg._napari.layers.joined_classes import all_classes
 from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg.engine.labels.edits import Packed
@@ -157,7 +157,7 @@ class ResultLayer:
         layer: Labels = self._viewer.add_labels(
             self._data,
             name=self._name,
-            opacity=0.5,
+            opacity=OPACITY,
             colormap=class_colormap(),
             multiscale=False,
             metadata={METADATA_KEY: {**self._about, RUN: self._run}},

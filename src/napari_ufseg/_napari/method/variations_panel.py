@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QSize, Qt, Signal
@@ -12,10 +13,10 @@ from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_ufseg._napari.background import Job, Jobs, JobState, JobThread
+from napari_ufseg._napari.layers.class_metadata import OPACITY
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import counted
-from napari_ufseg.engine.labels.class_table import N_COLOURS, class_colours
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.images.source import ImageSource
@@ -31,6 +32,8 @@ class VariationsPanel(QWidget):
     ----------
     wanted : callable
         Gives (layer, source, item, config) of what is to be varied, or None if there is no image.
+    detail : callable
+        Gives the detail at which a new result is shown.
     jobs : Jobs
     settings : Settings
 
@@ -50,9 +53,16 @@ class VariationsPanel(QWidget):
     ended = Signal(str)
     chosen = Signal(object)
 
-    def __init__(self, wanted: Callable[[], Any], jobs: Jobs, settings: Settings, parent: QWidget) -> None:
+    def __init__(
+        self,
+        wanted: Callable[[], Any],
+        detail: Callable[[], int | str],
+        jobs: Jobs,
+        settings: Settings,
+        parent: QWidget,
+    ) -> None:
         super().__init__(parent)
-        self._wanted, self._jobs, self._settings = wanted, jobs, settings
+        self._wanted, self._detail, self._jobs, self._settings = wanted, detail, jobs, settings
         self._job: Job | None = None
         self.button = QPushButton("Try 6 variations")
         self.button.setObjectName("ufseg.try")
@@ -112,14 +122,15 @@ class VariationsPanel(QWidget):
             part.setEnabled(is_allowed and not self.is_running)
 
     def _add(self, variation: "Variation") -> None:
-        config = variation.config
+        assert self.of is not None
+        config, tree, detail = variation.config, variation.model.hierarchy, self._detail()
         button = QToolButton()
         button.setObjectName(f"ufseg.variation{len(self.thumbnails) + 1}")
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setIcon(QIcon(_pixmap(variation.labels)))
+        button.setIcon(QIcon(_pixmap(_picture(variation, self.of, detail))))
         button.setIconSize(QSize(_SIDE, _SIDE))
         button.setText(f"nu {config.nu:g}, seed {config.seed}")
-        classes = counted(variation.n_classes, "class")
+        classes = f"{counted(tree.n_classes, 'class')}, {tree.number_at(detail)} shown"
         button.setToolTip(f"Smoothness {config.nu:g}, seed {config.seed}: {classes}. Click to run this at full size.")
         button.setAccessibleName(f"Variation with smoothness {config.nu:g} and seed {config.seed}, {classes}")
         button.clicked.connect(partial(self.chosen.emit, config))
@@ -145,10 +156,21 @@ def make_variations(source: "ImageSource", item: int, config: SegmentationConfig
         hand.tell(variation)
 
 
-def _pixmap(labels: "np.ndarray[Any, Any]") -> QPixmap:
-    """Labels in their colours."""
-    colours = np.round(255 * class_colours()).astype(np.uint8)
-    picture = np.ascontiguousarray(colours[(labels.astype(int) - 1) % N_COLOURS])
-    height, width = labels.shape
+def _picture(variation: "Variation", layer: Image, detail: int | str) -> npt.NDArray[np.uint8]:
+    """(Y, X, 3): the classes that a result would show at that detail, over the image, as bright as its layer shows it."""
+    tree, classes = variation.model.hierarchy, variation.model.classes_at(detail)
+    coloured = classes.coloured(tree.labels_at(tree.number_at(detail), variation.labels))
+    image, (low, high) = variation.image, layer.contrast_limits
+    seen = image if layer.rgb else image.mean(axis=0, keepdims=True)
+    light = np.nan_to_num((seen - low) / ((high - low) or 1)).clip(0, 1)
+    below = np.moveaxis(np.broadcast_to(light, (3, *variation.labels.shape)), 0, -1)
+    opacity = OPACITY * coloured[..., 3:] / 255
+    picture: npt.NDArray[np.uint8] = np.rint((1 - opacity) * 255 * below + opacity * coloured[..., :3]).astype(np.uint8)
+    return picture
+
+
+def _pixmap(picture: npt.NDArray[np.uint8]) -> QPixmap:
+    height, width, _ = picture.shape
     image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image).scaled(_SIDE, _SIDE, Qt.AspectRatioMode.KeepAspectRatio)
+    how = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    return QPixmap.fromImage(image).scaled(_SIDE, _SIDE, *how)

@@ -195,21 +195,22 @@ class ResultController(QObject):
         for labels in snapshot.labels:
             for counts in count_labels(labels, boxes_of(labels, 2)):
                 areas.update(counts)
-        result.show_picture(self._live(result, snapshot.hierarchy), dict(sorted(areas.items())))
+        result.show_picture(self._live(result, snapshot), dict(sorted(areas.items())))
         self._activate(result)
 
-    def _live(self, result: Result, tree: ClassHierarchy) -> Live:
+    def _live(self, result: Result, snapshot: "Snapshot") -> Live:
         """What a picture shows: colours by the brightness in the first one, and the detail that is suggested until the user moves it."""
-        last = result.live
+        last, tree, timeline = result.live, snapshot.hierarchy, self._run.timeline
+        epochs = () if timeline is None else tuple(timeline.history[: snapshot.epoch])
         if last is None:
             classes = self._classes_before(result).shaded(shades_of(tree.brightness))
             self._suggested = detail = self._detail_of(tree)
-            return Live(tree, classes, detail)
+            return Live(tree, classes, detail, epochs)
         if last.detail == self._suggested:
             self._suggested = detail = self._detail_of(tree)
         else:
             detail = min(last.detail, tree.n_classes)
-        return Live(tree, last.classes, detail)
+        return Live(tree, last.classes, detail, epochs)
 
     def _classes_before(self, result: Result) -> ClassTable:
         """What is said about the classes that a run begins with; where it learns what is shown, that is all there is."""

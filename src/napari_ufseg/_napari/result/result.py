@@ -25,6 +25,7 @@ from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, merged_areas, r
 if TYPE_CHECKING:
     from napari_ufseg._napari.layers.region import ImageRegion
     from napari_ufseg.engine.network.model import SegmentationModel
+    from napari_ufseg.engine.training.results import EpochRecord
     from napari_ufseg.engine.training.timeline import Keyframe, Timeline
 
 _KEYS = KeyMod.CtrlCmd | KeyCode.KeyZ, KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ  # undo and redo, as in napari
@@ -44,11 +45,14 @@ class Live:
         What is said about them.
     detail : int
         How many are shown.
+    epochs : sequence of EpochRecord
+        Of the run so far.
     """
 
     tree: ClassHierarchy
     classes: ClassTable
     detail: int
+    epochs: "Sequence[EpochRecord]" = ()
 
 
 class Result(QObject):
@@ -563,6 +567,24 @@ class Result(QObject):
         self.editor.close()
 
     # -- what the run has shown -------------------------------------------------------------------
+
+    @property
+    def epochs(self) -> "Sequence[EpochRecord]":
+        """Those of the run that has made the labels, or draws them; empty where nobody knows, as after labels were read from a file."""
+        if self.live is not None and self.live.epochs:
+            return self.live.epochs
+        return self.timeline.history if self.timeline is not None else ()
+
+    @property
+    def epoch_of_now(self) -> int:
+        """The epoch that the labels began with, whatever was done to them since; 0 if nobody knows."""
+        known = self.origin.epoch if self.origin is not None and self.live is None else 0
+        return known or len(self.epochs)
+
+    @property
+    def shown_epoch(self) -> int:
+        """The epoch whose labels the layers show; 0 if nobody knows."""
+        return self.epoch_of_now if self.keyframe is None else self.keyframe.epoch
 
     def show_keyframe(self, keyframe: "Keyframe | None") -> None:
         """Show what the run has shown at an epoch, or with None what the layers hold now, which comes back untouched."""

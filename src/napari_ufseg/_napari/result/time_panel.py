@@ -1,4 +1,4 @@
-"""Back and forth through what a run has shown: a slider over the keyframes of a result, and a button to keep one."""
+"""Back and forth through what a run has shown: a slider over the keyframes of a result, the loss beside it, and a button to keep one."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QW
 from superqt.utils import signals_blocked
 
 from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.result.loss_line import LossLine
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _NONE = "After a run the slider goes back to what it has shown."
 _SOME = "Go back to what the run has shown (arrow keys); the right end is what you have now."
+_MORE, _CLICK = "The curves are below More in Segment.", "A click shows the nearest epoch that is kept."
 
 
 class TimePanel(QWidget):
@@ -67,6 +69,9 @@ class TimePanel(QWidget):
         row.addWidget(self._title)
         row.addWidget(self.slider, 1)
         row.addWidget(self._place)
+        self.loss = LossLine()
+        self.loss.clicked.connect(self._on_loss_clicked)
+        row.addWidget(self.loss)
         column.addLayout(row)
         self.look_at(None)
 
@@ -99,6 +104,13 @@ class TimePanel(QWidget):
             self._result.show_keyframe(self._keyframes[value] if value < len(self._keyframes) else None)
         self._show()
 
+    def _on_loss_clicked(self, epoch: int) -> None:
+        """Show what is nearest to that epoch."""
+        if self._result is None or not self.slider.isEnabled():
+            return
+        epochs = [*(keyframe.epoch for keyframe in self._keyframes), self._result.epoch_of_now]
+        self.slider.setValue(min(reversed(range(len(epochs))), key=lambda place: abs(epochs[place] - epoch)))
+
     def _on_keep(self) -> None:
         if self._result is not None and self._result.keyframe is not None:
             result, keyframe = self._result, self._result.keyframe
@@ -128,3 +140,11 @@ class TimePanel(QWidget):
             part.setToolTip(tip)
         if shown is not None:
             self.about.setText(f"Shown: epoch {shown.epoch}, {counted(shown.n_classes, 'class')}")
+        self._show_loss()
+
+    def _show_loss(self) -> None:
+        """Draw the loss of all epochs, also of those that no keyframe is of."""
+        result, can_click = self._result, self.slider.isEnabled()
+        self.loss.show_epochs(() if result is None else result.epochs, 0 if result is None else result.shown_epoch)
+        self.loss.setToolTip("\n".join([self.loss.words, _MORE, *([_CLICK] if can_click else [])]))
+        self.loss.setCursor(Qt.CursorShape.PointingHandCursor if can_click else Qt.CursorShape.ArrowCursor)

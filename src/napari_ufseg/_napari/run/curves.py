@@ -1,8 +1,14 @@
 """Live curves of loss and number of classes."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from napari_ufseg.engine.training.results import EpochRecord
 
 _LOSS, _CLASSES = "#e8a33d", "#4fa3e0"
 
@@ -18,29 +24,26 @@ class CurvesPlot(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         self._loss = self._curve(column, "loss", _LOSS)
         self._classes = self._curve(column, "classes", _CLASSES, whole=True)
-        self.clear()
+        self._records: list[EpochRecord] = []
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self.epochs: list[int] = []
-        self.losses: list[float] = []
-        self.n_classes: list[int] = []
-        self._draw()
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs that are drawn."""
+        return [record.epoch for record in self._records]
 
-    def add(self, epoch: int, loss: float, n_classes: int) -> None:
-        """Add one point to each curve; a newer one of the same epoch takes the place of the last."""
-        if self.epochs and self.epochs[-1] == epoch:
-            for values in (self.epochs, self.losses, self.n_classes):
-                values.pop()
-        self.epochs.append(epoch)
-        self.losses.append(loss)
-        self.n_classes.append(n_classes)
-        self._draw()
+    @property
+    def losses(self) -> list[float]:
+        """The total loss of each."""
+        return [record.losses["total"] for record in self._records]
 
-    def _draw(self) -> None:
-        symbol = "o" if len(self.epochs) == 1 else None  # a line of one point cannot be seen
+    def show_epochs(self, records: "Sequence[EpochRecord]") -> None:
+        """Draw these epochs in place of those that are drawn."""
+        if list(records) == self._records:
+            return
+        self._records = list(records)
+        symbol = "o" if len(records) == 1 else None  # a line of one point cannot be seen
         self._loss.setData(self.epochs, self.losses, symbol=symbol)
-        self._classes.setData(self.epochs, self.n_classes, symbol=symbol)
+        self._classes.setData(self.epochs, [record.n_classes for record in records], symbol=symbol)
 
     def _curve(self, column: QVBoxLayout, title: str, colour: str, *, whole: bool = False) -> pg.PlotDataItem:
         axes = {"bottom": _WholeNumbers("bottom"), **({"left": _WholeNumbers("left")} if whole else {})}

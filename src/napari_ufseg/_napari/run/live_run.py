@@ -86,8 +86,8 @@ class LiveRun(QObject):
 
     @property
     def timeline(self) -> "Timeline | None":
-        """What the newest run has shown on its way."""
-        return self._timeline
+        """What the newest run has shown on its way, also while it is under way."""
+        return self._timeline if self._run is None else self._run.timeline
 
     @property
     def told(self) -> ClassTable | None:
@@ -196,7 +196,9 @@ class LiveRun(QObject):
                 layer.show()
         segmentation, self._told = keep_class_numbers(self._layers, trained.segmentation)
         self._release(
-            Origin(self._parts, segmentation.model, [layer.packed for layer in self._layers], trained.own),
+            Origin(
+                self._parts, segmentation.model, [layer.packed for layer in self._layers], trained.own, trained.epoch
+            ),
             stop_reason=str(segmentation.stop_reason),
             epochs=len(segmentation.history),
             device=segmentation.device,

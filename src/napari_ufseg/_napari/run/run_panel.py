@@ -1,7 +1,7 @@
 """What a run shows of itself: buttons, progress with time left, status and curves."""
 
 import weakref
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
@@ -37,7 +37,7 @@ _ENDED = {
 
 
 class RunPanel(QWidget):
-    """Segment, Pause, Stop, and the state of the run in words and bar; `curves` is laid out by its owner.
+    """Segment, Pause, Stop, and the state of the run in words and bar; `curves`, which show the result that is active, are laid out by their owner.
 
     A model that is applied is shown in the same bar and words, without curves and without Pause.
 
@@ -59,7 +59,7 @@ class RunPanel(QWidget):
         self._why_not_go_on = ""
         self._was_dropped = False
         self._lacking = ""
-        self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words, bar and curves are about
+        self._images: weakref.WeakSet[Image] = weakref.WeakSet()  # that words and bar are about
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -103,14 +103,11 @@ class RunPanel(QWidget):
         allow(self.go_on, why_not if self._is_idle else _BUSY)
 
     def speak_of(self, images: Iterable[Image]) -> None:
-        """From now on words, bar and curves are about these images."""
-        new = set(images)
-        if new != set(self._images):
-            self.plot.clear()
-        self._images = weakref.WeakSet(new)
+        """From now on words and bar are about these images."""
+        self._images = weakref.WeakSet(images)
         self._was_dropped = False
 
-    def forget(self, chosen: Iterable[Image], there: Container[Image]) -> None:
+    def forget(self, chosen: Iterable[Image]) -> None:
         """Let what came of an earlier run not stand there as if it were about the images that are chosen now.
 
         While something runs, everything is kept. That a run was dropped is
@@ -120,8 +117,6 @@ class RunPanel(QWidget):
         ----------
         chosen : iterable of napari.layers.Image
             What the next run would take.
-        there : container of napari.layers.Image
-            What is in the viewer; the curves of others are cleared.
         """
         wanted = set(chosen)
         if not self._is_idle or (wanted and wanted <= set(self._images)) or (not wanted and self._was_dropped):
@@ -131,12 +126,9 @@ class RunPanel(QWidget):
         self.progress.setRange(0, 1)
         self.progress.setValue(0)
         self.progress.setFormat("")
-        if not any(image in there for image in self._images):
-            self.plot.clear()
 
     def begin(self, name: str) -> None:
         """Show that a run on the image of that name starts."""
-        self.plot.clear()
         self.status.setToolTip("")
         self._what = "labels"
         self.progress.setRange(0, 0)
@@ -177,8 +169,6 @@ class RunPanel(QWidget):
         told = "" if loss is None else f", loss {loss:.3f}"
         words = f"{counted(snapshot.n_classes, 'class')}{told}, on {device}"
         self.status.setText(f"Paused. {words}" if self._is_paused else words)
-        if loss is not None and not self._is_paused:
-            self.plot.add(snapshot.epoch, loss, snapshot.n_classes)
 
     def end(self, segmentation: "Segmentation", n_classes: int, device: str, n_shown: int) -> None:
         """Show how a run ended, and what to do next.

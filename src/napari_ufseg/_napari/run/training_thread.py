@@ -11,11 +11,12 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari.background import Job, JobState, JobThread
+from napari_ufseg._napari.layers.origin import RestoredKeyframe
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import counted
 
 if TYPE_CHECKING:
-    from napari_ufseg._napari.layers.origin import RestoredKeyframe, TrainOn
+    from napari_ufseg._napari.layers.origin import TrainOn
     from napari_ufseg.engine.training.results import Segmentation
     from napari_ufseg.engine.training.session import TrainingSession
     from napari_ufseg.engine.training.timeline import Timeline
@@ -69,11 +70,14 @@ class Trained:
         The user's own pixels.
     timeline : Timeline, optional
         What was seen on the way.
+    epoch : int
+        The epoch whose labels they are.
     """
 
     segmentation: "Segmentation"
     own: Sequence[Any] | None = None
     timeline: "Timeline | None" = None
+    epoch: int = 0
 
 
 class TrainingThread(JobThread):
@@ -188,7 +192,7 @@ def _train(plan: RunPlan, hand: TrainingThread, device: Any) -> Trained | None:
                 snapshot = next(pictures)
             except StopIteration as end:
                 own = None if corrections is None else corrections.own
-                return Trained(end.value, own, hand.timeline)
+                return Trained(end.value, own, hand.timeline, _epoch_of(end.value, plan))
             labelling = snapshot.labelled is not None
             if hand.timeline is not None and not labelling:
                 hand.timeline.add(snapshot)
@@ -197,6 +201,13 @@ def _train(plan: RunPlan, hand: TrainingThread, device: Any) -> Trained | None:
                 hand.hand_over()
             hand.park(draws=not labelling)
     return None
+
+
+def _epoch_of(segmentation: "Segmentation", plan: RunPlan) -> int:
+    """The epoch whose labels a run has come to: the last one, that which the guard has kept, or that which was asked for."""
+    if isinstance(plan.train_on, RestoredKeyframe):
+        return plan.train_on.keyframe.epoch
+    return segmentation.kept_epoch or len(segmentation.history)
 
 
 def _takes_long_to_read(sources: Sequence[Any]) -> bool:

@@ -258,6 +258,19 @@ class ClassTable(Mapping[int, ClassInfo]):
         """Another table that has forgotten merges, for labels of a model that knows of them."""
         return type(self)([*(replace(info, becomes=None) for info in self._infos.values()), *self._groups.values()])
 
+    def coloured(self, label_image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """A picture of labels, with the axes of the label image and then red, green, blue and opacity; 0 and what is hidden are clear.
+
+        Parameters
+        ----------
+        label_image : (...) array of integers
+        """
+        present, ranks = np.unique(label_image, return_inverse=True)
+        infos = [self[label] for label in present.tolist()]
+        rgba = [[*info.rgba[:3], 255 * (info.label != BACKGROUND and info.is_visible)] for info in infos]
+        picture: npt.NDArray[np.uint8] = np.array(rgba, np.uint8).reshape(-1, 4)[ranks.reshape(label_image.shape)]
+        return picture
+
     @property
     def has_own_look(self) -> bool:
         """Whether a label is hidden or has another colour than its own."""

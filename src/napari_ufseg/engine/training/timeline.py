@@ -15,7 +15,7 @@ from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import to_label_image
-from napari_ufseg.engine.training.results import Snapshot
+from napari_ufseg.engine.training.results import EpochRecord, Snapshot
 from napari_ufseg.engine.training.warm_start import WarmStart
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Timeline:
     ----------
     config : SegmentationConfig
         Of the run.
+    history : sequence of EpochRecord
+        One per epoch that is done, whether there is a keyframe of it or not; it grows while the run goes on.
     items : list of Keyframe
         From the first to the last.
     """
@@ -77,6 +79,7 @@ class Timeline:
         self._session: TrainingSession | None = session
         self._most, self._most_bytes = most, most_bytes
         self.config: SegmentationConfig = session.config
+        self.history: Sequence[EpochRecord] = session.history
         self._n_channels = session.sources[0].n_channels
         self._class_labels = session.trainer.class_labels
         self._corrections: Corrections | None = session.corrections

@@ -13,8 +13,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import go_on
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box, iter_tiles, tile_edges
-from napari_ufseg.engine.labels.edits import renaming
-from napari_ufseg.engine.labels.matching import count_pairs, match_labels
+from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import LabelImage
 from napari_ufseg.engine.training.results import run_to_end
 from napari_ufseg.engine.training.session import TrainingSession
@@ -31,20 +30,24 @@ _SECONDS = 0.2  # between looks at whether it is stopped
 
 @dataclass(frozen=True)
 class Variation:
-    """A quick run at low resolution: its config and its labels.
+    """A quick run at low resolution: its config and what came of it.
 
     Parameters
     ----------
     config : SegmentationConfig
         For the image at its full size.
+    image : (C, Y, X) array
+        What it was trained on, at low resolution; of a volume the middle plane.
     labels : (Y, X) array of uint16
-        What came of it at low resolution; of a volume the middle plane.
-    n_classes : int
+        All classes of that.
+    model : SegmentationModel
+        Has made them, and knows which of them are shown at each detail and in which colours.
     """
 
     config: SegmentationConfig
+    image: npt.NDArray[Any]
     labels: LabelImage
-    n_classes: int
+    model: SegmentationModel
 
 
 def varied(config: SegmentationConfig) -> list[SegmentationConfig]:
@@ -62,8 +65,6 @@ def iter_variations(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Variation]:
     """Train each of `varied` on a small copy of one plane or volume, and yield it when it is done.
-
-    Classes of all of them are called as those of the first that they lie on.
 
     Parameters
     ----------
@@ -83,18 +84,15 @@ def iter_variations(
         If it was stopped.
     """
     image, factor = small_copy(source, item, stopped)
-    first: LabelImage | None = None
+    is_volume = config.spatial_dims == 3
+    axes = "CZYX" if is_volume else "CYX"
     for chosen in varied(config):
         size = chosen.local_contrast_size
         quick = chosen.replace(local_contrast_size=max(_LEAST_CONTRAST, size / factor) if size else size)
-        axes = "CZYX" if config.spatial_dims == 3 else "CYX"
         session = TrainingSession(image, quick, axes=axes, device=device, stopped=stopped)
         result = run_to_end(session.run(_SECONDS), stopped)
-        labels = result.labels[len(result.labels) // 2] if config.spatial_dims == 3 else result.labels
-        if first is None:
-            first = labels
-        labels = renaming(match_labels(count_pairs(first, labels)))(labels)
-        yield Variation(chosen, labels, len(result.areas))
+        seen = (len(result.labels) // 2,) if is_volume else ()
+        yield Variation(chosen, image[(slice(None), *seen)], result.labels[seen], result.model)
 
 
 def small_copy(
