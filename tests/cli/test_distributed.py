@@ -193,7 +193,7 @@ def test_few_summaries_meet_here_and_their_brightness_is_that_of_one_pass(
 
     with batch_cluster.Cluster(cluster.address) as there:
         seen = [progress.pixels for progress in learning(there)]
-    assert brightness == [learn_intensity(image.source, model.config.scaling)]
+    assert brightness == [learn_intensity(image.source, model.config)]
     assert len(tiles_of([image.source])) == 40
     assert (len(seen), seen[-1]) == (3, image.source.n_pixels)
 

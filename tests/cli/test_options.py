@@ -37,6 +37,7 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "denoise": (5.0, ""),
     "local_contrast": (0.5, ""),
     "local_contrast_size": (4.0, "--local_contrast 0.5"),
+    "local_threshold": (0.5, ""),
     "seed": (1, ""),
     "batch_size": (1, ""),
     "epoch_megapixels": (0.03, LARGE),

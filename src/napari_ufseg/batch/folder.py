@@ -284,7 +284,7 @@ def _labelled(
     file = open_input(image, model.config.spatial_dims, axes=plan.axes, level=plan.level)
     model.require_channels(file.source)
     with _no_empty_folders(output.parent), label_array(output, file, classes) as labels:
-        job = LabellingJob(file.source, learn_intensity(file.source, model.config.scaling, stopped), labels)
+        job = LabellingJob(file.source, learn_intensity(file.source, model.config, stopped), labels)
         with closing(label_images(model, [job], device)) as passes:
             for progress in passes:
                 go_on(stopped)

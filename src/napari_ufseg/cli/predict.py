@@ -70,7 +70,7 @@ def _predict_here(
     arguments: PredictArguments,
 ) -> None:
     """Label an image in this process."""
-    brightness = _learn(iter_learn_intensity(image.source, model.config.scaling), image, arguments)
+    brightness = _learn(iter_learn_intensity(image.source, model.config), image, arguments)
     job = LabellingJob(image.source, brightness, array)
     with engine_errors("Prediction"):
         follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.messages.quiet)

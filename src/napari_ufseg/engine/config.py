@@ -226,7 +226,14 @@ class InputOptions:
         "Size of surroundings",
         _INPUT,
         (1.0, 64.0, 1.0),
-        "Radius in pixels of what local contrast compares with; larger suits larger objects.",
+        "Radius in pixels of what local contrast and local threshold compare with; larger suits larger objects.",
+    )
+    local_threshold: float = number_option(
+        0.0,
+        "Local threshold",
+        _INPUT,
+        (0.0, 10.0, 0.05),
+        "Weight of which side of a threshold between things and ground nearby a pixel is on; larger keeps dim things whole.",
     )
 
     @property
@@ -238,9 +245,24 @@ class InputOptions:
         """Whether an image with so many channels is turned into CIE L*, a* and b*."""
         return self.colour == "lab" and n_channels == 3
 
+    @property
+    def sees_local_threshold(self) -> bool:
+        """Whether there are sides of a local threshold among the input channels."""
+        return self.local_threshold > 0
+
+    def n_lights(self, n_channels: int) -> int:
+        """How many kinds of light an image with so many channels has: one of a picture in colours, else one a channel."""
+        return 1 if self.sees_lab(n_channels) else n_channels
+
     def n_inputs(self, n_channels: int) -> int:
-        """Channels that the network sees of an image with so many."""
-        return n_channels * (2 if self.sees_local_contrast else 1)
+        """Channels that the network sees of an image with so many: its own, then local contrast, then local threshold."""
+        contrast = n_channels if self.sees_local_contrast else 0
+        return n_channels + contrast + (self.n_lights(n_channels) if self.sees_local_threshold else 0)
+
+    @property
+    def sees_surroundings(self) -> bool:
+        """Whether an input channel compares a pixel with what lies around it."""
+        return self.sees_local_contrast or self.sees_local_threshold
 
     @property
     def contrast_cell(self) -> int:
@@ -263,7 +285,7 @@ class InputOptions:
     @property
     def contrast_reach(self) -> int:
         """Pixels around a pixel that shape its input: the Gaussian, and one cell between whose middles is interpolated."""
-        return (self.contrast_radius + 1) * self.contrast_cell if self.sees_local_contrast else 0
+        return (self.contrast_radius + 1) * self.contrast_cell if self.sees_surroundings else 0
 
 
 _TRAINING, _LOSS, _STOP = "Training", "Loss weights", "Stopping"
@@ -489,7 +511,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "n_features": 16, "n_convolutions": 2, "n_classes": 8, "kernels": "symmetric", "padding": "replicate",
         "skip": True, "scaling": "percentile", "colour": "lab", "denoise": 2.0, "local_contrast": 0.15,
-        "local_contrast_size": 16.0, "start": "clusters", "start_contrast": 15.0, "mu": 1.0, "nu": 1.0, "M": 0.0, "m": 0.0,
+        "local_contrast_size": 16.0, "local_threshold": 0.3, "start": "clusters", "start_contrast": 15.0, "mu": 1.0, "nu": 1.0, "M": 0.0, "m": 0.0,
         "epoch_megapixels": 1.0,
         "learning_rate": 0.1, "momentum": 0.9, "learning_rate_decay": 1.0, "epochs": 20, "min_classes": 3,
         "settle_fraction": 0.0, "guard": True,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from napari_ufseg.engine.config import InputOptions
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.images import intensity as scaling
 from napari_ufseg.engine.images.intensity import learn_range
@@ -31,9 +32,9 @@ def pieces_of(source, edges):
 def test_the_two_values_are_those_of_the_whole_array_whatever_the_pieces(dtype, edges):
     image = stack(dtype)
     source = open_source(image, axes="TCYX")
-    extremes = learn_range(source, "minmax", pieces_of(source, edges))
+    extremes = learn_range(source, InputOptions(scaling="minmax"), pieces_of(source, edges))
     assert (extremes.low, extremes.high) == (float(image.min()), float(image.max()))
-    inner = learn_range(source, "percentile", pieces_of(source, edges))
+    inner = learn_range(source, InputOptions(scaling="percentile"), pieces_of(source, edges))
     low, high = np.percentile(image.astype(np.float64), (0.1, 99.9))
     assert (inner.low, inner.high) == pytest.approx((low, high), rel=1e-14, abs=1e-12)
     assert image.min() < inner.low < inner.high < image.max()
@@ -46,7 +47,7 @@ def test_percentiles_of_whole_numbers_are_exact_for_any_number_of_pixels(dtype):
     for size in (2, 3, 5, 11, 500, 999, 1000, 1001, 1002, 2003):
         image = random.integers(info.min, info.max, (1, size), endpoint=True, dtype=np.dtype(dtype).newbyteorder("="))
         image = image.astype(dtype)
-        found = learn_range(source := open_source(image), "percentile", [(0, source.whole)])
+        found = learn_range(source := open_source(image), InputOptions(scaling="percentile"), [(0, source.whole)])
         expected = np.percentile(image.astype(np.float64), (0.1, 99.9))
         assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-14, abs=1e-11)
 
@@ -54,14 +55,14 @@ def test_percentiles_of_whole_numbers_are_exact_for_any_number_of_pixels(dtype):
 @pytest.mark.parametrize("values", [(-128, 127), (-128, -128, 127, 127, 0)])
 def test_the_span_of_a_narrow_type_does_not_wrap_around(values):
     source = open_source(np.array([values], np.int8))
-    found = learn_range(source, "percentile", [(0, source.whole)])
+    found = learn_range(source, InputOptions(scaling="percentile"), [(0, source.whole)])
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(np.array(values, float), (0.1, 99.9))))
 
 
 def test_bool_images_span_false_to_true():
     source = open_source(np.array([[False, True, False]]))
     for name in ("minmax", "percentile"):
-        found = learn_range(source, name, [(0, source.whole)])
+        found = learn_range(source, InputOptions(scaling=name), [(0, source.whole)])
         assert (found.low, found.high) == (0.0, 1.0)
 
 
@@ -71,8 +72,8 @@ def test_a_sample_does_not_depend_on_the_pieces_either(dtype, edges, monkeypatch
     monkeypatch.setattr(scaling, "_SAMPLED_VALUES", 1000)
     image = stack(dtype)
     source = open_source(image, axes="TCYX")
-    whole = learn_range(source, "percentile", pieces_of(source, source.item_shape))
-    cut = learn_range(source, "percentile", pieces_of(source, edges))
+    whole = learn_range(source, InputOptions(scaling="percentile"), pieces_of(source, source.item_shape))
+    cut = learn_range(source, InputOptions(scaling="percentile"), pieces_of(source, edges))
     assert (cut.low, cut.high) == (whole.low, whole.high)
     low, high = np.percentile(image.astype(float), (0.1, 99.9))
     assert whole.low == pytest.approx(low, rel=0.5)
@@ -82,7 +83,7 @@ def test_a_sample_does_not_depend_on_the_pieces_either(dtype, edges, monkeypatch
 def test_mostly_equal_values_are_spanned_by_their_extremes():
     image = np.full((50, 50), 7, np.uint8)
     image[0, 0], image[3, 3] = 5, 200
-    found = learn_intensity(open_source(image), "percentile")
+    found = learn_intensity(open_source(image), InputOptions(scaling="percentile"))
     assert (found.low, found.high) == (5.0, 200.0)
 
 
@@ -95,7 +96,7 @@ def test_values_that_are_no_numbers_are_counted_over_all_pieces(scaling_rule):
     source = open_source(image, axes="TCYX", name="Image 4")
     for edges in [(37, 41), (10, 7), (1, 1)]:
         with pytest.raises(ImageError, match=r"^Image 4 has 6 values that are NaN or infinite: replace them"):
-            learn_range(source, scaling_rule, pieces_of(source, edges))
+            learn_range(source, InputOptions(scaling=scaling_rule), pieces_of(source, edges))
 
 
 @pytest.mark.parametrize("scaling_rule", ["minmax", "percentile"])
@@ -103,7 +104,7 @@ def test_values_that_are_no_numbers_are_counted_over_all_pieces(scaling_rule):
 def test_a_constant_image_is_known_as_such_and_scaled_to_zero(dtype, scaling_rule):
     image = np.ones((3, 8, 9), dtype)
     source = open_source(image, axes="TYX")
-    found = learn_range(source, scaling_rule, pieces_of(source, (3, 4)))
+    found = learn_range(source, InputOptions(scaling=scaling_rule), pieces_of(source, (3, 4)))
     assert found.is_constant
     scaled = found.scaled(image)
     assert scaled.dtype == np.float32
@@ -112,7 +113,7 @@ def test_a_constant_image_is_known_as_such_and_scaled_to_zero(dtype, scaling_rul
 
 def test_planes_that_are_constant_each_are_not_so_together():
     image = np.stack([np.zeros((8, 9)), np.ones((8, 9))])
-    found = learn_intensity(open_source(image, axes="TYX"), "minmax")
+    found = learn_intensity(open_source(image, axes="TYX"), InputOptions(scaling="minmax"))
     assert not found.is_constant
     assert np.array_equal(found.scaled(image), image)
 
@@ -123,17 +124,17 @@ def test_side_by_side_it_is_the_same_and_tells_how_far_it_is(how, dtype):
     source, found, seen = open_source(stack(dtype), axes="TCYX"), [], []
 
     def learning():
-        found.append((yield from iter_learn_intensity(source, how)))
+        found.append((yield from iter_learn_intensity(source, InputOptions(scaling=how))))
 
     for progress in learning():
         seen.append((progress.pixels, progress.total))
-    assert found == [learn_intensity(source, how)]
+    assert found == [learn_intensity(source, InputOptions(scaling=how))]
     assert seen == [(n * 37 * 41, 3 * 37 * 41) for n in (1, 2, 3)]
 
 
 def test_a_piece_is_scaled_as_in_the_whole():
     image = stack("u2")
-    found = learn_intensity(open_source(image, axes="TCYX"), "percentile")
+    found = learn_intensity(open_source(image, axes="TCYX"), InputOptions(scaling="percentile"))
     whole = found.scaled(image)
     assert (whole.min(), whole.max()) == (0.0, 1.0)
     assert np.array_equal(found.scaled(image[1, :, 3:17, 5:6]), whole[1, :, 3:17, 5:6])
@@ -143,7 +144,9 @@ def test_every_piece_is_shown_once_and_read_once(counted):
     image = counted(stack("u1"))
     source = open_source(image, axes="TCYX")
     seen = []
-    learn_range(source, "percentile", pieces_of(source, (10, 7)), lambda *piece: seen.append(piece))
+    learn_range(
+        source, InputOptions(scaling="percentile"), pieces_of(source, (10, 7)), lambda *piece: seen.append(piece)
+    )
     assert (image.reads == 1).all()
     assert [(item, box) for item, box, _ in seen] == pieces_of(source, (10, 7))
     assert all(np.array_equal(values, source.read(item, box)) for item, box, values in seen)
@@ -158,7 +161,7 @@ def test_the_noise_is_measured_beside_edges(dtype, deviation):
     random = np.random.default_rng(3)
     blocks = np.repeat(np.repeat(random.integers(60, 190, (2, 1, 16, 15)), 25, 2), 25, 3)
     image = (blocks + random.normal(0, deviation, blocks.shape)).round().clip(0, 255).astype(dtype)
-    found = learn_intensity(open_source(image, axes="TCYX"), "minmax")
+    found = learn_intensity(open_source(image, axes="TCYX"), InputOptions(scaling="minmax"))
     assert found.noise == pytest.approx(deviation, rel=0.15)
     assert found.scaled_noise == pytest.approx(found.noise / (found.high - found.low))
 
@@ -166,7 +169,9 @@ def test_the_noise_is_measured_beside_edges(dtype, deviation):
 def test_the_noise_of_channels_is_their_mean():
     random = np.random.default_rng(4)
     image = np.stack([random.normal(0, 3, (200, 200)), random.normal(0, 9, (200, 200))])
-    assert learn_intensity(open_source(image, axes="CYX"), "percentile").noise == pytest.approx(6, rel=0.05)
+    assert learn_intensity(open_source(image, axes="CYX"), InputOptions(scaling="percentile")).noise == pytest.approx(
+        6, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("squares", [2**20, 50])
@@ -174,18 +179,18 @@ def test_the_noise_of_channels_is_their_mean():
 def test_the_noise_does_not_depend_on_the_pieces(edges, squares, monkeypatch):
     monkeypatch.setattr(scaling._Noise, "_SQUARES", squares)
     source = open_source(stack("u2"), axes="TCYX")
-    whole = learn_range(source, "minmax", pieces_of(source, source.item_shape))
-    cut = learn_range(source, "minmax", pieces_of(source, edges)[::-1])
+    whole = learn_range(source, InputOptions(scaling="minmax"), pieces_of(source, source.item_shape))
+    cut = learn_range(source, InputOptions(scaling="minmax"), pieces_of(source, edges)[::-1])
     assert whole.noise == cut.noise > 0
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (9, 1), (2, 2), (3, 3)])
 def test_small_images_have_a_noise_too(shape):
     image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    assert learn_intensity(open_source(image), "minmax").noise == 0
+    assert learn_intensity(open_source(image), InputOptions(scaling="minmax")).noise == 0
 
 
 def test_huge_values_have_a_finite_noise():
     image = np.array([[-1e308, 1e308], [1e308, -1e308]])
-    found = learn_intensity(open_source(image), "minmax")
+    found = learn_intensity(open_source(image), InputOptions(scaling="minmax"))
     assert np.isfinite(found.scaled_noise)

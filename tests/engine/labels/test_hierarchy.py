@@ -11,20 +11,19 @@ import zarr
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scipy.cluster import hierarchy
-from skimage.filters import threshold_otsu
+from skimage.color import rgb2lab
 
 from napari_ufseg import SegmentationConfig, load_model, predict, save_model, segment
 from napari_ufseg.engine.errors import ConfigError, ImageError, ModelFileError
 from napari_ufseg.engine.labels.hierarchy import (
     ClassHierarchy,
     build_hierarchy,
-    half_height,
     principal_component,
     relabel,
     sides_of,
     ward_steps,
 )
-from napari_ufseg.samples import nuclei
+from napari_ufseg.samples import nuclei, stained_tissue
 
 SMALL = SegmentationConfig.preset("fast", epochs=4, settle_fraction=0.0)
 DARK = {3: [0.1], 8: [0.14]}  # a large background, and a band of it
@@ -51,6 +50,11 @@ def partition(numbers: Iterable[int]) -> set[frozenset[int]]:
     return groups(dict(enumerate(numbers)))
 
 
+def split_by(sides: Iterable[int]) -> set[frozenset[int]]:
+    """The groups of the labels from 1 on."""
+    return groups(dict(enumerate(sides, 1)))
+
+
 def sum_of_squares(groups: Iterable[Iterable[int]], mean: np.ndarray, area: np.ndarray) -> float:
     total = 0.0
     for group in groups:
@@ -72,41 +76,6 @@ def test_groups_are_those_of_wards_clustering_of_all_pixels(seed: int) -> None:
         expected = partition([int(of_pixel[np.flatnonzero(pixels == i)[0]]) for i in range(9)])
         tree = ClassHierarchy(dict.fromkeys(range(9), 1), tuple(steps))
         assert groups(tree.shown_class(k)) == expected
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_half_height_is_midway_between_the_medians_of_its_sides(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    levels, counts = np.sort(rng.random(40)), rng.integers(1, 100, 40)
-    threshold = half_height(levels, counts.astype(float))
-    pixels = np.repeat(levels, counts)
-    # of an even number of pixels the lower of the two in the middle
-    sides = np.split(pixels, [int((pixels <= threshold).sum())])
-    assert threshold == pytest.approx(np.mean([np.quantile(side, 0.5, method="inverted_cdf") for side in sides]))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_few_things_that_are_much_brighter_do_not_hide_the_others(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    pixels = np.concatenate([rng.normal(0.02, 0.01, 8000), 0.1 + rng.exponential(0.15, 2000)]).clip(0, 1)
-    counts, edges = np.histogram(pixels, 256, (0, 1))
-    levels = (edges[1:] + edges[:-1])[counts > 0] / 2
-    threshold = half_height(levels, counts[counts > 0].astype(float))
-    assert threshold < 0.9 * threshold_otsu(pixels)
-    assert (pixels[8000:] > threshold).mean() > (pixels[8000:] > threshold_otsu(pixels)).mean() + 0.1
-
-
-def test_an_uneven_background_is_not_parted() -> None:
-    rng = np.random.default_rng(0)
-    pixels = np.concatenate([rng.uniform(0.0, 0.3, 9000), rng.normal(0.8, 0.05, 600)]).clip(0, 1)
-    counts, edges = np.histogram(pixels, 256, (0, 1))
-    levels = (edges[1:] + edges[:-1])[counts > 0] / 2
-    assert 0.3 < half_height(levels, counts[counts > 0].astype(float)) < 0.65
-
-
-def test_two_levels_and_one() -> None:
-    assert half_height(np.array([0.2, 0.6]), np.array([1.0, 1000.0])) == pytest.approx(0.4)
-    assert half_height(np.array([0.3]), np.array([5.0])) == 0.3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -161,6 +130,44 @@ def test_colours_are_compared_along_the_axis_in_which_classes_differ() -> None:
     np.testing.assert_array_equal(sides_of(values, counts, 1.0), [False, False, True, True])
     outside = component.histogram(mean + 9 * component.axis)
     assert outside[-1] == 4
+
+
+AREAS = {1: 900, 2: 300, 3: 60, 4: 40}
+LIGHT = {1: [0.02], 2: [0.05], 3: [0.2], 4: [0.9]}  # dim things and bright ones
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_class_that_lies_above_the_thresholds_nearby_is_a_thing(turned: bool) -> None:
+    sign = -1.0 if turned else 1.0
+    means = {label: [1 - light[0]] if turned else light for label, light in LIGHT.items()}
+    assert groups(build_hierarchy(AREAS, means).shown_class(2)) == split_by([0, 0, 0, 1])
+    for dim in (0.9, 0.0, -0.19):  # at least two fifths of its pixels
+        sides = {1: [-1.0 * sign], 2: [-0.9 * sign], 3: [dim * sign], 4: [1.0 * sign]}
+        tree = build_hierarchy(AREAS, means, sides=sides)
+        assert groups(tree.shown_class(2)) == split_by([0, 0, 1, 1])
+        assert tree.background == 1
+        assert tree.things_are_bright is not turned
+    tree = build_hierarchy(AREAS, means, sides={**sides, 3: [-0.3 * sign]})
+    assert groups(tree.shown_class(2)) == split_by([0, 0, 0, 1])
+
+
+def test_where_thresholds_nearby_part_no_classes_that_of_all_pixels_does() -> None:
+    expected = build_hierarchy(AREAS, LIGHT)
+    for side in (-1.0, 1.0):
+        assert build_hierarchy(AREAS, LIGHT, sides={label: [side] for label in AREAS}) == expected
+
+
+def test_the_lightness_of_what_differs_in_colour_alone_decides_nothing() -> None:
+    means = {1: [0.5, 0.1], 2: [0.52, 0.12], 3: [0.5, 0.7], 4: [0.53, 0.8]}
+    sides = {1: [-1.0], 2: [1.0], 3: [-1.0], 4: [1.0]}
+    assert groups(build_hierarchy(AREAS, means, sides=sides).shown_class(2)) == split_by([0, 0, 1, 1])
+
+
+def test_classes_of_a_picture_in_colours_are_ordered_by_lightness() -> None:
+    result = segment(stained_tissue(), SegmentationConfig.preset("fast", epochs=2), device="cpu")
+    lightness, known = rgb2lab(stained_tissue())[..., 0], result.hierarchy.brightness
+    means = {label: lightness[result.labels == label].mean() for label in known}
+    assert sorted(known, key=known.__getitem__) == sorted(means, key=means.__getitem__)
 
 
 @pytest.mark.parametrize("seed", range(4))

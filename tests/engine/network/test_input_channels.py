@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
 from napari_ufseg import SegmentationConfig, predict, segment
 from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.images.threshold import Levels, levels_of
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.network.input_channels import input_channels, seen_box
 from napari_ufseg.engine.prediction.labelling import label_box, learn_intensity
@@ -25,8 +27,8 @@ def whole_input(image, **changes):
     return input_channels(image, box, box, box.shape, UNIT, config).numpy()
 
 
-def textbook_contrast(plane, size, weight):
-    """Means of cells, a Gaussian over them as a sum, bilinear interpolation between the middles of the cells."""
+def textbook_surroundings(plane, size):
+    """Functions for the means around every cell, as a Gaussian over means of cells, and to interpolate between their middles."""
     cell = 1
     while cell < 16 and 8 * cell <= size:
         cell *= 2
@@ -53,9 +55,6 @@ def textbook_contrast(plane, size, weight):
                 out[i, j] = gauss @ values[np.ix_(rows, columns)] @ gauss
         return out
 
-    mean, square = blurred(cells(plane)), blurred(cells(plane**2))
-    gain = 1 / np.sqrt(np.maximum(square - mean**2, 0) + 0.1**2)
-
     def between(values):
         y, x = ((np.arange(n) + 0.5) / cell - 0.5 for n in plane.shape)
         y, x = np.clip(y, 0, shape[0] - 1), np.clip(x, 0, shape[1] - 1)
@@ -67,7 +66,24 @@ def textbook_contrast(plane, size, weight):
             (1 - b) * values[below] + b * values[across]
         )
 
+    return lambda values: blurred(cells(values)), between
+
+
+def textbook_contrast(plane, size, weight):
+    around, between = textbook_surroundings(plane, size)
+    mean, square = around(plane), around(plane**2)
+    gain = 1 / np.sqrt(np.maximum(square - mean**2, 0) + 0.1**2)
     return weight * (plane - between(mean)) * between(gain)
+
+
+def textbook_sides(light, size, weight, levels, noise):
+    """Mean of what is above the threshold of the image and of what is below, each with 0.3 % of that of the whole image."""
+    around, between = textbook_surroundings(light, size)
+    thing = (light > levels.threshold).astype(float)
+    above = (around(thing * light) + 0.003 * levels.above) / (around(thing) + 0.003)
+    below = (around((1 - thing) * light) + 0.003 * levels.below) / (around(1 - thing) + 0.003)
+    sharpness = between(1 / ((above - below) / 8 + 2 * noise + 0.01))
+    return weight / 2 * np.tanh((light - between((above + below) / 2)) * sharpness)
 
 
 def test_by_default_the_network_sees_the_image_as_it_is(tissue):
@@ -94,6 +110,55 @@ def test_local_contrast_sees_through_uneven_light():
     inside = objects.astype(bool)
     assert brightness[inside].min() < 0.35  # a dim object is as dark as
     assert contrast[inside].min() > contrast[~inside].max()
+
+
+@pytest.mark.parametrize("size", [3.0, 8.0, 20.0])
+@pytest.mark.parametrize("contrast", [0.0, 0.3])
+def test_the_sides_of_a_local_threshold_are_those_of_the_formula(size, contrast):
+    plane = np.random.default_rng(0).random((53, 70)).astype(np.float32)
+    plane[:, 30:] *= 0.3
+    brightness = IntensityRange(0.0, 1.0, 0.02, (levels_of(plane**0.9),))
+    box = Box.of_shape(plane.shape)
+    config = SegmentationConfig(local_threshold=0.7, local_contrast=contrast, local_contrast_size=size)
+    found = input_channels(plane[None], box, box, box.shape, brightness, config).numpy()
+    assert found.shape == (3 if contrast else 2, 53, 70)
+    assert len(found) == config.n_inputs(1)
+    expected = textbook_sides(plane.astype(float) ** 0.9, size, 0.7, brightness.levels[0], 0.02)
+    np.testing.assert_allclose(found[-1], expected, atol=2e-5)
+
+
+def test_a_dim_thing_and_bright_ones_are_on_the_same_side():
+    image = np.full((96, 200), 0.02)
+    for y, x in np.ndindex(2, 2):
+        image[16 + 48 * y :, 16 + 48 * x :][:16, :16] = 0.9
+    image[40:56, 150:166] = 0.45
+    image = gaussian_filter(image, 2)
+    source = open_source(image)
+    options = SegmentationConfig(local_threshold=1.0, local_contrast_size=8.0)
+    brightness = learn_intensity(source, options)
+    box = Box.of_shape(image.shape)
+    side = input_channels(image[None], box, box, box.shape, brightness, options).numpy()[1]
+    for columns, height in ((slice(0, 100), 0.9), (slice(100, 200), 0.45)):
+        near = image[:, columns]
+        thing = near > (height + 0.02) / 2
+        assert ((side[:, columns] > 0) != thing).sum() < 0.25 * thing.sum(), height
+    dim = image[:, 100:] > 0.235
+    assert (
+        image[:, 100:][dim] ** 0.9 < brightness.levels[0].threshold
+    ).mean() > 0.4  # what one threshold for both leaves out
+    assert (side[:, 100:][dim] < 0).mean() < 0.05
+    far = np.ones(image.shape, bool)
+    far[gaussian_filter((image > 0.1).astype(float), 5) > 0.05] = False
+    assert side[far].max() < -0.45  # no halo: ground near things looks as that far from them
+
+
+def test_noise_is_not_sharpened_by_a_local_threshold():
+    noise = np.random.default_rng(0).normal(100, 5, (80, 90)).astype(np.float32)
+    options = SegmentationConfig(local_threshold=1.0)
+    brightness = learn_intensity(open_source(noise), options)
+    box = Box.of_shape(noise.shape)
+    side = input_channels(noise[None], box, box, box.shape, brightness, options).numpy()[1]
+    assert np.abs(side).mean() < 0.25  # sure would be 0.5
 
 
 def test_planes_of_a_volume_and_channels_are_for_themselves():
@@ -131,6 +196,7 @@ def test_without_noise_nothing_is_removed(coins):
 def test_lab_is_for_three_channels(tissue):
     image = (np.moveaxis(tissue, 2, 0) / 255).astype(np.float32)
     np.testing.assert_allclose(whole_input(image, colour="lab"), np.moveaxis(rgb2lab(tissue), 2, 0) / 100, atol=1e-5)
+    assert SegmentationConfig(colour="lab", local_threshold=1.0).n_inputs(3) == 4  # one of lightness
     both = whole_input(image, colour="lab", **CONTRAST)
     np.testing.assert_allclose(both[3], textbook_contrast(rgb2lab(tissue)[..., 0] / 100, 8.0, 0.4), atol=2e-5)
     for n in (1, 2, 4):
@@ -139,11 +205,15 @@ def test_lab_is_for_three_channels(tissue):
 
 
 @pytest.mark.parametrize("size", [2.0, 5.0, 16.0, 60.0])
-@pytest.mark.parametrize(("colour", "contrast"), [("as_is", 0.2), ("lab", 0.2), ("lab", 0.0)])
-def test_what_is_read_for_a_box_is_enough(size, colour, contrast):
+@pytest.mark.parametrize(
+    ("colour", "contrast", "threshold"), [("as_is", 0.2, 0.3), ("lab", 0.2, 0.0), ("lab", 0.0, 0.0), ("lab", 0.0, 0.3)]
+)
+def test_what_is_read_for_a_box_is_enough(size, colour, contrast, threshold):
     image = np.random.default_rng(3).random((3, 230, 301)).astype(np.float32)
-    noisy = IntensityRange(0.0, 1.0, 0.1)
-    config = SegmentationConfig(local_contrast=contrast, local_contrast_size=size, colour=colour, denoise=2.0)
+    config = SegmentationConfig(
+        local_contrast=contrast, local_contrast_size=size, local_threshold=threshold, colour=colour, denoise=2.0
+    )
+    noisy = IntensityRange(0.0, 1.0, 0.1, (Levels(0.5, 0.2, 0.8),) * config.n_lights(3))
     whole = Box.of_shape(image.shape[1:])
     expected = input_channels(image, whole, whole, whole.shape, noisy, config)
     for box in (Box((0, 0), (230, 301)), Box((100, 7), (117, 250)), Box((200, 280), (230, 301)), Box((3, 5), (4, 6))):
@@ -156,9 +226,11 @@ def test_what_is_read_for_a_box_is_enough(size, colour, contrast):
 @pytest.mark.parametrize(("dims", "shape"), [(2, (601, 530)), (3, (9, 150, 140))])
 def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
     image = np.random.default_rng(4).integers(0, 255, shape).astype(np.uint8)
-    model = model_of(spatial_dims=dims, skip=True, denoise=1.0, local_contrast=0.5, local_contrast_size=9.0)
+    model = model_of(
+        spatial_dims=dims, skip=True, denoise=1.0, local_contrast=0.5, local_contrast_size=9.0, local_threshold=0.5
+    )
     source = open_source(image, axes="ZYX"[-dims:], spatial_dims=dims)
-    brightness = learn_intensity(source, "minmax")
+    brightness = learn_intensity(source, model.config)
     whole = predict(model, image, axes="ZYX"[-dims:], device="cpu")
     assert len(np.unique(whole)) > 2
     corners = np.random.default_rng(5)

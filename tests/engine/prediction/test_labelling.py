@@ -8,6 +8,7 @@ import torch
 import zarr
 
 from napari_ufseg.engine.api import predict
+from napari_ufseg.engine.config import InputOptions
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, TrainingError
 from napari_ufseg.engine.images.source import open_source
@@ -65,7 +66,7 @@ def test_the_labels_of_a_box_are_those_of_the_whole_there(model_of, shape):
     whole = predict(model, image, device="cpu")
     assert len(np.unique(whole)) > 1
     source = open_source(image)
-    brightness = learn_intensity(source, "percentile")
+    brightness = learn_intensity(source, InputOptions(scaling="percentile"))
     for box in [*border_boxes(shape), *(random_box(shape) for _ in range(4))]:
         part = label_box(model.network, model.config, model.class_labels, source, brightness, 0, box)
         assert part.dtype == np.uint16
@@ -78,7 +79,7 @@ def test_so_they_are_in_every_plane_of_a_stack_with_channels(model_of):
     whole = predict(model, image, axes="TXZCY", device="cpu")
     assert whole.shape == (3, 270, 2, 260)
     source = open_source(image, axes="TXZCY")
-    brightness = learn_intensity(source, "minmax")
+    brightness = learn_intensity(source, InputOptions(scaling="minmax"))
     for item in range(source.n_items):
         for box in [Box.of_shape(source.item_shape), random_box(source.item_shape)]:
             part = label_box(model.network, model.config, model.class_labels, source, brightness, item, box)
@@ -92,7 +93,7 @@ def test_so_they_are_in_volumes(model_of, shape):
     whole = predict(model, image, axes="ZYX", device="cpu")
     assert len(np.unique(whole)) > 1
     source = open_source(image, axes="ZYX", spatial_dims=3)
-    brightness = learn_intensity(source, "minmax")
+    brightness = learn_intensity(source, InputOptions(scaling="minmax"))
     for box in [*border_boxes(shape), *(random_box(shape) for _ in range(2))]:
         part = label_box(model.network, model.config, model.class_labels, source, brightness, 0, box)
         assert np.array_equal(part, whole[box.slices])
@@ -215,7 +216,7 @@ def in_one_pass(model, source, brightness):
 
 def assert_as_in_one_pass(model, image, axes):
     source = open_source(image, axes=axes, spatial_dims=model.config.spatial_dims)
-    brightness = learn_intensity(source, "minmax")
+    brightness = learn_intensity(source, InputOptions(scaling="minmax"))
     expected = in_one_pass(model, source, brightness)
     seen = torch.zeros(source.item_shape, dtype=torch.int64)
     for cell, response in box_responses(model.network, model.config, source, brightness, 0, source.whole):
@@ -287,7 +288,7 @@ def test_the_volume_is_read_twice_but_for_the_halo(model_of, counted):
 def jobs_of(model, *images, axes="TYX"):
     sources = [open_source(image, axes=axes) for image in images]
     return [
-        LabellingJob(s, learn_intensity(s, model.config.scaling), out)
+        LabellingJob(s, learn_intensity(s, model.config), out)
         for s, out in zip(sources, outputs_for(sources), strict=True)
     ]
 

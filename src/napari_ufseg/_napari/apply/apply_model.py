@@ -56,13 +56,13 @@ def label_regions(plan: ApplyPlan, hand: JobThread) -> float:
     from napari_ufseg.engine.device import release_memory, resolve_device
     from napari_ufseg.engine.prediction.labelling import LabellingJob, learn_intensity
 
-    device, scaling = resolve_device(plan.device), plan.model.config.scaling
+    device = resolve_device(plan.device)
     share = 0.0
     try:
         hand.tell(Progress())
         with suppress(StoppedError):  # while the images were read: no pixel has a label
             jobs = [
-                LabellingJob(source, learn_intensity(source, scaling, hand.is_stopped), out)
+                LabellingJob(source, learn_intensity(source, plan.model.config, hand.is_stopped), out)
                 for source, out in zip(plan.sources, plan.outs, strict=True)
             ]
             begun = time.monotonic()

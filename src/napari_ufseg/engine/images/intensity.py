@@ -1,19 +1,23 @@
-"""Intensity range of an image: which brightness becomes 0 and which 1, learnt in one pass over its pixels."""
+"""Intensity range of an image: which brightness becomes 0 and which 1, its noise and levels, learnt in one pass over its pixels."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_ufseg.engine.config import InputOptions
 from napari_ufseg.engine.errors import ImageError, counted, go_on
 from napari_ufseg.engine.images.source import ImageSource
+from napari_ufseg.engine.images.threshold import FLATTEN, Levels, levels_of
 from napari_ufseg.engine.images.tiling import Box
 
 PERCENTILES = (0.1, 99.9)
 _SAMPLED_VALUES = 2**24
+_SAMPLED_PIXELS = 2**20
+_LAB_RANGE = 100.0
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,14 @@ class IntensityRange:
         In double precision; equal if there is nothing to tell apart.
     noise : float
         Standard deviation of the noise, in the units of the image.
+    levels : tuple of Levels
+        Of each kind of `light_of` after `scaled`; empty where nobody asks for a local threshold.
     """
 
     low: float
     high: float
     noise: float = 0.0
+    levels: tuple[Levels, ...] = ()
 
     @property
     def is_constant(self) -> bool:
@@ -56,9 +63,35 @@ class IntensityRange:
         return np.ascontiguousarray(np.clip((values - low) / (high - low), 0, 1), dtype=np.float32)
 
 
+def as_seen(scaled: npt.NDArray[np.float32], options: InputOptions) -> npt.NDArray[np.float32]:
+    """The scaled channels, (C, ...), in the colours of the options."""
+    if not options.sees_lab(len(scaled)):
+        return scaled
+    from skimage.color import rgb2lab
+
+    return np.ascontiguousarray(rgb2lab(scaled, channel_axis=0), np.float32) / np.float32(_LAB_RANGE)
+
+
+def light_of(seen: npt.NDArray[np.float32], options: InputOptions) -> npt.NDArray[np.float64]:
+    """What thresholds are of, in [0, 1]: the lightness of a picture in colours, else every channel, flattened by a power.
+
+    Parameters
+    ----------
+    seen : (C, ...) array
+        As `as_seen` gives it.
+    options : InputOptions
+
+    Returns
+    -------
+    (``options.n_lights(C)``, ...) array
+    """
+    light = seen[: options.n_lights(len(seen))].astype(np.float64)
+    return light.clip(0, 1) if options.sees_lab(len(seen)) else light.clip(0, 1) ** FLATTEN
+
+
 def learn_range(
     source: ImageSource,
-    scaling: str,
+    options: InputOptions,
     pieces: Iterable[tuple[int, Box]],
     visit: Callable[[int, Box, npt.NDArray[Any]], None] = lambda item, box, values: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -69,10 +102,12 @@ def learn_range(
     ----------
     source : ImageSource
         All its items and channels share one pair.
-    scaling : {"minmax", "percentile"}
-        The extremes, or the 0.1 and 99.9 percentiles. Of numbers wider than
-        16 bit the percentiles are taken over an even sample of at least 8
-        million values, if there are more.
+    options : InputOptions
+        With the scaling "minmax" the extremes, with "percentile" the 0.1 and
+        99.9 percentiles. Of numbers wider than 16 bit the percentiles are
+        taken over an even sample of at least 8 million values, if there are
+        more. The levels of a local threshold are those of an even sample of
+        half a million pixels or more.
     pieces : iterable of (int, Box)
         Items and boxes that together make up the image.
     visit : callable, optional
@@ -87,7 +122,7 @@ def learn_range(
     StoppedError
         If it was stopped.
     """
-    summary = IntensitySummary.of(source, scaling)
+    summary = IntensitySummary.of(source, options)
     for item, box in pieces:
         go_on(stopped)
         values = source.read(item, box)
@@ -107,19 +142,25 @@ class IntensitySummary:
         What percentiles are taken from; None for the extremes.
     noise : _Noise
         What the noise is taken from.
+    pixels : _Sample or None
+        What the levels of a local threshold are taken from.
+    options : InputOptions
+        Say what the light of a pixel is.
     """
 
-    def __init__(self, ranking: "_Counts | _Sample | None", noise: "_Noise") -> None:
-        self._ranking = ranking
-        self._noise = noise
+    def __init__(
+        self, ranking: "_Counts | _Sample | None", noise: "_Noise", pixels: "_Sample | None", options: InputOptions
+    ) -> None:
+        self._ranking, self._noise, self._pixels, self._options = ranking, noise, pixels, options
         self._low, self._high, self._strange = np.inf, -np.inf, 0
 
     @classmethod
-    def of(cls, source: ImageSource, scaling: str) -> Self:
-        """The summary of no piece yet of an image; `scaling` is as for `learn_range`."""
+    def of(cls, source: ImageSource, options: InputOptions) -> Self:
+        """The summary of no piece yet of an image; `options` are as for `learn_range`."""
         total = source.n_pixels * source.n_channels
-        ranking = _ranking(np.dtype(source.data.dtype), total) if scaling == "percentile" else None
-        return cls(ranking, _Noise(total))
+        ranking = _ranking(np.dtype(source.data.dtype), total) if options.scaling == "percentile" else None
+        pixels = _Sample(max(1, source.n_pixels // _SAMPLED_PIXELS)) if options.sees_local_threshold else None
+        return cls(ranking, _Noise(total), pixels, options)
 
     def add(self, values: npt.NDArray[Any], box: Box) -> None:
         """Take in a piece that was read from a box."""
@@ -127,16 +168,18 @@ class IntensitySummary:
             self._strange += int(values.size - np.isfinite(values).sum())
         self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
         self._noise.add(values, box)
-        if self._ranking is not None:
-            self._ranking.add(values, box)
+        for kept in (self._ranking, self._pixels):
+            if kept is not None:
+                kept.add(values, box)
 
     def merge(self, other: Self) -> None:
         """Take in all pieces of another summary of the same image."""
         self._low, self._high = min(self._low, other._low), max(self._high, other._high)
         self._strange += other._strange
         self._noise.merge(other._noise)
-        if self._ranking is not None:
-            self._ranking.merge(other._ranking)
+        for kept, more in ((self._ranking, other._ranking), (self._pixels, other._pixels)):
+            if kept is not None:
+                kept.merge(more)
 
     def brightness(self, name: str) -> IntensityRange:
         """What becomes 0 and 1; ImageError with the name of the image if values are NaN or infinite."""
@@ -146,11 +189,16 @@ class IntensitySummary:
                 f"{name} has {counted(self._strange, 'value')} that {are} NaN or infinite: replace {them} first, "
                 "for example by 0 (in Python: numpy.nan_to_num)."
             )
+        low, high = self._low, self._high
         if self._ranking is not None:
             inner = self._ranking.percentiles(PERCENTILES)
-            if inner[0] < inner[1]:
-                return IntensityRange(*inner, self._noise.deviation())
-        return IntensityRange(self._low, self._high, self._noise.deviation())
+            low, high = inner if inner[0] < inner[1] else (low, high)
+        found = IntensityRange(low, high, self._noise.deviation())
+        return found if self._pixels is None else replace(found, levels=self._levels(self._pixels, found))
+
+    def _levels(self, pixels: "_Sample", found: IntensityRange) -> tuple[Levels, ...]:
+        light = light_of(as_seen(found.scaled(pixels.values), self._options), self._options)
+        return tuple(levels_of(kind) for kind in light)
 
 
 def _ranking(dtype: np.dtype[Any], total: int) -> "_Counts | _Sample | None":
@@ -182,7 +230,7 @@ class _Counts:
 
 
 class _Sample:
-    """Percentiles of about every n-th value; which ones are taken depends on where a pixel lies and on nothing else."""
+    """About every n-th pixel, and the percentiles of their values; which ones are taken depends on where a pixel lies and on nothing else."""
 
     def __init__(self, every: int) -> None:
         self._every, self._taken = every, []  # type: tuple[int, list[npt.NDArray[np.float64]]]
@@ -193,13 +241,18 @@ class _Sample:
         for axis, (a, b) in enumerate(zip(box.start, box.stop, strict=True)):
             step = 37 ** (ndim - 1 - axis)  # prime, so that no row or column is favoured
             index = index + (np.arange(a, b) * step).reshape([-1 if i == axis else 1 for i in range(ndim)])
-        self._taken.append(values[:, index % self._every == 0].ravel().astype(np.float64))
+        self._taken.append(values[:, index % self._every == 0].astype(np.float64))
 
     def merge(self, other: Any) -> None:
         self._taken += other._taken
 
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """(C, n) array."""
+        return np.concatenate(self._taken, axis=1)
+
     def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
-        low, high = np.percentile(np.concatenate(self._taken), wanted)
+        low, high = np.percentile(self.values, wanted)
         return float(low), float(high)
 
 

@@ -8,9 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import ConfigError, ImageError
+from napari_ufseg.engine.images.threshold import FLATTEN, half_height
 
-FLATTEN = 0.9  # exponent for values in proportion to light: a bright thing varies more than the dark around it
 _BINS = 1024
+_OF_LIGHT = 0.5  # cosine between a component and the channels that thresholds are of
+_MIXED = (
+    -0.2
+)  # mean side of a class with two fifths of its pixels above: of blurred borders, which people count as things
 
 Points = npt.NDArray[np.floating[Any]]
 
@@ -30,7 +34,7 @@ class ClassHierarchy:
     background : int or None
         The class that things lie on: of the larger side at detail 2 the largest. None if nobody knows, or if it is 0 by now.
     brightness : dict of int to float
-        Mean value of each class over all channels, in the units of the images; to order classes from dark to bright.
+        How bright each class is, of 0 to 1: lightness in a picture in colours, else the mean over the channels; to order classes.
     label_image : array of integers, or list of them, optional
         What `labels_at` is about.
 
@@ -281,12 +285,17 @@ def build_hierarchy(
     means: Mapping[int, npt.ArrayLike],
     pixels: Callable[[], Iterable[Points]] | None = None,
     flatten: float = FLATTEN,
+    sides: Mapping[int, npt.ArrayLike] | None = None,
+    brightness: Mapping[int, float] | None = None,
 ) -> ClassHierarchy:
     """The tree of classes by their appearance: first things from surroundings, then what differs most within these.
 
-    The two classes of detail 2 are the two sides of one threshold along the
-    first principal component of the classes' means, weighted by area: the
-    `half_height` between surroundings and things, of the values of all pixels.
+    The two classes of detail 2 are told apart along the first principal
+    component of the classes' means, weighted by area, which is turned so that
+    the rarer side is high. Where the pixels were compared with local
+    thresholds, a class is a thing if about two fifths of its pixels or more lie
+    above these; else, and where that parts nothing or the component is hardly one of light,
+    if it lies above the `half_height` of all pixels.
     Within the two sides classes are joined by Ward's criterion [1]_, also
     weighted by area: always those two groups next for which the sum of squares
     within groups grows least.
@@ -302,13 +311,19 @@ def build_hierarchy(
     flatten : float
         Power of the values, counted from the lowest class to the highest, before they are compared. Below 1 it takes
         account of bright things varying more than what is dark; 1 is for colours that are even to the eye.
+    sides : dict of int to (L,) array, optional
+        Of each label, for each of the first L channels, the mean side of a local threshold that its pixels are on, from -1, below, to 1, above.
+    brightness : dict of int to float, optional
+        Of each label, to order them from dark to bright. Default: the mean over the channels.
 
     References
     ----------
     .. [1] Ward (1963), https://doi.org/10.1080/01621459.1963.10500845
     """
     labels = sorted(label for label in areas if label != 0)
-    light = {label: float(np.asarray(means[label], np.float64).mean()) for label in labels}
+    light = {
+        label: float(np.asarray(means[label]).mean() if brightness is None else brightness[label]) for label in labels
+    }
     if len(labels) < 2:
         return ClassHierarchy(
             {label: areas[label] for label in labels},
@@ -320,14 +335,16 @@ def build_hierarchy(
     area = np.array([areas[label] for label in labels], np.float64)
     mean = np.stack([np.asarray(means[label], np.float64) for label in labels])
     component = principal_component(mean, area)
-    if pixels is None or 0 in areas:  # of which nobody knows the pixels that are left
-        counts = component.histogram(mean, area)
-    else:
-        counts = np.sum([component.histogram(part) for part in pixels()], axis=0)
-    sides = sides_of(component.values(mean), counts, flatten)
-    steps = ward_steps(mean, area, sides)
+    is_thing = None if sides is None else component.is_above(np.stack([np.asarray(sides[label]) for label in labels]))
+    if is_thing is None:
+        if pixels is None or 0 in areas:  # of which nobody knows the pixels that are left
+            counts = component.histogram(mean, area)
+        else:
+            counts = np.sum([component.histogram(part) for part in pixels()], axis=0)
+        is_thing = sides_of(component.values(mean), counts, flatten)
+    steps = ward_steps(mean, area, is_thing)
     merges = tuple((labels[one], labels[other]) for one, other in steps)
-    low = [label for label, is_high in zip(labels, sides.tolist(), strict=True) if not is_high]
+    low = [label for label, is_high in zip(labels, is_thing.tolist(), strict=True) if not is_high]
     background = None if 0 in areas else max(low, key=lambda label: (areas[label], -label))
     return ClassHierarchy(dict(zip(labels, area.astype(int).tolist(), strict=True)), merges, 2, background, light)
 
@@ -344,6 +361,14 @@ class PrincipalComponent:
         """Of (n, C) points, (n,); all 0 if the classes do not differ."""
         along: npt.NDArray[np.float64] = points @ self.axis - self.lowest
         return along / self.span if self.span > 0 else np.zeros(len(points))
+
+    def is_above(self, sides: Points) -> npt.NDArray[np.bool_] | None:
+        """Which of (n, L) mean sides of local thresholds, of the first L channels, are high; None where that says nothing."""
+        axis = self.axis[: sides.shape[1]]
+        length = np.abs(axis).sum()
+        above = sides @ axis > _MIXED * length
+        is_of_light = np.linalg.norm(axis) >= _OF_LIGHT
+        return above if is_of_light and above.any() and not above.all() else None
 
     def histogram(self, points: Points, weight: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float64]:
         """How many points there are in each of equal parts of 0 to 1; what lies outside counts in the outermost."""
@@ -387,42 +412,6 @@ def sides_of(values: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], f
     if sides.all() or not sides.any():
         sides = np.arange(len(values)) != np.argmin(values)
     return sides
-
-
-def half_height(levels: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> float:
-    """The threshold halfway between the medians of its two sides: where a blurred edge lies between the two.
-
-    It begins with Otsu's threshold [1]_ and follows the medians until they
-    stay, as Ridler and Calvard [2]_ follow means. Halfway between means, as
-    Otsu's is, it is too high where a few things are much brighter than the
-    others. (That from which all pixels are nearest to the medians of their
-    sides, wherever it lies, often parts an uneven background instead.)
-
-    Parameters
-    ----------
-    levels : (n,) array
-        Rising.
-    counts : (n,) array
-        How many pixels have each of them, above 0.
-
-    References
-    ----------
-    .. [1] Otsu (1979), https://doi.org/10.1109/TSMC.1979.4310076
-    .. [2] Ridler and Calvard (1978), https://doi.org/10.1109/TSMC.1978.4310039
-    """
-    if len(levels) == 1:
-        return float(levels[0])
-    up_to = np.cumsum(counts)
-    weight, moment = up_to / up_to[-1], np.cumsum(counts * levels) / up_to[-1]
-    between = (moment[-1] * weight[:-1] - moment[:-1]) ** 2 / (weight[:-1] * (1 - weight[:-1]))
-    below, before, threshold = int(np.argmax(between)) + 1, 0, 0.0
-    for _ in levels:  # it stays long before; this is for what rounding could do
-        if below == before:
-            break
-        middle = up_to[below - 1] / 2, (up_to[below - 1] + up_to[-1]) / 2
-        threshold = float(levels[np.searchsorted(up_to, middle)].mean())
-        before, below = below, int(np.searchsorted(levels, threshold, "right"))
-    return threshold
 
 
 def ward_steps(

@@ -1,6 +1,7 @@
-"""Input channels of the network: those of the image, perhaps as colours even to the eye, and their local contrast."""
+"""Input channels of the network: those of the image, perhaps as colours even to the eye, their local contrast and threshold."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from torch import Tensor
 
 from napari_ufseg.engine.config import NOISE_WINDOW, SegmentationConfig
-from napari_ufseg.engine.images.intensity import IntensityRange
+from napari_ufseg.engine.images.intensity import IntensityRange, as_seen, light_of
+from napari_ufseg.engine.images.threshold import Levels
 from napari_ufseg.engine.images.tiling import Box
 
 _FLAT = 0.1  # a standard deviation of the surroundings below which contrast counts as noise; brightness is 0 to 1
-_LAB_RANGE = 100.0
+_LEAN = 0.003  # share of the surroundings below which the levels of the whole image stand for a side that is not there
+_STEEP, _LEAST = 8.0, 0.01
 
 
 def seen_box(box: Box, shape: Sequence[int], config: SegmentationConfig) -> Box:
@@ -24,8 +27,8 @@ def seen_box(box: Box, shape: Sequence[int], config: SegmentationConfig) -> Box:
 
 
 def _compared_box(box: Box, shape: Sequence[int], config: SegmentationConfig) -> Box:
-    """What local contrast looks at: whole cells, which are counted from the corner of the item."""
-    if not config.sees_local_contrast:
+    """What surroundings are taken from: whole cells, which are counted from the corner of the item."""
+    if not config.sees_surroundings:
         return box
     cells = (1,) * (len(shape) - 2) + (config.contrast_cell,) * 2
     return box.grown(_in_plane(config.contrast_reach, shape), shape).snapped(cells, shape)
@@ -56,6 +59,15 @@ def input_channels(
     whose standard deviation is that size, and interpolated. (Local contrast
     normalisation, Jarrett et al. 2009, https://doi.org/10.1109/ICCV.2009.5459469.)
 
+    With a local threshold there follows for each kind of `light_of`
+
+        local_threshold / 2 * tanh((x - (above + below) / 2) / ((above - below) / 8 + 2 * noise + 0.01))
+
+    with the mean light of the pixels of the same surroundings that lie above the
+    `half_height` of the whole image, and of those below. Where there are
+    none on a side, its mean over the whole image stands for it: each mean leans
+    on that with the weight of 0.3 % of the surroundings.
+
     Parameters
     ----------
     values : (C, *seen) array
@@ -79,11 +91,16 @@ def input_channels(
     if config.denoise > 0:
         scaled = smoothed(scaled, config.denoise * brightness.scaled_noise)
     compared = _compared_box(box, shape, config)
-    channels = torch.from_numpy(as_seen(scaled[(slice(None), *compared.within(seen).slices)], config))
+    channels = as_seen(scaled[(slice(None), *compared.within(seen).slices)], config)
+    inputs = [torch.from_numpy(channels)]
+    if config.sees_local_contrast:
+        inputs.append(_plane_by_plane(partial(_contrast_of, config=config), inputs[0]))
+    if config.sees_local_threshold:
+        for kind, levels in zip(light_of(channels, config), brightness.levels, strict=True):
+            sides = partial(_sides_of, levels=levels, noise=brightness.scaled_noise, config=config)
+            inputs.append(_plane_by_plane(sides, torch.from_numpy(kind)[None]))
     inside = (slice(None), *box.within(compared).slices)
-    if not config.sees_local_contrast:
-        return channels[inside].contiguous()
-    return torch.cat([channels[inside], _local_contrast(channels, config)[inside]])
+    return torch.cat([part[inside] for part in inputs])
 
 
 def smoothed(scaled: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.float32]:
@@ -109,30 +126,43 @@ def smoothed(scaled: npt.NDArray[np.float32], noise: float) -> npt.NDArray[np.fl
     return smooth
 
 
-def as_seen(scaled: npt.NDArray[np.float32], config: SegmentationConfig) -> npt.NDArray[np.float32]:
-    """The scaled channels in the colours of the config."""
-    if not config.sees_lab(len(scaled)):
-        return scaled
-    from skimage.color import rgb2lab
-
-    return np.ascontiguousarray(rgb2lab(scaled, channel_axis=0), np.float32) / np.float32(_LAB_RANGE)
-
-
-def _local_contrast(channels: Tensor, config: SegmentationConfig) -> Tensor:
-    planes = channels.reshape(-1, 1, *channels.shape[-2:])  # along depth each plane stands for itself
-    contrast = torch.cat([_contrast_of(plane[None], config)[0] for plane in planes])
-    return contrast.reshape(channels.shape)
+def _plane_by_plane(work: Callable[[Tensor], Tensor], channels: Tensor) -> Tensor:
+    """Every plane of every channel by itself, also along depth, as a (1, 1, Y, X) tensor."""
+    planes = channels.reshape(-1, 1, 1, *channels.shape[-2:])
+    return torch.cat([work(plane) for plane in planes]).reshape(channels.shape)
 
 
 def _contrast_of(plane: Tensor, config: SegmentationConfig) -> Tensor:
-    """Of a (1, 1, Y, X) plane."""
-    cell = config.contrast_cell
-    moments = torch.cat([plane, plane**2], 1).double()
-    cells = F.avg_pool2d(moments, cell, ceil_mode=True, count_include_pad=False)[0].numpy()
-    sigma = config.local_contrast_size / cell
-    blurred = gaussian_filter(cells, sigma, mode="nearest", radius=config.contrast_radius, axes=(1, 2))
-    mean, variance = blurred[0], (blurred[1] - blurred[0] ** 2).clip(0)
-    coarse = torch.from_numpy(np.stack([mean, 1 / np.sqrt(variance + _FLAT**2)])).float()[None]
-    wide = F.interpolate(coarse, scale_factor=cell, mode="bilinear", align_corners=False) if cell > 1 else coarse
-    mean_here, gain = torch.tensor_split(wide[..., : plane.shape[-2], : plane.shape[-1]], 2, 1)
+    """Local contrast of a (1, 1, Y, X) plane."""
+    mean, square = _around(torch.cat([plane, plane**2], 1), config)
+    variance = (square - mean**2).clip(0)
+    mean_here, gain = _interpolated(np.stack([mean, 1 / np.sqrt(variance + _FLAT**2)]), plane, config)
     return config.local_contrast * (plane - mean_here) * gain
+
+
+def _sides_of(plane: Tensor, levels: Levels, noise: float, config: SegmentationConfig) -> Tensor:
+    """On which side of its local threshold a pixel of a (1, 1, Y, X) plane of light is."""
+    is_above = (plane > levels.threshold).double()
+    share, above, below = _around(torch.cat([is_above, is_above * plane, (1 - is_above) * plane], 1), config)
+    above = (above + _LEAN * levels.above) / (share + _LEAN)
+    below = (below + _LEAN * levels.below) / (1 - share + _LEAN)
+    blur = (above - below) / _STEEP + 2 * noise + _LEAST
+    middle, sharpness = _interpolated(np.stack([(above + below) / 2, 1 / blur]), plane, config)
+    return config.local_threshold / 2 * torch.tanh((plane.float() - middle) * sharpness)
+
+
+def _around(moments: Tensor, config: SegmentationConfig) -> npt.NDArray[np.float64]:
+    """The surroundings of every cell: of (1, M, Y, X) moments their means over cells, blurred by the Gaussian."""
+    cells = F.avg_pool2d(moments.double(), config.contrast_cell, ceil_mode=True, count_include_pad=False)[0].numpy()
+    sigma = config.local_contrast_size / config.contrast_cell
+    blurred: npt.NDArray[np.float64] = gaussian_filter(
+        cells, sigma, mode="nearest", radius=config.contrast_radius, axes=(1, 2)
+    )
+    return blurred
+
+
+def _interpolated(of_cells: npt.NDArray[np.float64], plane: Tensor, config: SegmentationConfig) -> tuple[Tensor, ...]:
+    """(M, y, x) values of cells at every pixel of a plane, as M tensors (1, 1, Y, X)."""
+    coarse, cell = torch.from_numpy(of_cells).float()[None], config.contrast_cell
+    wide = F.interpolate(coarse, scale_factor=cell, mode="bilinear", align_corners=False) if cell > 1 else coarse
+    return torch.split(wide[..., : plane.shape[-2], : plane.shape[-1]], 1, 1)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_ufseg.engine.config import SegmentationConfig
+from napari_ufseg.engine.config import InputOptions, SegmentationConfig
 from napari_ufseg.engine.device import place_on, resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
 from napari_ufseg.engine.images.intensity import IntensityRange, IntensitySummary, learn_range
@@ -146,7 +146,9 @@ class Progress:
         return {int(label): int(self.areas[label]) for label in np.flatnonzero(self.areas)}
 
 
-def learn_intensity(source: ImageSource, scaling: str, stopped: Callable[[], bool] = lambda: False) -> IntensityRange:
+def learn_intensity(
+    source: ImageSource, options: InputOptions, stopped: Callable[[], bool] = lambda: False
+) -> IntensityRange:
     """Learn the brightness of an image, reading every pixel of it once.
 
     Raises
@@ -156,10 +158,10 @@ def learn_intensity(source: ImageSource, scaling: str, stopped: Callable[[], boo
     """
 
     pieces = ((tile.item, tile.box) for tile in tiles_of([source]))
-    return learn_range(source, scaling, pieces, stopped=stopped)
+    return learn_range(source, options, pieces, stopped=stopped)
 
 
-def iter_learn_intensity(source: ImageSource, scaling: str) -> Generator[Progress, None, IntensityRange]:
+def iter_learn_intensity(source: ImageSource, options: InputOptions) -> Generator[Progress, None, IntensityRange]:
     """Learn the brightness of an image as `learn_intensity` does, on as many threads as torch has.
 
     Yields
@@ -174,11 +176,11 @@ def iter_learn_intensity(source: ImageSource, scaling: str) -> Generator[Progres
     """
 
     def summarise(tile: Tile) -> tuple[IntensitySummary, int]:
-        part = IntensitySummary.of(source, scaling)
+        part = IntensitySummary.of(source, options)
         part.add(source.read(tile.item, tile.box), tile.box)
         return part, tile.box.size
 
-    whole = IntensitySummary.of(source, scaling)
+    whole = IntensitySummary.of(source, options)
     progress = Progress(0, source.n_pixels, np.zeros(2**16, np.int64))
     for part, pixels in map_tiles(summarise, tiles_of([source]), torch.get_num_threads(), lambda: False):
         whole.merge(part)
@@ -330,7 +332,7 @@ def jobs_of(
             model.require_channels(source)
         outs = outputs_for(sources, ([out] if single else out) if out is not None else None, dtype)
         jobs = [
-            LabellingJob(source, learn_intensity(source, model.config.scaling), its)
+            LabellingJob(source, learn_intensity(source, model.config), its)
             for source, its in zip(sources, outs, strict=True)
         ]
     return jobs, outs[0] if single else outs

@@ -33,7 +33,8 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step.step import FastStep
 from napari_ufseg.engine.device import place_on
 from napari_ufseg.engine.errors import TrainingError, engine_errors
-from napari_ufseg.engine.labels.hierarchy import FLATTEN, ClassHierarchy, build_hierarchy
+from napari_ufseg.engine.images.threshold import FLATTEN
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, build_hierarchy
 from napari_ufseg.engine.network.cluster_start import start_from_clusters
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.network.losses import ClassTargets, TotalLoss, total_loss
@@ -312,22 +313,35 @@ class Trainer:
         most : int, optional
             About how many pixels are looked at; default all.
         """
-        k = self.config.n_classes
-        areas, sums = np.zeros(k), np.zeros((k, self._n_channels))
+        c, n = self.config, self._n_channels
         step = 1 if most is None else max(1, sum(self.labels[i].numel() for i in self._trained) // most)
+        area, mean = self._class_means(step)
+        is_lab, sides = c.sees_lab(n), None
+        if c.sees_local_threshold:
+            sides = {label: values[-c.n_lights(n) :] / (c.local_threshold / 2) for label, values in mean.items()}
+        return build_hierarchy(
+            area,
+            {label: values[:n] for label, values in mean.items()},
+            partial(self._pixels, step),
+            1.0 if is_lab else FLATTEN,
+            sides,
+            {label: float(values[0] if is_lab else values[:n].mean()) for label, values in mean.items()},
+        )
+
+    def _class_means(self, step: int) -> tuple[dict[int, int], dict[int, npt.NDArray[np.float64]]]:
+        """Of every label that is there, how many of every so many pixels have it, and their mean input of the network."""
+        k = self.config.n_classes
+        areas, sums = np.zeros(k), np.zeros((k, self.config.n_inputs(self._n_channels)))
         for i in self._trained:
             labels = self.labels[i].flatten()[::step].cpu().numpy()
             areas += np.bincount(labels, minlength=k)
-            for channel, values in enumerate(self.images[i][: self._n_channels]):  # any after them is local contrast
+            for channel, values in enumerate(self.images[i]):
                 sums[:, channel] += np.bincount(labels, values.flatten()[::step].cpu().numpy(), minlength=k)
         of_label: dict[int, list[int]] = {}
         for index in np.flatnonzero(areas).tolist():
             of_label.setdefault(self.class_labels[index], []).append(index)
         area = {label: int(areas[indices].sum()) for label, indices in of_label.items()}
-        mean = {label: sums[indices].sum(0) / areas[indices].sum() for label, indices in of_label.items()}
-        return build_hierarchy(
-            area, mean, partial(self._pixels, step), 1.0 if self.config.sees_lab(self._n_channels) else FLATTEN
-        )
+        return area, {label: sums[indices].sum(0) / areas[indices].sum() for label, indices in of_label.items()}
 
     def _pixels(self, step: int) -> Iterator[npt.NDArray[np.float32]]:
         """Every so many of the pixels that are trained on, as (n, C) arrays of a bounded size, without local contrast."""

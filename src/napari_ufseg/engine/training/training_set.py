@@ -147,7 +147,7 @@ def build_training_set(
             n_pixels = plan.epoch_pixels * source.n_pixels // sum(each.n_pixels for each in sources)
             chosen = list(_draw(source, number, plan.tile_edge, n_pixels, scribbles and scribbles[number], random))
         pick = _Pick(chosen, source.item_shape, config)
-        learnt = learn_range(source, config.scaling, _pieces(source, plan), pick.visit, stopped)
+        learnt = learn_range(source, config, _pieces(source, plan), pick.visit, stopped)
         brightness.append(learnt)
         images += [pick.take(place, learnt) for place in chosen]
         places += chosen
