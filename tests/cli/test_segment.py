@@ -55,8 +55,10 @@ def test_a_folder_is_trained_jointly(ufseg: Ufseg, images: Path, tmp_path: Path)
         assert (labels == read_labels(tmp_path / "2" / name)).all()
     report = json.loads((tmp_path / "r.json").read_text())
     assert [Path(item["path"]).name for item in report["input"]] == ["a.png", "b.png"]
-    ufseg("segment", images / "grey.png", "-o", tmp_path / "alone.tif", *QUICK)  # the same as pair/a.png
-    assert (read_labels(tmp_path / "alone.tif") != read_labels(tmp_path / "1" / "a_labels.tif")).any()
+    everything = (*QUICK, "--detail", "all")
+    ufseg("segment", images / "pair", "-o", tmp_path / "3", *everything)
+    ufseg("segment", images / "grey.png", "-o", tmp_path / "alone.tif", *everything)  # the same as pair/a.png
+    assert (read_labels(tmp_path / "alone.tif") != read_labels(tmp_path / "3" / "a_labels.tif")).any()
 
 
 def test_equal_stems_do_not_overwrite_each_other(ufseg: Ufseg, tmp_path: Path) -> None:
