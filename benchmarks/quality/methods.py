@@ -31,9 +31,9 @@ def as_opened(image: Image) -> Image:
     return image[..., 0] if (image == image[..., :1]).all() else image
 
 
-def ours(preset: str) -> Method:
+def ours(preset: str, **changes: float) -> Method:
     def classes(image: Image, seed: int) -> Labels:
-        config = SegmentationConfig.preset(preset, seed=seed)
+        config = SegmentationConfig.preset(preset, seed=seed, **changes)
         return segment(as_opened(image), config, device="cpu").labels
 
     def regions(image: Image, classes: Labels) -> Labels:
@@ -71,6 +71,7 @@ def graph(scale: float) -> Method:
 
 METHODS = {
     **{preset: ours(preset) for preset in ("fast", "generalised", "paper")},
+    "fast without local threshold": ours("fast", local_threshold=0),
     "otsu": Method(otsu, has_luck=False),
     "k-means 4": k_means(4),
     "k-means 8": k_means(8),

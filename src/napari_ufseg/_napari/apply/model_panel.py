@@ -16,7 +16,7 @@ from napari_ufseg._napari.apply.apply_model import ModelApplication
 from napari_ufseg._napari.background import Job, Jobs
 from napari_ufseg._napari.image.image_panel import NO_IMAGE, ImagePanel
 from napari_ufseg._napari.image.scribbles import is_scribbles
-from napari_ufseg._napari.layers.places import Place, folder_of, last_folder, place_of_labels, place_of_model
+from napari_ufseg._napari.layers.places import Destination, folder_of, last_folder, place_of_labels, place_of_model
 from napari_ufseg._napari.layers.saving import LabelsFile, background_note, paths_for, write_files
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import named_button
@@ -124,7 +124,7 @@ class ModelPanel(QWidget):
 
     @model.setter
     def model(self, model: "SegmentationModel | None") -> None:
-        self._take(model, None, "", Place(None, "model"))
+        self._take(model, None, "", Destination(None, "model"))
 
     @property
     def model_as_shown(self) -> "SegmentationModel | None":
@@ -167,7 +167,7 @@ class ModelPanel(QWidget):
         model: "SegmentationModel | None",
         as_shown: "Callable[[], SegmentationModel | None] | None",
         title: str,
-        place: Place,
+        place: Destination,
         stays: str = "",
     ) -> None:
         self._model, self._as_shown, self._place = model, as_shown, place
@@ -220,7 +220,7 @@ class ModelPanel(QWidget):
             def load() -> None:
                 file = Path(chosen).absolute()
                 stays = f"Loaded from {file}; it stays until another result is selected, or a run has ended."
-                self._take(load_model(chosen), None, file.name, Place(file.parent, file.stem), stays)
+                self._take(load_model(chosen), None, file.name, Destination(file.parent, file.stem), stays)
 
             self._reported(load, f"Loaded {chosen}")
 

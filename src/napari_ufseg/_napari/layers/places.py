@@ -13,7 +13,7 @@ from napari_ufseg._napari.layers.saving import file_stem
 from napari_ufseg.io import LABELS_ENDING, image_stem, is_zarr
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """What a dialog offers.
 
     Parameters
@@ -56,7 +56,7 @@ class LastFolder:
 last_folder = LastFolder()
 
 
-def place_of_labels(layer: Labels, there: Iterable[Any]) -> Place:
+def place_of_labels(layer: Labels, there: Iterable[Any]) -> Destination:
     """Where the labels of a layer go; a layer that still has the name of its run is called after the file of the image.
 
     Parameters
@@ -69,18 +69,18 @@ def place_of_labels(layer: Labels, there: Iterable[Any]) -> Place:
     file = _image_file(layer, there)
     named_by_run = layer.name == f"{layer.metadata.get(METADATA_KEY, {}).get('source')} classes"
     stem = file_stem(layer) if file is None or not named_by_run else f"{image_stem(file)}{LABELS_ENDING}"
-    return Place(folder_of([layer], there), stem)
+    return Destination(folder_of([layer], there), stem)
 
 
-def place_of_model(layers: Sequence[Labels], there: Iterable[Any]) -> Place:
+def place_of_model(layers: Sequence[Labels], there: Iterable[Any]) -> Destination:
     """Where the model goes that has made these layers, called after the (first) image."""
     if not layers:
-        return Place(None, "model")
+        return Destination(None, "model")
     there = list(there)
     file = _image_file(layers[0], there)
     first = file_stem(layers[0]).removesuffix(LABELS_ENDING) if file is None else image_stem(file)
     more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
-    return Place(folder_of(layers, there), f"{first}{more}")
+    return Destination(folder_of(layers, there), f"{first}{more}")
 
 
 def folder_of(layers: Sequence[Labels], there: Iterable[Any]) -> Path | None:

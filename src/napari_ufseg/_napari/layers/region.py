@@ -49,7 +49,7 @@ class ImageRegion:
         Position of the plane along the axes of the layer before Y and X; empty if all planes are meant.
     singles : tuple of int
         Axes of the Labels layer that have length 1 there and are not in the labels of `source`.
-    place : Place
+    place : Placement
         Where the Labels layer begins on the image.
     level : int
         The resolution of the image; 0 is the full one.
@@ -61,7 +61,7 @@ class ImageRegion:
     source: ImageSource
     index: tuple[int, ...]
     singles: tuple[int, ...]
-    place: "Place"
+    place: "Placement"
     level: int = 0
     plane: str = ""
 
@@ -107,7 +107,7 @@ class ImageRegion:
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where a Labels layer begins on an Image layer.
 
     Parameters
@@ -128,7 +128,7 @@ class Place:
     then: dict[str, Any]
 
     @classmethod
-    def on(cls, layer: Image, kept: list[int], stretched: int | None, start: list[float], level: int) -> "Place":
+    def on(cls, layer: Image, kept: list[int], stretched: int | None, start: list[float], level: int) -> "Placement":
         """Where that is now."""
         return cls(kept, stretched, start, _geometry(layer, kept, stretched, start, level))
 
@@ -258,7 +258,7 @@ def part_of(layer: Image, axes: str, what: Extent, point: Sequence[float], level
         if axis == stretched or (what is Extent.PLANE and axes[axis] not in "YX")
     )
     start = data_index(axes, layer.ndim, index)
-    place = Place.on(layer, kept, stretched, start, level)
+    place = Placement.on(layer, kept, stretched, start, level)
     plane = _plane_words(layer, axes, start, level) if what is Extent.PLANE else ""
     return ImageRegion(layer, source, index, singles, place, level, plane)
 
@@ -272,7 +272,7 @@ def region_of(layer: Image, source: ImageSource) -> ImageRegion:
         for place, axis in enumerate(kept)
         if axis == stretched or (source.axes[axis], source.data.shape[axis]) not in shown
     )
-    place = Place.on(layer, kept, stretched, data_index(source.axes, layer.ndim, ()), 0)
+    place = Placement.on(layer, kept, stretched, data_index(source.axes, layer.ndim, ()), 0)
     return ImageRegion(layer, source, (), singles, place)
 
 

@@ -16,7 +16,7 @@ from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.parts import named_button
 from napari_ufseg._napari.result.confidence_layers import ConfidenceLayers
-from napari_ufseg._napari.result.doubt_mark import DoubtMark, Place, go_to
+from napari_ufseg._napari.result.doubt_mark import Doubt, DoubtMark, go_to
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
 
@@ -163,10 +163,10 @@ class ConfidencePanel(QWidget):
     # -- what is known -----------------------------------------------------------------------------
 
     @property
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[Doubt]:
         """The regions of doubt, the worst first."""
         doubts = self._result.doubts if self._result is not None else []
-        return [Place(*doubt) for doubt in doubts if doubt[0] in self._viewer.layers]
+        return [Doubt(*doubt) for doubt in doubts if doubt[0] in self._viewer.layers]
 
     @property
     def _is_measured(self) -> bool:
@@ -222,7 +222,7 @@ class ConfidencePanel(QWidget):
             self._show_state()
             self.ended.emit(job.conclusion)
 
-    def _put(self, origin: Origin, outs: Sequence[Any]) -> list[Place]:
+    def _put(self, origin: Origin, outs: Sequence[Any]) -> list[Doubt]:
         """Put the margins into layers; gives the regions of doubt of all of them, the worst first."""
         from napari_ufseg.engine.prediction.confidence import uncertain_regions
 
@@ -234,7 +234,7 @@ class ConfidencePanel(QWidget):
                 index = part.source.label_index(item, part.source.whole)
                 margin = part.source.unturned(part.target(out)[index])
                 sure = None if own is None else part.source.unturned(np.asarray(own[index]))
-                places += [Place(layer, part, item, region) for region in uncertain_regions(margin, excluded=sure)]
+                places += [Doubt(layer, part, item, region) for region in uncertain_regions(margin, excluded=sure)]
         return sorted(places, key=lambda place: -place.region.doubt)
 
     def _on_switched(self) -> None:

@@ -20,7 +20,7 @@ _EDGE = 4  # pixels of the canvas
 _GAP = 1.0  # pixels of the image
 
 
-class Place(NamedTuple):
+class Doubt(NamedTuple):
     """A region of doubt in the Image layer of its margins.
 
     Parameters
@@ -64,7 +64,7 @@ class Place(NamedTuple):
         return pixel
 
 
-def go_to(viewer: Any, place: Place) -> None:
+def go_to(viewer: Any, place: Doubt) -> None:
     """Show a region in the middle of the canvas."""
     layer, region = place.layer, place.region
     world = layer.data_to_world(place.centre)
@@ -95,7 +95,7 @@ class DoubtMark:
         """What it is drawn in; None if there is none."""
         return next((layer for layer in self._viewer.layers if _KIND in layer.metadata.get(METADATA_KEY, {})), None)
 
-    def put(self, place: Place) -> None:
+    def put(self, place: Doubt) -> None:
         """Draw it around a region."""
         about, layer = _about(place.part), self.layer
         geometry = {name: getattr(place.layer, name) for name in place.part.geometry}
