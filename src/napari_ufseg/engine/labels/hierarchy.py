@@ -10,11 +10,11 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import ConfigError, ImageError
 from napari_ufseg.engine.images.threshold import FLATTEN, half_height
 
+LEAST_SIDE = (
+    -0.2
+)  # that of classes with two fifths of their pixels above, as at blurred borders, which people count as things
 _BINS = 1024
 _OF_LIGHT = 0.5  # cosine between a component and the channels that thresholds are of
-_MIXED = (
-    -0.2
-)  # mean side of a class with two fifths of its pixels above: of blurred borders, which people count as things
 
 Points = npt.NDArray[np.floating[Any]]
 
@@ -286,6 +286,7 @@ def build_hierarchy(
     pixels: Callable[[], Iterable[Points]] | None = None,
     flatten: float = FLATTEN,
     sides: Mapping[int, npt.ArrayLike] | None = None,
+    least_side: float = LEAST_SIDE,
     brightness: Mapping[int, float] | None = None,
 ) -> ClassHierarchy:
     """The tree of classes by their appearance: first things from surroundings, then what differs most within these.
@@ -293,10 +294,9 @@ def build_hierarchy(
     The two classes of detail 2 are told apart along the first principal
     component of the classes' means, weighted by area, which is turned so that
     the rarer side is high. Where the pixels were compared with local
-    thresholds, a class is a thing if about two fifths of its pixels or more lie
-    above these; else, and where that parts nothing or the component is hardly one of light,
-    if it lies above the `half_height` of all pixels.
-    Within the two sides classes are joined by Ward's criterion [1]_, also
+    thresholds, a class is a thing if enough of its pixels lie above these; else,
+    and where that parts nothing or the component is hardly one of light, if it
+    lies above the `half_height` of all pixels. Within the two sides classes are joined by Ward's criterion [1]_, also
     weighted by area: always those two groups next for which the sum of squares
     within groups grows least.
 
@@ -313,6 +313,8 @@ def build_hierarchy(
         account of bright things varying more than what is dark; 1 is for colours that are even to the eye.
     sides : dict of int to (L,) array, optional
         Of each label, for each of the first L channels, the mean side of a local threshold that its pixels are on, from -1, below, to 1, above.
+    least_side : float
+        The mean side from which on a class is a thing; lower takes more of blurred borders.
     brightness : dict of int to float, optional
         Of each label, to order them from dark to bright. Default: the mean over the channels.
 
@@ -335,7 +337,11 @@ def build_hierarchy(
     area = np.array([areas[label] for label in labels], np.float64)
     mean = np.stack([np.asarray(means[label], np.float64) for label in labels])
     component = principal_component(mean, area)
-    is_thing = None if sides is None else component.is_above(np.stack([np.asarray(sides[label]) for label in labels]))
+    is_thing = (
+        None
+        if sides is None
+        else component.is_above(np.stack([np.asarray(sides[label]) for label in labels]), least_side)
+    )
     if is_thing is None:
         if pixels is None or 0 in areas:  # of which nobody knows the pixels that are left
             counts = component.histogram(mean, area)
@@ -362,11 +368,11 @@ class PrincipalComponent:
         along: npt.NDArray[np.float64] = points @ self.axis - self.lowest
         return along / self.span if self.span > 0 else np.zeros(len(points))
 
-    def is_above(self, sides: Points) -> npt.NDArray[np.bool_] | None:
+    def is_above(self, sides: Points, least: float) -> npt.NDArray[np.bool_] | None:
         """Which of (n, L) mean sides of local thresholds, of the first L channels, are high; None where that says nothing."""
         axis = self.axis[: sides.shape[1]]
         length = np.abs(axis).sum()
-        above = sides @ axis > _MIXED * length
+        above = sides @ axis > least * length
         is_of_light = np.linalg.norm(axis) >= _OF_LIGHT
         return above if is_of_light and above.any() and not above.all() else None
 
