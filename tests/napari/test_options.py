@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QScrollArea,
     QSpinBox,
+    QTableWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -210,6 +211,17 @@ def test_the_wheel_changes_no_option_and_is_left_to_the_column(dock):
     assert len(parts) > 20
     assert not any(turn_the_wheel(part) for part in parts)
     assert (dock.widget.config, dock.widget.device) == before
+
+
+def test_the_wheel_scrolls_a_table(qtbot):
+    table, column = QTableWidget(30, 1), QWidget()
+    QVBoxLayout(column).addWidget(table)
+    WheelGuard(column).guard(column)
+    qtbot.addWidget(column)
+    column.resize(200, 150)
+    column.show()
+    turn_the_wheel(table.viewport())
+    assert table.verticalScrollBar().value() > 0
 
 
 def test_the_wheel_changes_a_control_that_has_the_focus(qtbot):

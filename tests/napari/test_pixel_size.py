@@ -218,6 +218,23 @@ def test_what_is_no_size_is_one_sentence_and_changes_nothing(dock: Dock, bad: st
     assert not message.isVisibleTo(dock.widget)
 
 
+def test_segment_takes_what_is_written_and_not_set_yet(dock: Dock) -> None:
+    image = dock.viewer.layers["cells"]
+    if not dock.part("section.image").isExpanded():
+        dock.part("section.image.title").click()
+    dock.click("pixel_size")
+    write(dock, "y", "0.5")
+    write(dock, "x", "wide")
+    dock.click("segment")
+    assert not dock.widget.is_running
+    assert "Width (X)" in dock.part("pixel_size.message", QLabel).text()
+    assert dock.part("pixel_size.message", QLabel).isVisibleTo(dock.widget)
+    write(dock, "x", "0.25")
+    dock.segment_to_end()
+    np.testing.assert_allclose(image.scale, (0.5, 0.25))
+    assert_over(dock.viewer.layers["cells classes"], image)
+
+
 def test_the_form_shows_what_is_known_and_closes_without_a_change(dock: Dock, picture: np.ndarray) -> None:
     image = dock.viewer.add_image(picture, name="odd", scale=(3, 2), units=("inch", "inch"))
     dock.click("pixel_size")

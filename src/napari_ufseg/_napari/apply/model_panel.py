@@ -269,7 +269,7 @@ class ModelPanel(QWidget):
         offered = place_of_labels(layer, self._viewer.layers).offered(TIFF.ending)
         chosen = path or self._ask_to_save("Save labels", offered, label_dialog_filters())
         if chosen:
-            self._write([layer], [Path(chosen)], f"Saved {layer.name} as {chosen}{background_note([layer])}")
+            self._write([layer], [Path(chosen)], f"{background_note([layer])}Saved {layer.name} as {chosen}")
 
     def _save_all(self, layers: list[Labels], folder: str | Path | None) -> None:
         chosen = folder or self._ask_for_folder(layers)
@@ -277,7 +277,7 @@ class ModelPanel(QWidget):
             self._write(
                 layers,
                 paths_for(layers, Path(chosen)),
-                f"Saved {len(layers)} Labels layers in {chosen}{background_note(layers)}",
+                f"{background_note(layers)}Saved {len(layers)} Labels layers in {chosen}",
             )
 
     def _write(self, layers: Sequence[Labels], paths: Sequence[Path], told: str) -> None:

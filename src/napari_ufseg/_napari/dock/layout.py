@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QGraphicsView,
     QScrollArea,
+    QScrollBar,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -28,6 +29,8 @@ class WheelGuard(QObject):
     def guard(self, column: QWidget) -> None:
         """Take care of all that stands in a column."""
         for part in column.findChildren(QWidget):
+            if isinstance(part, QScrollBar):  # of a table, which is to be scrolled
+                continue
             if isinstance(part, _TURNED):
                 part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel gives no focus
                 part.installEventFilter(self)

@@ -130,6 +130,9 @@ class SegmentationWidget(QWidget):
 
     def segment(self) -> None:
         """Start a run on what is chosen, as the button does."""
+        if not self._source.pixels.finish():
+            self._sections["image"].expand()
+            return
         layers = self._source.layers
         if not layers:
             show_warning("There is no image to segment: open one first (File > Open Sample has some).")

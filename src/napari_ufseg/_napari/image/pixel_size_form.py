@@ -34,7 +34,7 @@ class PixelSizeForm(QWidget):
             field.setObjectName(f"ufseg.pixel_size.{letter.lower()}")
             field.setAccessibleName(title)
             field.setToolTip(f"How far it is from one pixel to the next along {letter}, a number above 0.")
-            field.returnPressed.connect(self._enter)
+            field.returnPressed.connect(self.finish)
             label = self._titles[letter] = QLabel(title)
             form.addRow(label, field)
         self._fields["Y"].textEdited.connect(self._on_height)
@@ -80,7 +80,7 @@ class PixelSizeForm(QWidget):
         buttons = QHBoxLayout(row)
         buttons.setContentsMargins(0, 0, 0, 0)
         for text, name, tip, act in (
-            ("Set", "pixel_size.set", "Give the image and its labels this pixel size; no pixel changes.", self._enter),
+            ("Set", "pixel_size.set", "Give the image and its labels this pixel size; no pixel changes.", self.finish),
             ("Cancel", "pixel_size.cancel", "Leave the pixel size as it is.", self.hide),
         ):
             button = named_button(text, name, tip)
@@ -95,7 +95,10 @@ class PixelSizeForm(QWidget):
             self._fields["X"].setText(height)
         self._height = height
 
-    def _enter(self) -> None:
+    def finish(self) -> bool:
+        """Take what is written, if the form is open; False, with a sentence in it, if that is no size."""
+        if self.isHidden():
+            return True
         steps = {}
         for letter, field in self._fields.items():
             if field.isHidden():
@@ -104,10 +107,11 @@ class PixelSizeForm(QWidget):
             if step is None:
                 self._say(f"{_STEPS[letter]}: write a number between {_LEAST:f} and {_MOST:.0f}, for example 0.325.")
                 field.setFocus()
-                return
+                return False
             steps[letter] = step
         self.hide()
         self.entered.emit(PixelSize(steps, str(self.unit.currentData())))
+        return True
 
     def _say(self, words: str) -> None:
         self.message.setText(words)

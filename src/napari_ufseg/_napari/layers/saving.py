@@ -187,9 +187,9 @@ def file_stem(layer: Labels) -> str:
 
 
 def background_note(layers: Sequence[Labels]) -> str:
-    """What a user should know of a background that has another label than 0, as the end of a sentence; empty if none has."""
+    """What a user should know of a background that has another label than 0, in a sentence to begin with; empty if none has."""
     labels = {label for layer in layers if (label := background_of(layer)) is not None}
     if not labels:
         return ""
     which = " and ".join(map(str, sorted(labels)))
-    return f". The background has the label {which} there; to have 0, select its class, press Background and save again"
+    return f"The background has the label {which}, not 0 (for 0 select its class, press Background and save again). "

@@ -286,7 +286,7 @@ class ResultController(QObject):
         known = self._classes_before(result) if origin is not None else result.classes
         classes = table if table is not None else known
         background = result.tree.background_at(result.detail) if result.detail else None
-        if self._continued is result and background in tree.areas:
+        if self._continued is result and self._is_learning and background in tree.areas:
             tree = replace(tree, background=background)
         result.open_at(classes.shaded(self._shades(classes, live, tree)), tree, detail)
 

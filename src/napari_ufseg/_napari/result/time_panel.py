@@ -62,7 +62,6 @@ class TimePanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.banner)
         row = QHBoxLayout()
         self._title, self._place = QLabel("Epochs"), QLabel()
         self._title.setBuddy(self.slider)
@@ -73,6 +72,7 @@ class TimePanel(QWidget):
         self.loss.clicked.connect(self._on_loss_clicked)
         row.addWidget(self.loss)
         column.addLayout(row)
+        column.addWidget(self.banner)  # below, so that slider and loss stay under the mouse
         self.look_at(None)
 
     @property

@@ -121,7 +121,9 @@ class Timeline:
         """What a session needs to go on from that moment, or to label with its network."""
         network = FeatureNet.of_config(self.config, self._n_channels)
         network.load_state_dict(moment.weights)
-        model = SegmentationModel(network.eval(), self.config, self._n_channels, self._class_labels)
+        model = SegmentationModel(
+            network.eval(), self.config, self._n_channels, self._class_labels, hierarchy=moment.hierarchy
+        )
         return WarmStart(model, self._corrections)
 
 

@@ -129,6 +129,7 @@ class Trainer:
         else:
             self.class_labels = warm_start.class_labels
             network = warm_start.network(chosen, config, n_channels)
+        self._first_hierarchy = ClassHierarchy() if warm_start is None else warm_start.model.hierarchy
         groups = np.unique(self.class_labels, return_inverse=True)[1]
         self._groups = torch.from_numpy(groups.astype(np.int64)).to(device)
         self.network = place_on(network, device)
@@ -164,9 +165,13 @@ class Trainer:
         """Seconds of computation so far."""
         return sum(r.seconds for r in self.history) + sum(step.seconds for step in self._epoch_steps)
 
+    @property
+    def _has_stepped(self) -> bool:
+        return bool(self.history or self._epoch_steps)
+
     def require_a_step(self) -> None:
         """Raise TrainingError if nothing was trained yet."""
-        if not self.history and not self._epoch_steps:
+        if not self._has_stepped:
             raise TrainingError("Nothing was trained yet: make at least one step first.")
 
     def step(self) -> dict[str, float]:
@@ -308,11 +313,15 @@ class Trainer:
     def hierarchy(self, most: int | None = None) -> ClassHierarchy:
         """The tree of the classes that the last step showed, by the channels of the images as the network sees them.
 
+        Before the first step it is that of the model which the training goes on from.
+
         Parameters
         ----------
         most : int, optional
             About how many pixels are looked at; default all.
         """
+        if not self._has_stepped:
+            return self._first_hierarchy
         c, n = self.config, self._n_channels
         step = 1 if most is None else max(1, sum(self.labels[i].numel() for i in self._trained) // most)
         area, mean = self._class_means(step)
