@@ -358,9 +358,8 @@ class ClassPanel(QWidget):
             is_one = len(chosen) == 1 and chosen[0] != BACKGROUND
             # of a class that colours join out of several labels, napari would show but one of them
             is_alone = is_one and self.set is not None and not self.set.joined_by_colour(layer)
-            is_alone = (
-                is_alone and self.set is not None and self.set.table[chosen[0]].is_visible
-            )  # else nothing is seen
+            # and of one that is hidden nothing
+            is_alone = is_alone and self.set is not None and self.set.table[chosen[0]].is_visible
             if layer.show_selected_label != is_alone:  # else it would be drawn anew for nothing
                 layer.show_selected_label = is_alone
         self._enable()

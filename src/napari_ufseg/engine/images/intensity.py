@@ -233,7 +233,7 @@ class _Sample:
     """About every n-th pixel, and the percentiles of their values; which ones are taken depends on where a pixel lies and on nothing else."""
 
     def __init__(self, every: int) -> None:
-        self._every, self._taken = every, []  # type: tuple[int, list[npt.NDArray[np.float64]]]
+        self._every, self._taken = every, []  # type: tuple[int, list[npt.NDArray[Any]]]
 
     def add(self, values: npt.NDArray[Any], box: Box) -> None:
         ndim = len(box.start)
@@ -241,7 +241,7 @@ class _Sample:
         for axis, (a, b) in enumerate(zip(box.start, box.stop, strict=True)):
             step = 37 ** (ndim - 1 - axis)  # prime, so that no row or column is favoured
             index = index + (np.arange(a, b) * step).reshape([-1 if i == axis else 1 for i in range(ndim)])
-        self._taken.append(values[:, index % self._every == 0].astype(np.float64))
+        self._taken.append(values[:, index % self._every == 0])
 
     def merge(self, other: Any) -> None:
         self._taken += other._taken
@@ -249,7 +249,7 @@ class _Sample:
     @property
     def values(self) -> npt.NDArray[np.float64]:
         """(C, n) array."""
-        return np.concatenate(self._taken, axis=1)
+        return np.concatenate(self._taken, axis=1).astype(np.float64)
 
     def percentiles(self, wanted: tuple[float, float]) -> tuple[float, float]:
         low, high = np.percentile(self.values, wanted)

@@ -10,9 +10,7 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import ConfigError, ImageError
 from napari_ufseg.engine.images.threshold import FLATTEN, half_height
 
-LEAST_SIDE = (
-    -0.2
-)  # that of classes with two fifths of their pixels above, as at blurred borders, which people count as things
+LEAST_SIDE = -0.2  # of a class with two fifths of its pixels above: at blurred borders, which people count as things
 _BINS = 1024
 _OF_LIGHT = 0.5  # cosine between a component and the channels that thresholds are of
 
@@ -296,9 +294,9 @@ def build_hierarchy(
     the rarer side is high. Where the pixels were compared with local
     thresholds, a class is a thing if enough of its pixels lie above these; else,
     and where that parts nothing or the component is hardly one of light, if it
-    lies above the `half_height` of all pixels. Within the two sides classes are joined by Ward's criterion [1]_, also
-    weighted by area: always those two groups next for which the sum of squares
-    within groups grows least.
+    lies above the `half_height` of all pixels. Within the two sides classes are
+    joined by Ward's criterion [1]_, also weighted by area: always those two
+    groups next for which the sum of squares within groups grows least.
 
     Parameters
     ----------
@@ -337,11 +335,9 @@ def build_hierarchy(
     area = np.array([areas[label] for label in labels], np.float64)
     mean = np.stack([np.asarray(means[label], np.float64) for label in labels])
     component = principal_component(mean, area)
-    is_thing = (
-        None
-        if sides is None
-        else component.is_above(np.stack([np.asarray(sides[label]) for label in labels]), least_side)
-    )
+    is_thing = None
+    if sides is not None:
+        is_thing = component.is_above(np.stack([np.asarray(sides[label]) for label in labels]), least_side)
     if is_thing is None:
         if pixels is None or 0 in areas:  # of which nobody knows the pixels that are left
             counts = component.histogram(mean, area)
