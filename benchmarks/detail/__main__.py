@@ -2,6 +2,7 @@
 
     python benchmarks/detail FOLDER                         # every second image: those that are reported
     python benchmarks/detail FOLDER --half odd --seeds 3    # those that the rule was tuned on
+    python benchmarks/detail FOLDER --kind stained          # of one kind alone
 
 FOLDER holds NAME.png with NAME_labels.tif (an id for each nucleus, 0 outside) and
 kinds.json (NAME to "fluorescence" or "stained"); halves are told by the place
@@ -76,11 +77,15 @@ def otsu(image: npt.NDArray[np.uint8]) -> Labels:
     return (gray > threshold_otsu(gray)).astype(np.uint8)
 
 
-def measure(folder: Path, half: str, seeds: int) -> tuple[dict[tuple[str, str], list[list[list[float]]]], list[float]]:
+def measure(
+    folder: Path, half: str, seeds: int, wanted: str | None
+) -> tuple[dict[tuple[str, str], list[list[list[float]]]], list[float]]:
     """For every kind and method the scores by seed and image, and the waits."""
     found: dict[tuple[str, str], list[list[list[float]]]] = defaultdict(lambda: [[] for _ in range(seeds)])
     waits = []
     for kind, image, truth in read_images(folder, half):
+        if wanted not in (None, kind):
+            continue
         for seed in range(seeds):
             start = time.perf_counter()
             result = segment(image, SegmentationConfig.preset("fast", seed=seed), device="cpu")
@@ -113,8 +118,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--half", choices=("odd", "even"), default="even")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--kind", help="of the images of kinds.json; default all")
     arguments = parser.parse_args()
-    found, waits = measure(arguments.folder, arguments.half, arguments.seeds)
+    found, waits = measure(arguments.folder, arguments.half, arguments.seeds, arguments.kind)
     for kind in sorted({kind for kind, _ in found}):
         print(f"\n{kind} ({len(found[kind, 'Otsu'][0])} images, {arguments.half}, {arguments.seeds} seeds)\n")
         print(f"| shown | {' | '.join(SCORES)} |\n| --- |{' --- |' * len(SCORES)}")
