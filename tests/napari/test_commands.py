@@ -115,7 +115,7 @@ def test_classes_by_commands(chosen: Dock) -> None:
     np.testing.assert_array_equal(layer.data, begun)
     run("redo")
     run("undo")
-    select_classes(chosen, selected[0])
+    select_classes(chosen, selected[-1])
     assert layer.show_selected_label
     run("show_all")
     assert not layer.show_selected_label

@@ -57,9 +57,9 @@ def main() -> None:
     QTest.keyClick(detail, Qt.Key.Key_End)
     first = labels.data.copy()
     seen["all_classes_by_key"] = bool(np.array_equal(first, results[0].labels[0])) and len(np.unique(first)) > 4
-    click_row(0)
-    seen["alone"] = bool(labels.show_selected_label) and labels.selected_label == view.order[0]
-    click_row(1, more=True)
+    click_row(1)  # the first one is the background, which is transparent
+    seen["alone"] = bool(labels.show_selected_label) and labels.selected_label == view.order[1]
+    click_row(0, more=True)
     chosen = list(view.labels)
     QTest.keyClick(view, Qt.Key.Key_M)
     seen["merged"] = len(np.unique(labels.data)) == len(np.unique(first)) - 1
