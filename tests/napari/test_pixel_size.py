@@ -31,11 +31,15 @@ def write(dock: Dock, letter: str, text: str) -> None:
     dock.qtbot.keyClicks(field, text)
 
 
-def set_size(dock: Dock, unit: str | None = None, **steps: str) -> None:
-    """Open the form, write steps, choose a unit, and press Set."""
+def open_form(dock: Dock) -> None:
     if not dock.part("section.image").isExpanded():
         dock.part("section.image.title").click()
     dock.click("pixel_size")
+
+
+def set_size(dock: Dock, unit: str | None = None, **steps: str) -> None:
+    """Open the form, write steps, choose a unit, and press Set."""
+    open_form(dock)
     for letter, step in steps.items():
         write(dock, letter, step)
     if unit is not None:
@@ -220,9 +224,7 @@ def test_what_is_no_size_is_one_sentence_and_changes_nothing(dock: Dock, bad: st
 
 def test_segment_takes_what_is_written_and_not_set_yet(dock: Dock) -> None:
     image = dock.viewer.layers["cells"]
-    if not dock.part("section.image").isExpanded():
-        dock.part("section.image.title").click()
-    dock.click("pixel_size")
+    open_form(dock)
     write(dock, "y", "0.5")
     write(dock, "x", "wide")
     dock.click("segment")

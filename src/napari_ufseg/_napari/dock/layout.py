@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QEvent, QObject, QSettings, Qt
 from qtpy.QtWidgets import (
-    QAbstractSlider,
     QAbstractSpinBox,
     QComboBox,
     QFrame,
     QGraphicsView,
     QScrollArea,
-    QScrollBar,
+    QSlider,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -20,7 +19,7 @@ from napari_ufseg._napari.parts import Section
 
 _SIDE = 6  # pixels
 _WIDEST = 420  # pixels that the dock takes from the image; with larger letters it is scrolled sideways
-_TURNED = (QAbstractSlider, QAbstractSpinBox, QComboBox)  # the wheel changes their value
+_TURNED = (QSlider, QAbstractSpinBox, QComboBox)  # the wheel changes their value; scroll bars of tables are left to it
 
 
 class WheelGuard(QObject):
@@ -29,8 +28,6 @@ class WheelGuard(QObject):
     def guard(self, column: QWidget) -> None:
         """Take care of all that stands in a column."""
         for part in column.findChildren(QWidget):
-            if isinstance(part, QScrollBar):  # of a table, which is to be scrolled
-                continue
             if isinstance(part, _TURNED):
                 part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the wheel gives no focus
                 part.installEventFilter(self)

@@ -11,13 +11,11 @@ from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from napari_ufseg.engine.labels.class_table import BACKGROUND, N_COLOURS, ClassInfo, ClassTable, class_colours
 
 METADATA_KEY = "napari_ufseg"
+OPACITY = 0.5  # of classes, over the image
 RUN = "run"  # in the metadata: layers of one run share their classes
 _CLASSES, _ALL_CLASSES, _DETAIL = "classes", "all_classes", "detail"
 _JOINED, _BACKGROUND = "joined_by_colour", "background"
 _CLEAR = 0.0, 0.0, 0.0, 0.0
-
-
-OPACITY = 0.5  # of classes, over the image
 
 
 def class_colormap() -> CyclicLabelColormap:

@@ -351,17 +351,17 @@ class ClassPanel(QWidget):
 
     def _on_selected(self) -> None:
         """Show a single selected class alone."""
-        chosen = self.view.labels
-        for layer in self.set.layers if self.set is not None else ():
-            if chosen:
-                layer.selected_label = chosen[-1]
-            is_one = len(chosen) == 1 and chosen[0] != BACKGROUND
-            # of a class that colours join out of several labels, napari would show but one of them
-            is_alone = is_one and self.set is not None and not self.set.joined_by_colour(layer)
-            # and of one that is hidden nothing
-            is_alone = is_alone and self.set is not None and self.set.table[chosen[0]].is_visible
-            if layer.show_selected_label != is_alone:  # else it would be drawn anew for nothing
-                layer.show_selected_label = is_alone
+        if self.set is not None:
+            chosen = self.view.labels
+            # of a hidden class there would be nothing to see
+            is_one = len(chosen) == 1 and chosen[0] != BACKGROUND and self.set.table[chosen[0]].is_visible
+            for layer in self.set.layers:
+                if chosen:
+                    layer.selected_label = chosen[-1]
+                # of a class that colours join out of several labels, napari would show but one of them
+                is_alone = is_one and not self.set.joined_by_colour(layer)
+                if layer.show_selected_label != is_alone:  # else it would be drawn anew for nothing
+                    layer.show_selected_label = is_alone
         self._enable()
 
     def _show_all(self) -> None:

@@ -11,9 +11,7 @@ from napari_ufseg.engine.errors import ConfigError, ImageError
 from napari_ufseg.engine.images.threshold import FLATTEN, half_height
 
 LEAST_SIDE = -0.2  # of a class with two fifths of its pixels above: at blurred borders, which people count as things
-LEAST_SIDE_IN_COLOUR = (
-    0.15  # of one with four sevenths: in colours that are even to the eye grounds are less even than light is
-)
+LEAST_SIDE_IN_COLOUR = 0.15  # of one with four sevenths, in colours even to the eye, where the ground is less even
 _BINS = 1024
 _OF_LIGHT = 0.5  # cosine between a component and the channels that thresholds are of
 

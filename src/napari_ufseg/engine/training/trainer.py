@@ -19,7 +19,7 @@ tests/engine/cpu_step/test_step.py compares them.
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -324,10 +324,11 @@ class Trainer:
             return self._first_hierarchy
         c, n = self.config, self._n_channels
         step = 1 if most is None else max(1, sum(self.labels[i].numel() for i in self._trained) // most)
-        area, mean = self._class_means(step)
+        n_sides = c.n_lights(n) if c.sees_local_threshold else 0
+        area, mean = self._class_means([*range(n), *range(-n_sides, 0)], step)  # between them lies local contrast
         is_lab, sides = c.sees_lab(n), None
-        if c.sees_local_threshold:
-            sides = {label: values[-c.n_lights(n) :] / (c.local_threshold / 2) for label, values in mean.items()}
+        if n_sides:
+            sides = {label: values[n:] / (c.local_threshold / 2) for label, values in mean.items()}
         return build_hierarchy(
             area,
             {label: values[:n] for label, values in mean.items()},
@@ -338,15 +339,18 @@ class Trainer:
             {label: float(values[0] if is_lab else values[:n].mean()) for label, values in mean.items()},
         )
 
-    def _class_means(self, step: int) -> tuple[dict[int, int], dict[int, npt.NDArray[np.float64]]]:
-        """Of every label that is there, how many of every so many pixels have it, and their mean input of the network."""
+    def _class_means(
+        self, channels: Sequence[int], step: int
+    ) -> tuple[dict[int, int], dict[int, npt.NDArray[np.float64]]]:
+        """Of every label that is there, how many of every so many pixels have it, and their mean of some input channels."""
         k = self.config.n_classes
-        areas, sums = np.zeros(k), np.zeros((k, self.config.n_inputs(self._n_channels)))
+        areas, sums = np.zeros(k), np.zeros((k, len(channels)))
         for i in self._trained:
             labels = self.labels[i].flatten()[::step].cpu().numpy()
             areas += np.bincount(labels, minlength=k)
-            for channel, values in enumerate(self.images[i]):
-                sums[:, channel] += np.bincount(labels, values.flatten()[::step].cpu().numpy(), minlength=k)
+            for place, channel in enumerate(channels):
+                values = self.images[i][channel].flatten()[::step].cpu().numpy()
+                sums[:, place] += np.bincount(labels, values, minlength=k)
         of_label: dict[int, list[int]] = {}
         for index in np.flatnonzero(areas).tolist():
             of_label.setdefault(self.class_labels[index], []).append(index)
