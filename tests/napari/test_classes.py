@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from driver import WAIT, Dock
 from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt
 from steps import areas_of, choose, merge, names, rename
 
 from napari_ufseg import predict
+from napari_ufseg._napari.layers.class_metadata import colormap_of
 from napari_ufseg._napari.result.class_table import Column
+from napari_ufseg.engine.labels.class_table import ClassTable
 
 
 class Classes:
@@ -524,3 +527,16 @@ def test_a_rerun_gives_the_name_of_merged_classes_to_none_of_their_pieces(dock, 
         common = (named & (again.data == other)).sum()
         assert common > named.sum() / 2
         assert common > (again.data == other).sum() / 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32])
+@pytest.mark.parametrize("use_selection", [False, True])
+def test_colours_of_a_table_are_drawn_as_by_napari(dtype: type[np.integer], use_selection: bool) -> None:
+    table = ClassTable().changed(2, [2], name="nuclei", colour="#ff8800").changed(4, [4], is_visible=False)
+    ours = colormap_of(table, [1, 2, 4, 200], {3: 2})
+    napari_s = DirectLabelColormap(color_dict=dict(ours.color_dict))
+    ours.use_selection = napari_s.use_selection = use_selection
+    ours.selection = napari_s.selection = 2
+    labels = np.arange(-5 if np.iinfo(dtype).min else 0, 250).astype(dtype)
+    np.testing.assert_array_equal(ours.map(labels), napari_s.map(labels))
+    assert len(np.unique(ours.map(labels), axis=0)) > 1

@@ -16,6 +16,8 @@ from skimage.color import rgb2lab
 from napari_ufseg import SegmentationConfig, load_model, predict, save_model, segment
 from napari_ufseg.engine.errors import ConfigError, ImageError, ModelFileError
 from napari_ufseg.engine.labels.hierarchy import (
+    COLOUR,
+    GREY,
     ClassHierarchy,
     build_hierarchy,
     principal_component,
@@ -103,8 +105,11 @@ def test_the_threshold_is_that_of_the_pixels_and_not_of_their_means() -> None:
 
 def test_flattened_values_make_the_things_larger() -> None:
     areas, means = {1: 900, 2: 50, 3: 60}, {1: [0.0], 2: [0.48], 3: [1.0]}
-    assert groups(build_hierarchy(areas, means, flatten=1.0).shown_class(2)) == {frozenset({1, 2}), frozenset({3})}
-    assert groups(build_hierarchy(areas, means, flatten=0.9).shown_class(2)) == {frozenset({1}), frozenset({2, 3})}
+    assert groups(build_hierarchy(areas, means, rule=replace(GREY, flatten=1.0)).shown_class(2)) == {
+        frozenset({1, 2}),
+        frozenset({3}),
+    }
+    assert groups(build_hierarchy(areas, means).shown_class(2)) == {frozenset({1}), frozenset({2, 3})}
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -130,6 +135,24 @@ def test_colours_are_compared_along_the_axis_in_which_classes_differ() -> None:
     np.testing.assert_array_equal(sides_of(values, counts, 1.0), [False, False, True, True])
     outside = component.histogram(mean + 9 * component.axis)
     assert outside[-1] == 4
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_where_light_shines_through_things_are_dark_however_many_there_are(share: float) -> None:
+    """CIE L*, a* and b* of stained tissue, divided by 100: empty, stroma, nuclei."""
+    areas = {1: round(800 * (1 - share)), 2: round(200 * (1 - share)), 3: round(1000 * share)}
+    means = {1: [0.95, 0.0, 0.0], 2: [0.8, 0.15, -0.05], 3: [0.55, 0.2, -0.25]}
+    tree = build_hierarchy(areas, means, rule=COLOUR)
+    assert tree.background == (1 if areas[1] > areas[2] else 2)
+    assert groups(tree.shown_class(2)) == split_by([0, 0, 1])
+    assert tree.things_are_bright is False
+
+
+def test_where_most_is_dark_things_are_what_is_rare() -> None:
+    """Fluorescence in colours: few things are bright, or few holes are dark."""
+    means = {1: [0.05, 0.0, 0.0], 2: [0.4, -0.3, 0.3], 3: [0.45, -0.35, 0.3]}
+    assert build_hierarchy({1: 900, 2: 50, 3: 50}, means, rule=COLOUR).background == 1
+    assert build_hierarchy({1: 100, 2: 500, 3: 400}, means, rule=COLOUR).background == 2
 
 
 AREAS = {1: 900, 2: 300, 3: 60, 4: 40}

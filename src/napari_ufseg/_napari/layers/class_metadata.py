@@ -5,6 +5,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 
@@ -18,6 +19,18 @@ _JOINED, _BACKGROUND = "joined_by_colour", "background"
 _CLEAR = 0.0, 0.0, 0.0, 0.0
 
 
+class DirectColormap(DirectLabelColormap):  # type: ignore[misc]
+    """Colours by label, as napari's own; a table of the colours of all labels of 8 or 16 bit is made at once, not label by label."""
+
+    def _map_without_cache(self, values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
+        colours = {label: colour for label, colour in self.color_dict.items() if label is not None}
+        labels = np.array(sorted(colours), np.int64)
+        table = np.array([*(colours[label] for label in labels.tolist()), self.default_color], np.float32)
+        place = np.searchsorted(labels, values).clip(max=len(labels) - 1)
+        mapped: npt.NDArray[np.float32] = table[np.where(labels[place] == values, place, len(labels))]
+        return mapped
+
+
 def class_colormap() -> CyclicLabelColormap:
     """Colours that depend on the label alone; the first entry is the background."""
     return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 3)), class_colours()]))
@@ -25,7 +38,7 @@ def class_colormap() -> CyclicLabelColormap:
 
 def colormap_of(
     table: ClassTable, labels: Iterable[int], joined_by_colour: Mapping[int, int] | None = None
-) -> CyclicLabelColormap | DirectLabelColormap:
+) -> CyclicLabelColormap | DirectColormap:
     """The colours of a table; own ones where a class is hidden or has another colour than its label's.
 
     Parameters
@@ -37,7 +50,7 @@ def colormap_of(
         Labels that are drawn as others.
     """
     colours = _colours_of(table, labels, joined_by_colour or {})
-    return DirectLabelColormap(color_dict=colours) if colours else class_colormap()
+    return DirectColormap(color_dict=colours) if colours else class_colormap()
 
 
 def _colours_of(
@@ -126,9 +139,9 @@ def draw_classes(
         if not is_plain(layer):
             layer.colormap = class_colormap()
         return
-    drawn = _drawn.get(layer)  # napari takes a tenth of a second for other colours
+    drawn = _drawn.get(layer)
     if drawn is None or drawn[0] != colours or layer.colormap is not drawn[1]:
-        layer.colormap = DirectLabelColormap(color_dict=colours)
+        layer.colormap = DirectColormap(color_dict=colours)
         _drawn[layer] = colours, layer.colormap
 
 

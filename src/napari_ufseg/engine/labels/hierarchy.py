@@ -10,12 +10,41 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import ConfigError, ImageError
 from napari_ufseg.engine.images.threshold import FLATTEN, half_height
 
-LEAST_SIDE = -0.2  # of a class with two fifths of its pixels above: at blurred borders, which people count as things
-LEAST_SIDE_IN_COLOUR = 0.15  # of one with four sevenths, in colours even to the eye, where the ground is less even
 _BINS = 1024
 _OF_LIGHT = 0.5  # cosine between a component and the channels that thresholds are of
 
 Points = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class LightRule:
+    """How things are told from what they lie on, by their light.
+
+    Parameters
+    ----------
+    flatten : float
+        Power of the values, counted from the lowest class to the highest, before they are compared. Below 1 it takes
+        account of bright things varying more than what is dark; 1 is for colours that are even to the eye.
+    least_side : float
+        The mean side of local thresholds, from -1, below, to 1, above, from which on a class is a thing; lower takes
+        more of blurred borders.
+    is_lightness : bool
+        The first channel is lightness, as the eye has it, so that it tells whether light shines through: then most of
+        the picture is bright, what lies in it is darker, however much of it there is, and what is brightest is empty.
+    """
+
+    flatten: float
+    least_side: float
+    is_lightness: bool
+
+    def is_transmitted(self, mean: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> bool:
+        """Whether the (K, C) means of classes, whose weights add up to 1, are those of a picture with a light behind it."""
+        return self.is_lightness and bool(weight @ mean[:, 0] > _BRIGHT)
+
+
+GREY = LightRule(FLATTEN, -0.2, False)  # two fifths of a class above: blurred borders, which people count as things
+COLOUR = LightRule(1.0, 0.15, True)  # four sevenths: the ground is less even
+_BRIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -283,16 +312,15 @@ def build_hierarchy(
     areas: Mapping[int, int],
     means: Mapping[int, npt.ArrayLike],
     pixels: Callable[[], Iterable[Points]] | None = None,
-    flatten: float = FLATTEN,
     sides: Mapping[int, npt.ArrayLike] | None = None,
-    least_side: float = LEAST_SIDE,
     brightness: Mapping[int, float] | None = None,
+    rule: LightRule = GREY,
 ) -> ClassHierarchy:
     """The tree of classes by their appearance: first things from surroundings, then what differs most within these.
 
     The two classes of detail 2 are told apart along the first principal
     component of the classes' means, weighted by area, which is turned so that
-    the rarer side is high. Where the pixels were compared with local
+    the rarer side is high; or the darker one, where light shines through. Where the pixels were compared with local
     thresholds, a class is a thing if enough of its pixels lie above these; else,
     and where that parts nothing or the component is hardly one of light, if it
     lies above the `half_height` of all pixels. Within the two sides classes are
@@ -307,15 +335,12 @@ def build_hierarchy(
         Mean appearance of each label.
     pixels : callable, optional
         Gives all pixels, as (n, C) arrays. Default, and where 0 is among the labels: every pixel is as the mean of its class.
-    flatten : float
-        Power of the values, counted from the lowest class to the highest, before they are compared. Below 1 it takes
-        account of bright things varying more than what is dark; 1 is for colours that are even to the eye.
     sides : dict of int to (L,) array, optional
         Of each label, for each of the first L channels, the mean side of a local threshold that its pixels are on, from -1, below, to 1, above.
-    least_side : float
-        The mean side from which on a class is a thing; lower takes more of blurred borders.
     brightness : dict of int to float, optional
         Of each label, to order them from dark to bright. Default: the mean over the channels.
+    rule : LightRule
+        `GREY`, or `COLOUR` for CIE L*, a* and b*, divided by 100.
 
     References
     ----------
@@ -335,16 +360,16 @@ def build_hierarchy(
         )
     area = np.array([areas[label] for label in labels], np.float64)
     mean = np.stack([np.asarray(means[label], np.float64) for label in labels])
-    component = principal_component(mean, area)
+    component = principal_component(mean, area, rule)
     is_thing = None
     if sides is not None:
-        is_thing = component.is_above(np.stack([np.asarray(sides[label]) for label in labels]), least_side)
+        is_thing = component.is_above(np.stack([np.asarray(sides[label]) for label in labels]), rule.least_side)
     if is_thing is None:
         if pixels is None or 0 in areas:  # of which nobody knows the pixels that are left
             counts = component.histogram(mean, area)
         else:
             counts = np.sum([component.histogram(part) for part in pixels()], axis=0)
-        is_thing = sides_of(component.values(mean), counts, flatten)
+        is_thing = sides_of(component.values(mean), counts, rule.flatten)
     steps = ward_steps(mean, area, is_thing)
     merges = tuple((labels[one], labels[other]) for one, other in steps)
     low = [label for label, is_high in zip(labels, is_thing.tolist(), strict=True) if not is_high]
@@ -379,21 +404,28 @@ class PrincipalComponent:
         return np.bincount(part, weight, minlength=_BINS).astype(np.float64)
 
 
-def principal_component(mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64]) -> PrincipalComponent:
-    """The first principal component, turned so that what is rarer is high.
+def principal_component(
+    mean: npt.NDArray[np.float64], area: npt.NDArray[np.float64], rule: LightRule = GREY
+) -> PrincipalComponent:
+    """The first principal component, turned so that what is rarer is high; or darker, where light shines through.
 
     Parameters
     ----------
     mean : (K, C) array
     area : (K,) array
         The weights.
+    rule : LightRule
+        Says where light shines through.
     """
     weight = area / area.sum()
     middle = weight @ mean
     centred = mean - middle
     axis = np.linalg.eigh((centred * weight[:, None]).T @ centred)[1][:, -1]
-    if weight @ (centred @ axis) ** 3 < 0:  # the long tail is what differs from most of the image
-        axis = -axis
+    if rule.is_transmitted(mean, weight) and abs(axis[0]) >= _OF_LIGHT:
+        is_low = axis[0] > 0
+    else:
+        is_low = weight @ (centred @ axis) ** 3 < 0  # the long tail is what differs from most of the image
+    axis = -axis if is_low else axis
     values = mean @ axis
     return PrincipalComponent(axis, float(values.min()), float(np.ptp(values)))
 

@@ -33,8 +33,7 @@ from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.cpu_step.step import FastStep
 from napari_ufseg.engine.device import place_on
 from napari_ufseg.engine.errors import TrainingError, engine_errors
-from napari_ufseg.engine.images.threshold import FLATTEN
-from napari_ufseg.engine.labels.hierarchy import LEAST_SIDE, LEAST_SIDE_IN_COLOUR, ClassHierarchy, build_hierarchy
+from napari_ufseg.engine.labels.hierarchy import COLOUR, GREY, ClassHierarchy, build_hierarchy
 from napari_ufseg.engine.network.cluster_start import start_from_clusters
 from napari_ufseg.engine.network.feature_net import FeatureNet, recompute_batchnorm
 from napari_ufseg.engine.network.losses import ClassTargets, TotalLoss, total_loss
@@ -333,10 +332,9 @@ class Trainer:
             area,
             {label: values[:n] for label, values in mean.items()},
             partial(self._pixels, step),
-            1.0 if is_lab else FLATTEN,
             sides,
-            LEAST_SIDE_IN_COLOUR if is_lab else LEAST_SIDE,
             {label: float(values[0] if is_lab else values[:n].mean()) for label, values in mean.items()},
+            COLOUR if is_lab else GREY,
         )
 
     def _class_means(
