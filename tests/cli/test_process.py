@@ -141,6 +141,7 @@ def test_progress_in_a_terminal(images: Path, tmp_path: Path) -> None:
     assert done.status == 0
     assert re.search(r"epoch 8/8 .*\d classes, loss \d+\.\d+", done.err)
     assert "left" in done.err
+    assert re.search(r"ufseg: the labels show 2 classes of \d; the background has the label \d, not 0", done.err)
     assert re.search(r"grey\.png: 48 x 64, 1 channel\s+ufseg: About \d\.\d GB and \d+ s on cpu\.", done.err)
 
 

@@ -94,6 +94,7 @@ def test_report_says_all_there_is_to_say(ufseg: Ufseg, images: Path, tmp_path: P
     assert {"numpy", "scikit-image"} <= set(report["versions"])
     labels, counts = np.unique(tifffile.imread(out), return_counts=True)
     pixels = {str(label): int(count) for label, count in zip(labels, counts, strict=True)}
+    assert report["classes"].pop("background") in labels
     assert report["classes"] == {"number": len(labels), "pixels": pixels, "detail": None, "merged": None}
     for key in ("losses_per_epoch", "seconds_per_epoch", "classes_per_epoch", "changed_per_epoch"):
         assert len(report[key]) == 8
@@ -162,6 +163,8 @@ def test_labels_are_written_at_a_detail_and_the_model_keeps_all_classes(
     assert len(np.unique(before)) > len(np.unique(after)) == n_shown
     classes = json.loads((tmp_path / "r.json").read_text())["classes"]
     assert (classes["detail"], classes["number"]) == (n_shown, n_shown)
+    assert classes["background"] == load_model(model).hierarchy.background_at(n_shown)
+    assert str(classes["background"]) in classes["pixels"]
     assert all((after[before == int(old)] == new).all() for old, new in classes["merged"].items())
     drawn = {tuple(colour) for colour in iio.imread(chart)[:, :360].reshape(-1, 3).tolist()}
     its = colours_of(np.unique(after).tolist(), open_image(shown).classes)

@@ -229,9 +229,9 @@ def test_another_background_is_one_click_and_so_is_dark_for_bright(ran: Dock) ->
     layer, tree = layer_of(ran), tree_of(ran)
     things = next(label for label in np.unique(layer.data) if label != tree.background)
     data = layer.data.copy()
-    assert ran.part("turn").text() == "Things are bright"
+    assert ran.part("turn").text() == "Dark things instead"
     ran.click("turn")
-    assert ran.part("turn").text() == "Things are dark"
+    assert ran.part("turn").text() == "Bright things instead"
     assert colour_at(layer, things)[3] == 0
     assert colour_at(layer, tree.background)[3] == 1
     ran.click("undo")
@@ -509,4 +509,4 @@ def test_a_background_that_is_not_0_in_a_file_is_told(ran: Dock, tmp_path: Any, 
     ran.widget.results.save_labels(tmp_path / "b.tif")
     assert "The background has" not in notices[-1].message
     assert tifffile.imread(tmp_path / "b.tif").min() == 0
-    assert (ran.part("turn").text(), ran.part("turn").isEnabled()) == ("Bright or dark", False)
+    assert (ran.part("turn").text(), ran.part("turn").isEnabled()) == ("Other side", False)

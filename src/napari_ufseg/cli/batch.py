@@ -11,7 +11,7 @@ from tqdm import tqdm
 from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone, FileProgress, run_batch
 from napari_ufseg.batch.label_file import check_writable
 from napari_ufseg.cli.arguments import BatchArguments
-from napari_ufseg.cli.outputs import print_written
+from napari_ufseg.cli.outputs import print_shown, print_written
 from napari_ufseg.cli.progress import is_visible, progress_bar, stops_on_ctrl_c
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.network.model_file import load_model
@@ -24,8 +24,9 @@ def run_batch_command(arguments: BatchArguments) -> int:
     report, quiet = arguments.report, arguments.messages.quiet
     if report:
         check_writable(report)
+    model = load_model(arguments.model)
     plan = BatchPlan(
-        load_model(arguments.model),
+        model,
         arguments.folder,
         arguments.output,
         recursive=arguments.recursive,
@@ -42,6 +43,8 @@ def run_batch_command(arguments: BatchArguments) -> int:
     except KeyboardInterrupt:  # the second Ctrl-C
         n = Counter(row.status for row in rows)
         summary, interrupted = BatchSummary(n["written"], n["skipped"], n["failed"]), True
+    if rows:
+        print_shown(model.hierarchy, arguments.detail, quiet=quiet)
     if report and rows:
         write_batch_report(report, rows)
         print_written([report], quiet=quiet)

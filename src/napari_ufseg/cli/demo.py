@@ -5,7 +5,7 @@ from pathlib import Path
 
 from napari_ufseg.cli.arguments import DemoArguments
 from napari_ufseg.cli.chart import write_picture
-from napari_ufseg.cli.outputs import check_writable, print_written
+from napari_ufseg.cli.outputs import check_writable, print_shown, print_written
 from napari_ufseg.cli.progress import stops_on_ctrl_c, train
 from napari_ufseg.cli.show import display_problem, show_run
 from napari_ufseg.engine.config import DEFAULT_PRESET, SegmentationConfig
@@ -45,6 +45,7 @@ def _run_headless(arguments: DemoArguments, config: SegmentationConfig, paths: l
         labels = tree.labels_at(tree.number_at("auto"))[0]
         write_labels(paths[0], labels, classes=classes)
         write_picture(paths[1], image, labels, classes)
+        print_shown(tree, "auto", quiet=arguments.messages.quiet)
         print_written(paths, quiet=arguments.messages.quiet)
     if ctrl_c.pressed:
         print("ufseg: stopped by Ctrl-C; what there was is written.", file=sys.stderr)

@@ -1,5 +1,6 @@
 """What comes out: where the files go, checked before the work begins, and writing them after it."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from typing import Any
 from napari_ufseg.batch.label_file import InputImage, label_array, label_names
 from napari_ufseg.batch.label_file import check_writable as check_writable
 from napari_ufseg.cli.arguments import LabelsOutput, UsageError
+from napari_ufseg.cli.progress import is_visible
+from napari_ufseg.engine.errors import counted
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
 from napari_ufseg.io import is_zarr, label_endings, label_format, label_titles
 
 
@@ -104,3 +108,14 @@ def print_written(paths: Iterable[Path], *, quiet: bool) -> None:
     if not quiet:
         for path in paths:
             print(path)
+
+
+def print_shown(tree: ClassHierarchy, detail: int | str, *, quiet: bool) -> None:
+    """Tell who reads along in a terminal how many classes labels show at a detail, and which label the background has."""
+    if not tree.n_classes or not is_visible(quiet):
+        return
+    shown = tree.number_at(detail)
+    background = tree.background_at(shown)
+    of = "" if shown == tree.n_classes else f" of {tree.n_classes}"
+    which = "" if background is None else f"; the background has the label {background}, not 0"
+    print(f"ufseg: the labels show {counted(shown, 'class')}{of}{which}", file=sys.stderr)

@@ -15,7 +15,7 @@ import torch
 from napari_ufseg.batch.label_file import InputImage
 from napari_ufseg.cli.arguments import PredictArguments, UsageError
 from napari_ufseg.cli.inputs import load_image
-from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_written
+from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_shown, print_written
 from napari_ufseg.cli.progress import follow_labelling
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
@@ -57,6 +57,8 @@ def run_predict(arguments: PredictArguments) -> int:
                     assert cluster is not None
                     with _stored(arrays[0], path, image) as array:
                         _predict_on(cluster, model, image, array, path, arguments)
+            if path == paths.labels[0]:
+                print_shown(whole.hierarchy, arguments.detail, quiet=arguments.messages.quiet)
             print_written([path], quiet=arguments.messages.quiet)
     return 0
 

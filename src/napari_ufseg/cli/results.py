@@ -59,7 +59,7 @@ class Outcome:
 def build_report(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, outputs: list[Path]) -> dict[str, Any]:
     """The report as plain values; docs/command-line.md explains each key."""
     result = outcome.segmentation
-    areas = result.areas
+    areas, tree = result.areas, result.model.hierarchy
     return {
         "input": [
             {
@@ -89,6 +89,7 @@ def build_report(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, 
             "number": len(areas),
             "pixels": {str(label): count for label, count in areas.items()},
             "detail": outcome.detail,
+            "background": tree.background_at(tree.number_at("auto")),
             "merged": None if outcome.merged is None else {str(old): new for old, new in outcome.merged.items()},
         },
         "losses_per_epoch": [record.losses for record in result.history],

@@ -5,7 +5,7 @@ import time
 
 from napari_ufseg.cli.arguments import SegmentArguments
 from napari_ufseg.cli.inputs import load_inputs, warm_start_of
-from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_written
+from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_shown, print_written
 from napari_ufseg.cli.progress import is_visible, stops_on_ctrl_c, train
 from napari_ufseg.cli.results import Outcome, with_classes, write_results
 from napari_ufseg.engine.config import SegmentationConfig
@@ -58,6 +58,8 @@ def run_segment(arguments: SegmentArguments) -> int:
                 segmentation = with_classes(segmentation, model.classes.settled)
             done = Outcome(segmentation, time.perf_counter() - start, ctrl_c.pressed)
             outcome = write_results(arguments, inputs, done, paths)
+    if paths.labels:
+        print_shown(outcome.segmentation.model.hierarchy, "auto", quiet=quiet)
     print_written(paths.all, quiet=quiet)
     if ctrl_c.pressed:
         when = f"after {counted(session.epoch, 'epoch')}" if session.epoch else "in the first epoch"

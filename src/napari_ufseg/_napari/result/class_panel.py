@@ -25,7 +25,10 @@ _ONE_DETAIL = "There are no finer classes than those that are shown."
 _SEE_THROUGH = (
     "Take the selected class for the background: transparent, with its number kept (only Background writes 0)."
 )
-_TURN = "What stands out from the background; press it to take the other side for the background."
+_TURN = (
+    "Take the other side for the background: what stands out is dark then if it is bright now, or bright if it is dark."
+)
+_OTHER_SIDE = {None: "Other side", True: "Dark things instead", False: "Bright things instead"}
 _SELECT_ONE, _SELECT_TWO = "Select a class in the table first.", "Select two classes or more in the table first."
 _NO_BACKGROUND = "No background was found by itself, or there is nothing else."
 _SPECK = 20
@@ -142,7 +145,7 @@ class ClassPanel(QWidget):
             "Background", "background", "Give the selected classes the label 0, in the labels and in what is saved (B)."
         )
         self._see_through = named_button("Make transparent", "see_through", _SEE_THROUGH)
-        self._turn = named_button("Things are bright", "turn", _TURN)
+        self._turn = named_button(_OTHER_SIDE[True], "turn", _TURN)
         self._undo, self._redo = named_button("Undo", "undo", ""), named_button("Redo", "redo", "")
         grid = QGridLayout()
         column.addLayout(grid)
@@ -314,7 +317,7 @@ class ClassPanel(QWidget):
         tree = result.tree if result is not None else None
         is_bright = tree.things_are_bright if tree is not None else None
         allow(self._turn, why_not or (_NO_BACKGROUND if is_bright is None else ""))
-        self._turn.setText({None: "Bright or dark", True: "Things are bright", False: "Things are dark"}[is_bright])
+        self._turn.setText(_OTHER_SIDE[is_bright])
         history = result.history if result is not None else None
         for button, verb, step in (
             (self._undo, "Undo", history and history.last),

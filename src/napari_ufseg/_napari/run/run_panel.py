@@ -23,7 +23,7 @@ _GO_ON = (
     "Train on from the classes that are shown; they become the only ones (Undo brings the others back). "
     "Pixels that you have changed keep their class, and teach it to the rest."
 )
-_NEXT, _THEN = "Which are your objects? Move Detail, then save.", "Correct them if you like, then save."
+_NEXT, _THEN = "Move Detail until you see your objects, then save.", "Correct them if you like, then save."
 _BUSY = "Something is under way: wait until it has ended, or press Stop."
 _NOTHING_TO_PAUSE, _NOTHING_TO_STOP = "There is no run to hold.", "Nothing is under way."
 _NO_PAUSE = "This can't be held now."
@@ -196,7 +196,8 @@ class RunPanel(QWidget):
         self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")
         odd = _odd_end(segmentation, n_classes)
         note = f" ({odd})" if odd else ""
-        self.status.setText(f"Done: {classes}{note}. {_NEXT if n_shown < n_classes else _THEN}")
+        what, then = (f"{n_shown} of {classes} shown", _NEXT) if n_shown < n_classes else (classes, _THEN)
+        self.status.setText(f"Done: {what}{note}. {then}")
         ended = _ENDED[segmentation.stop_reason]
         self.status.setToolTip(f"{counted(epochs, 'epoch')} in {seconds} on {device}: {ended}.")
 
