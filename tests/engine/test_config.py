@@ -141,7 +141,7 @@ def test_the_range_is_written_with_every_digit():
         SegmentationConfig(learning_rate=0)
     with pytest.raises(ConfigError, match=r"^epochs is 2.5, but must be a whole number from 1 to 100000\.$"):
         SegmentationConfig(epochs=2.5)
-    with pytest.raises(ConfigError, match=r"^scaling is 'log', but must be one of minmax, percentile\.$"):
+    with pytest.raises(ConfigError, match=r"^scaling is 'log', but must be one of minmax, percentile, robust\.$"):
         SegmentationConfig(scaling="log")
 
 

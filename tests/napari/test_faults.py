@@ -8,6 +8,7 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_ufseg.engine.training.session import TrainingSession
+from napari_ufseg.samples import nuclei
 
 
 def no_worker_is_left():
@@ -177,7 +178,7 @@ def test_an_error_in_the_run_generator_itself_is_told_too(dock, notices, monkeyp
 BAD_IMAGES = {
     "not a number": (np.full((8, 8), np.nan), "NaN or infinite"),
     "a single pixel": (np.ones((1, 1)), "single pixel"),
-    "infinite": (np.array([[1.0, np.inf], [2.0, 3.0]]), "NaN or infinite"),
+    "infinite": (np.full((8, 8), np.inf), "NaN or infinite"),
 }
 
 
@@ -270,3 +271,16 @@ def test_stop_before_the_first_step(dock):
         dock.part("stop", QPushButton).click()
     assert signal.args[0].stop_reason == "stopped"
     assert len(signal.args[0].history) >= 1
+
+
+def test_what_is_left_out_of_an_image_is_told_and_has_no_label(dock, notices):
+    pixels = nuclei()[:120, :160].astype(np.uint16) + 100
+    pixels[:, 40], pixels[:8] = 65535, 0
+    dock.viewer.add_image(pixels, name="flawed")
+    dock.segment_to_end()
+    (notice,) = notices
+    assert "about 1280 pixels of 0 hold no data (label 0)." in notice.message
+    assert "1 stuck column left out, far brighter than all else." in notice.message
+    layer = dock.viewer.layers["flawed classes"]
+    np.testing.assert_array_equal(layer.data == 0, pixels == 0)
+    assert 0 not in {row["label"] for row in layer.metadata["napari_ufseg"]["classes"] if "label" in row}

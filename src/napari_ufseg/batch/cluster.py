@@ -92,7 +92,7 @@ class Cluster:
         tiles = tiles_of([source])
         size = ceil(len(tiles) / _MOST_SUMMARIES)
         groups = [tiles[i : i + size] for i in range(0, len(tiles), size)]
-        whole = IntensitySummary.of(source, plan.model.config)
+        whole = IntensitySummary(source, plan.model.config)
         progress = Progress(0, source.n_pixels, np.zeros(2**16, np.int64))
         with closing(self._results(summarise_tiles, groups, plan)) as results:
             for summary, pixels in results:

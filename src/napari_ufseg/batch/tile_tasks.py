@@ -76,7 +76,7 @@ def hand_on(plan: TilePlan) -> TilePlan:
 def summarise_tiles(tiles: Sequence[Tile], plan: TilePlan) -> tuple[IntensitySummary, int]:
     """What some tiles tell of the brightness, and how many pixels they have."""
     _, source, _ = _opened(plan)
-    summary = IntensitySummary.of(source, plan.model.config)
+    summary = IntensitySummary(source, plan.model.config)
     for tile in tiles:
         summary.add(source.read(tile.item, tile.box), tile.box)
     return summary, sum(tile.box.size for tile in tiles)

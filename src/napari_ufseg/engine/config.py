@@ -197,8 +197,8 @@ class InputOptions:
         "minmax",
         "Brightness scaling",
         _INPUT,
-        ("minmax", "percentile"),
-        "minmax spans darkest to brightest pixel; percentile ignores the extreme 0.1 % at either end (hot pixels).",
+        ("minmax", "percentile", "robust"),
+        "minmax: darkest to brightest; percentile: without 0.1 % at either end; robust: each channel, without hot pixels.",
     )
     colour: str = choice_option(
         "as_is",
@@ -510,7 +510,7 @@ class SegmentationConfig(InputOptions, NetworkOptions):
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "n_features": 16, "n_convolutions": 2, "n_classes": 8, "kernels": "symmetric", "padding": "replicate",
-        "skip": True, "scaling": "percentile", "colour": "lab", "denoise": 2.0, "local_contrast": 0.15,
+        "skip": True, "scaling": "robust", "colour": "lab", "denoise": 2.0, "local_contrast": 0.15,
         "local_contrast_size": 16.0, "local_threshold": 0.3, "start": "clusters", "start_contrast": 15.0, "mu": 1.0, "nu": 1.0, "M": 0.0, "m": 0.0,
         "epoch_megapixels": 1.0,
         "learning_rate": 0.1, "momentum": 0.9, "learning_rate_decay": 1.0, "epochs": 20, "min_classes": 3,

@@ -229,7 +229,7 @@ def test_lists_are_named_by_number_and_must_share_their_channels():
     assert as_list((GREY, GREY))[1] is False
     with pytest.raises(ImageError, match="list of images is empty"):
         as_list([])
-    with pytest.raises(ImageError, match=r"^Image 2 has 4 values that are NaN"):
+    with pytest.raises(ImageError, match=r"^Image 2 holds nothing but NaN"):
         segment([GREY, np.full((2, 2), np.nan)], device="cpu")
     with pytest.raises(ImageError, match=r"^Image 2 has 3 channels but image 1 has 1"):
         require_same_channels(open_sources([GREY, COLOUR]))

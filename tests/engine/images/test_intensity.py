@@ -33,11 +33,11 @@ def test_the_two_values_are_those_of_the_whole_array_whatever_the_pieces(dtype, 
     image = stack(dtype)
     source = open_source(image, axes="TCYX")
     extremes = learn_range(source, InputOptions(scaling="minmax"), pieces_of(source, edges))
-    assert (extremes.low, extremes.high) == (float(image.min()), float(image.max()))
+    assert (extremes.channels[0].low, extremes.channels[0].high) == (float(image.min()), float(image.max()))
     inner = learn_range(source, InputOptions(scaling="percentile"), pieces_of(source, edges))
     low, high = np.percentile(image.astype(np.float64), (0.1, 99.9))
-    assert (inner.low, inner.high) == pytest.approx((low, high), rel=1e-14, abs=1e-12)
-    assert image.min() < inner.low < inner.high < image.max()
+    assert (inner.channels[0].low, inner.channels[0].high) == pytest.approx((low, high), rel=1e-14, abs=1e-12)
+    assert image.min() < inner.channels[0].low < inner.channels[0].high < image.max()
 
 
 @pytest.mark.parametrize("dtype", WHOLE_NUMBERS)
@@ -49,21 +49,23 @@ def test_percentiles_of_whole_numbers_are_exact_for_any_number_of_pixels(dtype):
         image = image.astype(dtype)
         found = learn_range(source := open_source(image), InputOptions(scaling="percentile"), [(0, source.whole)])
         expected = np.percentile(image.astype(np.float64), (0.1, 99.9))
-        assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-14, abs=1e-11)
+        assert (found.channels[0].low, found.channels[0].high) == pytest.approx(tuple(expected), rel=1e-14, abs=1e-11)
 
 
 @pytest.mark.parametrize("values", [(-128, 127), (-128, -128, 127, 127, 0)])
 def test_the_span_of_a_narrow_type_does_not_wrap_around(values):
     source = open_source(np.array([values], np.int8))
     found = learn_range(source, InputOptions(scaling="percentile"), [(0, source.whole)])
-    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(np.array(values, float), (0.1, 99.9))))
+    assert (found.channels[0].low, found.channels[0].high) == pytest.approx(
+        tuple(np.percentile(np.array(values, float), (0.1, 99.9)))
+    )
 
 
 def test_bool_images_span_false_to_true():
     source = open_source(np.array([[False, True, False]]))
     for name in ("minmax", "percentile"):
         found = learn_range(source, InputOptions(scaling=name), [(0, source.whole)])
-        assert (found.low, found.high) == (0.0, 1.0)
+        assert (found.channels[0].low, found.channels[0].high) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("edges", [(37, 41), (1, 41), (10, 7)])
@@ -74,17 +76,17 @@ def test_a_sample_does_not_depend_on_the_pieces_either(dtype, edges, monkeypatch
     source = open_source(image, axes="TCYX")
     whole = learn_range(source, InputOptions(scaling="percentile"), pieces_of(source, source.item_shape))
     cut = learn_range(source, InputOptions(scaling="percentile"), pieces_of(source, edges))
-    assert (cut.low, cut.high) == (whole.low, whole.high)
+    assert (cut.channels[0].low, cut.channels[0].high) == (whole.channels[0].low, whole.channels[0].high)
     low, high = np.percentile(image.astype(float), (0.1, 99.9))
-    assert whole.low == pytest.approx(low, rel=0.5)
-    assert whole.high == pytest.approx(high, rel=0.5)
+    assert whole.channels[0].low == pytest.approx(low, rel=0.5)
+    assert whole.channels[0].high == pytest.approx(high, rel=0.5)
 
 
 def test_mostly_equal_values_are_spanned_by_their_extremes():
     image = np.full((50, 50), 7, np.uint8)
     image[0, 0], image[3, 3] = 5, 200
     found = learn_intensity(open_source(image), InputOptions(scaling="percentile"))
-    assert (found.low, found.high) == (5.0, 200.0)
+    assert (found.channels[0].low, found.channels[0].high) == (5.0, 200.0)
 
 
 @pytest.mark.parametrize("scaling_rule", ["minmax", "percentile"])
@@ -162,16 +164,18 @@ def test_the_noise_is_measured_beside_edges(dtype, deviation):
     blocks = np.repeat(np.repeat(random.integers(60, 190, (2, 1, 16, 15)), 25, 2), 25, 3)
     image = (blocks + random.normal(0, deviation, blocks.shape)).round().clip(0, 255).astype(dtype)
     found = learn_intensity(open_source(image, axes="TCYX"), InputOptions(scaling="minmax"))
-    assert found.noise == pytest.approx(deviation, rel=0.15)
-    assert found.scaled_noise == pytest.approx(found.noise / (found.high - found.low))
+    assert found.channels[0].noise == pytest.approx(deviation, rel=0.15)
+    assert found.channels[0].scaled_noise == pytest.approx(
+        found.channels[0].noise / (found.channels[0].high - found.channels[0].low)
+    )
 
 
 def test_the_noise_of_channels_is_their_mean():
     random = np.random.default_rng(4)
     image = np.stack([random.normal(0, 3, (200, 200)), random.normal(0, 9, (200, 200))])
-    assert learn_intensity(open_source(image, axes="CYX"), InputOptions(scaling="percentile")).noise == pytest.approx(
-        6, rel=0.05
-    )
+    assert learn_intensity(open_source(image, axes="CYX"), InputOptions(scaling="percentile")).channels[
+        0
+    ].noise == pytest.approx(6, rel=0.05)
 
 
 @pytest.mark.parametrize("squares", [2**20, 50])
@@ -181,16 +185,16 @@ def test_the_noise_does_not_depend_on_the_pieces(edges, squares, monkeypatch):
     source = open_source(stack("u2"), axes="TCYX")
     whole = learn_range(source, InputOptions(scaling="minmax"), pieces_of(source, source.item_shape))
     cut = learn_range(source, InputOptions(scaling="minmax"), pieces_of(source, edges)[::-1])
-    assert whole.noise == cut.noise > 0
+    assert whole.channels[0].noise == cut.channels[0].noise > 0
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (9, 1), (2, 2), (3, 3)])
 def test_small_images_have_a_noise_too(shape):
     image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    assert learn_intensity(open_source(image), InputOptions(scaling="minmax")).noise == 0
+    assert learn_intensity(open_source(image), InputOptions(scaling="minmax")).channels[0].noise == 0
 
 
 def test_huge_values_have_a_finite_noise():
     image = np.array([[-1e308, 1e308], [1e308, -1e308]])
     found = learn_intensity(open_source(image), InputOptions(scaling="minmax"))
-    assert np.isfinite(found.scaled_noise)
+    assert np.isfinite(found.scaled_noise(1)[0])

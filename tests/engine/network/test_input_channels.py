@@ -1,5 +1,7 @@
 """What the network sees: colours, local contrast, and that no part of an image depends on how it is cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from napari_ufseg.engine.prediction.labelling import label_box, learn_intensity
 from napari_ufseg.engine.training import memory_plan
 from napari_ufseg.engine.training.training_set import build_training_set
 
-UNIT = IntensityRange(0.0, 1.0)
+UNIT = IntensityRange.shared(0.0, 1.0)
 CONTRAST = {"local_contrast": 0.4, "local_contrast_size": 8.0}
 
 
@@ -117,7 +119,7 @@ def test_local_contrast_sees_through_uneven_light():
 def test_the_sides_of_a_local_threshold_are_those_of_the_formula(size, contrast):
     plane = np.random.default_rng(0).random((53, 70)).astype(np.float32)
     plane[:, 30:] *= 0.3
-    brightness = IntensityRange(0.0, 1.0, 0.02, (levels_of(plane**0.9),))
+    brightness = IntensityRange.shared(0.0, 1.0, 0.02, (levels_of(plane**0.9),))
     box = Box.of_shape(plane.shape)
     config = SegmentationConfig(local_threshold=0.7, local_contrast=contrast, local_contrast_size=size)
     found = input_channels(plane[None], box, box, box.shape, brightness, config).numpy()
@@ -152,6 +154,34 @@ def test_a_dim_thing_and_bright_ones_are_on_the_same_side():
     assert side[far].max() < -0.45  # no halo: ground near things looks as that far from them
 
 
+def test_what_holds_no_data_is_no_surroundings() -> None:
+    """The input beside a gap is that of an image that goes on as it is around."""
+    image = np.random.default_rng(6).random((1, 64, 96)).astype(np.float32)
+    gap = image.copy()
+    gap[..., 40:] = np.nan
+    config = SegmentationConfig(**CONTRAST, local_threshold=0.3, scaling="robust")
+    box = Box.of_shape(image.shape[1:])
+    found, full = (
+        input_channels(
+            its,
+            box,
+            box,
+            box.shape,
+            replace(IntensityRange.shared(0.0, 1.0, 0.0, (Levels(0.5, 0.25, 0.75),)), has_gaps=has_gaps),
+            config,
+        )
+        for its, has_gaps in ((gap, True), (image, False))
+    )
+    assert torch.isfinite(found).all()
+    np.testing.assert_allclose(found[..., :40], full[..., :40], atol=0.12)
+    filled = np.nan_to_num(gap)
+    as_data = input_channels(
+        filled, box, box, box.shape, IntensityRange.shared(0.0, 1.0, 0.0, (Levels(0.5, 0.25, 0.75),)), config
+    )
+    beside = slice(36, 40)
+    assert abs(found - full)[1:, :, beside].mean() < 0.3 * abs(as_data - full)[1:, :, beside].mean()
+
+
 def test_noise_is_not_sharpened_by_a_local_threshold():
     noise = np.random.default_rng(0).normal(100, 5, (80, 90)).astype(np.float32)
     options = SegmentationConfig(local_threshold=1.0)
@@ -177,7 +207,7 @@ def test_noise_is_removed_by_the_filter_of_the_formula(noise):
     plane = np.repeat(np.repeat(random.random((5, 6)), 8, 0), 8, 1)
     noisy = plane + random.normal(0, noise, plane.shape)
     box, config = Box.of_shape(plane.shape), SegmentationConfig(denoise=2.0)
-    brightness = IntensityRange(0.0, 2.0, noise)  # so that nothing is clipped: brightness is halved
+    brightness = IntensityRange.shared(0.0, 2.0, noise)  # so that nothing is clipped: brightness is halved
     noisy = noisy.clip(0, 2)
     found = input_channels(noisy[None], box, box, box.shape, brightness, config).numpy()[0]
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(noisy / 2, 2, mode="edge"), (5, 5))
@@ -208,12 +238,22 @@ def test_lab_is_for_three_channels(tissue):
 @pytest.mark.parametrize(
     ("colour", "contrast", "threshold"), [("as_is", 0.2, 0.3), ("lab", 0.2, 0.0), ("lab", 0.0, 0.0), ("lab", 0.0, 0.3)]
 )
-def test_what_is_read_for_a_box_is_enough(size, colour, contrast, threshold):
+@pytest.mark.parametrize("is_flawed", [False, True])
+def test_what_is_read_for_a_box_is_enough(size, colour, contrast, threshold, is_flawed):
     image = np.random.default_rng(3).random((3, 230, 301)).astype(np.float32)
     config = SegmentationConfig(
-        local_contrast=contrast, local_contrast_size=size, local_threshold=threshold, colour=colour, denoise=2.0
+        local_contrast=contrast,
+        local_contrast_size=size,
+        local_threshold=threshold,
+        colour=colour,
+        denoise=2.0,
+        scaling="robust",
     )
-    noisy = IntensityRange(0.0, 1.0, 0.1, (Levels(0.5, 0.2, 0.8),) * config.n_lights(3))
+    noisy = IntensityRange.shared(0.0, 1.0, 0.1, (Levels(0.5, 0.2, 0.8),) * config.n_lights(3))
+    if is_flawed:
+        image[:, 104:, 230:] = np.nan
+        image[1, ::7] = 9
+        noisy = replace(noisy, channels=(replace(noisy.channels[0], above=8.0),), has_gaps=True)
     whole = Box.of_shape(image.shape[1:])
     expected = input_channels(image, whole, whole, whole.shape, noisy, config)
     for box in (Box((0, 0), (230, 301)), Box((100, 7), (117, 250)), Box((200, 280), (230, 301)), Box((3, 5), (4, 6))):
@@ -223,16 +263,29 @@ def test_what_is_read_for_a_box_is_enough(size, colour, contrast, threshold):
         np.testing.assert_allclose(found, expected[(slice(None), *box.slices)], atol=2e-6)
 
 
+@pytest.mark.parametrize("is_flawed", [False, True])
 @pytest.mark.parametrize(("dims", "shape"), [(2, (601, 530)), (3, (9, 150, 140))])
-def test_labels_of_any_part_are_those_of_the_whole(dims, shape, model_of):
-    image = np.random.default_rng(4).integers(0, 255, shape).astype(np.uint8)
+def test_labels_of_any_part_are_those_of_the_whole(dims, shape, is_flawed, model_of):
+    image = np.random.default_rng(4).integers(200, 255, shape).astype(np.uint16)
+    scaling = "robust" if is_flawed else "percentile"
     model = model_of(
-        spatial_dims=dims, skip=True, denoise=1.0, local_contrast=0.5, local_contrast_size=9.0, local_threshold=0.5
+        spatial_dims=dims,
+        skip=True,
+        denoise=1.0,
+        local_contrast=0.5,
+        local_contrast_size=9.0,
+        local_threshold=0.5,
+        scaling=scaling,
     )
+    if is_flawed:
+        image[..., 70] = 60000
+        image[..., :90, :30] = 0
     source = open_source(image, axes="ZYX"[-dims:], spatial_dims=dims)
     brightness = learn_intensity(source, model.config)
     whole = predict(model, image, axes="ZYX"[-dims:], device="cpu")
     assert len(np.unique(whole)) > 2
+    np.testing.assert_array_equal(whole == 0, image == 0)
+    assert (brightness.channels[0].above < 60000) == is_flawed
     corners = np.random.default_rng(5)
     for _ in range(4):
         start = tuple(int(corners.integers(n)) for n in shape)

@@ -1,7 +1,7 @@
 """An Image layer -> what of it is segmented, and where that lies in the world."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -250,7 +250,7 @@ def part_of(layer: Image, axes: str, what: Extent, point: Sequence[float], level
             f"{name} has an axis of length {size} and it is not known what it is: choose it beside "
             f"{row_of_axis(axis, size)}, or segment the current plane."
         )
-    source = open_source(data, axes=letters, spatial_dims=what.spatial_dims, name=name)
+    source = replace(open_source(data, axes=letters, spatial_dims=what.spatial_dims, name=name), is_rgb=bool(layer.rgb))
     kept, stretched = _label_axes(axes, layer.ndim)
     singles = tuple(
         place

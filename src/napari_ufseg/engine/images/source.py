@@ -37,6 +37,8 @@ class ImageSource:
         How messages call the image.
     squeezed : bool
         Whether label images go without the axes of length 1 that are not spatial.
+    is_rgb : bool, optional
+        Whether three channels are red, green and blue. Default: if they are the last axis.
     """
 
     data: Any
@@ -44,6 +46,13 @@ class ImageSource:
     spatial_dims: int = 2
     name: str = "The image"
     squeezed: bool = False
+    is_rgb: bool | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the channels are red, green and blue: it was said, or there are three that come last, as pictures have them."""
+        is_rgb = self.axes.endswith("C") if self.is_rgb is None else self.is_rgb
+        return self.n_channels == 3 and is_rgb
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
@@ -214,7 +223,7 @@ def open_source(
     """
     if isinstance(image, ImageSource):
         return image
-    data = _as_array(image, name)
+    data = _with_gaps(_as_array(image, name))
     shape = tuple(int(n) for n in data.shape)
     if np.dtype(data.dtype).kind not in "buif":
         raise ImageError(f"{name} has values of type {data.dtype}: convert it to integers or real numbers.")
@@ -255,6 +264,16 @@ def _as_array(image: Any, name: str) -> Any:
     except Exception as error:  # a ragged list, or whatever an unknown object meets
         first_line = (str(error).splitlines() or ["no further message"])[0]
         raise ImageError(f"{name} cannot be read as an array: {type(error).__name__}: {first_line}") from error
+
+
+def _with_gaps(data: Any) -> Any:
+    """Real numbers with NaN in place of what is masked, if something is."""
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    if not np.ma.is_masked(data) or data.dtype.kind not in "buif":
+        return data.data
+    real = data.dtype if data.dtype.kind == "f" else np.float32 if data.dtype.itemsize <= 2 else np.float64
+    return np.ma.filled(data.astype(real), np.nan)
 
 
 def _checked_axis(axis: Any, ndim: int, name: str) -> int | None:

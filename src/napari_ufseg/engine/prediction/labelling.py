@@ -25,6 +25,8 @@ from napari_ufseg.engine.prediction.tile_pool import Tile, View, distance, map_t
 
 LabelImage = npt.NDArray[np.uint16]
 
+NO_DATA = 0  # the label of pixels that hold none
+
 _LABELS = np.dtype(np.uint16)
 
 
@@ -61,11 +63,14 @@ def label_box(
         Of the shape of `box`.
     """
     if brightness.is_constant:
-        return np.full(box.shape, class_labels[0], np.uint16)
-    labels = np.empty(box.shape, np.uint16)
-    table = np.asarray(class_labels, np.uint16)
-    for cell, responses in box_responses(network, config, source, brightness, item, box):
-        labels[cell.within(box).slices] = table[responses.max(0).indices.cpu().numpy()]
+        labels = np.full(box.shape, class_labels[0], np.uint16)
+    else:
+        labels = np.empty(box.shape, np.uint16)
+        table = np.asarray(class_labels, np.uint16)
+        for cell, responses in box_responses(network, config, source, brightness, item, box):
+            labels[cell.within(box).slices] = table[responses.max(0).indices.cpu().numpy()]
+    if brightness.leaves_no_data:
+        labels[brightness.where_no_data(source.read(item, box))] = NO_DATA
     return labels
 
 
@@ -176,11 +181,11 @@ def iter_learn_intensity(source: ImageSource, options: InputOptions) -> Generato
     """
 
     def summarise(tile: Tile) -> tuple[IntensitySummary, int]:
-        part = IntensitySummary.of(source, options)
+        part = IntensitySummary(source, options)
         part.add(source.read(tile.item, tile.box), tile.box)
         return part, tile.box.size
 
-    whole = IntensitySummary.of(source, options)
+    whole = IntensitySummary(source, options)
     progress = Progress(0, source.n_pixels, np.zeros(2**16, np.int64))
     for part, pixels in map_tiles(summarise, tiles_of([source]), torch.get_num_threads(), lambda: False):
         whole.merge(part)
@@ -285,7 +290,8 @@ def predict(
     Returns
     -------
     array of uint16 with the shape of the image without channels, or a list of them for a list
-        Labels 1 to K; `out` if it was given. A constant image gives the first label everywhere, with a warning.
+        Labels 1 to K, and 0 where the image holds no data; `out` if it was given. A constant image gives the first
+        label everywhere, with a warning.
 
     Raises
     ------

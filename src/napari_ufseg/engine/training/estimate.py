@@ -172,7 +172,7 @@ def _step(
     noise = np.random.default_rng(0).random((config.n_inputs(n_channels), *(edge,) * config.spatial_dims), np.float32)
     images = [torch.from_numpy(noise)]
     box = Box.of_shape(noise.shape[1:])
-    chosen = TrainingSet(images, None, [Place(0, 0, box)], [IntensityRange(0.0, 1.0)], is_whole=True)
+    chosen = TrainingSet(images, None, [Place(0, 0, box)], [IntensityRange.shared(0.0, 1.0)], is_whole=True)
     with _memory_watched(device) as grown:
         trainer = Trainer(chosen, config, n_channels, device)
         seconds = []
@@ -189,10 +189,10 @@ def _label_seconds(config: SegmentationConfig, n_channels: int, device: torch.de
     box = Box.of_shape(tuple(min(edge, 128) for edge in block_edges(config.spatial_dims)))
     noise = np.random.default_rng(0).random((n_channels, *box.shape), np.float32)
     source = ImageSource(noise, "C" + "ZYX"[-config.spatial_dims :], config.spatial_dims)
-    one = TrainingSet([torch.zeros(1)], None, [Place(0, 0, box)], [IntensityRange(0.0, 0.0)], is_whole=True)
+    one = TrainingSet([torch.zeros(1)], None, [Place(0, 0, box)], [IntensityRange.shared(0.0, 0.0)], is_whole=True)
     network = Trainer(one, config, n_channels, device).network.eval()
     names = range(1, config.n_classes + 1)
-    brightness = IntensityRange(0.0, 1.0, 0.05, (Levels(0.5, 0.25, 0.75),) * config.n_lights(n_channels))
+    brightness = IntensityRange.shared(0.0, 1.0, 0.05, (Levels(0.5, 0.25, 0.75),) * config.n_lights(n_channels))
     seconds = []
     for _ in range(2):
         start = time.perf_counter()

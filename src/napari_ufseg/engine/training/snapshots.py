@@ -14,7 +14,7 @@ from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.tiling import Box
 from napari_ufseg.engine.labels.corrections import Corrections
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
-from napari_ufseg.engine.prediction.labelling import LabelImage, label_box, to_label_image
+from napari_ufseg.engine.prediction.labelling import NO_DATA, LabelImage, label_box, to_label_image
 from napari_ufseg.engine.prediction.tile_pool import View
 from napari_ufseg.engine.training.results import Segmentation, Snapshot
 from napari_ufseg.engine.training.trainer import Trainer
@@ -152,10 +152,14 @@ class SnapshotMaker:
         """What the last step made of the places, where it has seen all items whole."""
         trainer = self._trainer
         first = [0, *np.cumsum([source.n_items for source in self._sources])]
-        return [
-            to_label_image(trainer.labels[start + item][box.slices], trainer.class_labels)
-            for start, (item, box) in zip(first, places, strict=False)
-        ]
+        found = []
+        for start, (item, box) in zip(first, places, strict=False):
+            labels = to_label_image(trainer.labels[start + item][box.slices], trainer.class_labels)
+            gone = trainer.no_data_of(start + item)
+            if gone is not None:
+                labels[gone[box.slices].numpy()] = NO_DATA
+            found.append(labels)
+        return found
 
     def _labels_of_network(self, places: Sequence[tuple[int, Box]]) -> list[LabelImage]:
         """What the network as it is now makes of the places."""

@@ -118,13 +118,14 @@ class Trainer:
         self.scribbles = None if chosen.scribbles is None else [item.to(device) for item in chosen.scribbles]
         self._n_channels = n_channels
         self._trained = chosen.trained
+        self._no_data = [chosen.where_no_data(i) for i in range(len(chosen.images))]
         self._targets = None if chosen.targets is None else [item.to(device) for item in chosen.targets]
         if warm_start is None:
             self.class_labels = tuple(range(1, config.n_classes + 1))
             network = FeatureNet.of_config(config, n_channels)
             if config.start == "clusters" and self._trained:
-                marks = None if chosen.scribbles is None else [chosen.scribbles[i] for i in self._trained]
-                start_from_clusters(network, [chosen.images[i] for i in self._trained], config, marks)
+                marks = None if chosen.scribbles is None else self._with_data(chosen.scribbles)
+                start_from_clusters(network, self._with_data(chosen.images), config, marks)
         else:
             self.class_labels = warm_start.class_labels
             network = warm_start.network(chosen, config, n_channels)
@@ -216,6 +217,15 @@ class Trainer:
         for position, i in enumerate(batch):
             self.labels[i] = loss.labels[position].to(torch.int16)
         return losses
+
+    def _with_data(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Those that are trained on, as they are or, where pixels hold no data, as a line of the others."""
+        gone = [(images[i], self._no_data[i]) for i in self._trained]
+        return [item if mask is None else item[..., ~mask].unsqueeze(-2) for item, mask in gone]
+
+    def no_data_of(self, i: int) -> Tensor | None:
+        """Where image `i` holds no data; None if it does everywhere."""
+        return self._no_data[i]
 
     def _class_targets(self, batch: list[int]) -> ClassTargets | None:
         """What classes and pixels are meant to be, unless every class is one of its own and every pixel free."""
@@ -344,10 +354,11 @@ class Trainer:
         k = self.config.n_classes
         areas, sums = np.zeros(k), np.zeros((k, len(channels)))
         for i in self._trained:
-            labels = self.labels[i].flatten()[::step].cpu().numpy()
+            kept = self._sampled(i, step)
+            labels = self.labels[i].flatten()[kept].cpu().numpy()
             areas += np.bincount(labels, minlength=k)
             for place, channel in enumerate(channels):
-                values = self.images[i][channel].flatten()[::step].cpu().numpy()
+                values = self.images[i][channel].flatten()[kept].cpu().numpy()
                 sums[:, place] += np.bincount(labels, values, minlength=k)
         of_label: dict[int, list[int]] = {}
         for index in np.flatnonzero(areas).tolist():
@@ -358,5 +369,12 @@ class Trainer:
     def _pixels(self, step: int) -> Iterator[npt.NDArray[np.float32]]:
         """Every so many of the pixels that are trained on, as (n, C) arrays of a bounded size, without local contrast."""
         for i in self._trained:
-            for part in torch.split(self.images[i][: self._n_channels].flatten(1)[:, ::step], _PIECE, dim=1):
+            for part in torch.split(
+                self.images[i][: self._n_channels].flatten(1)[:, self._sampled(i, step)], _PIECE, dim=1
+            ):
                 yield part.cpu().numpy().T
+
+    def _sampled(self, i: int, step: int) -> slice | Tensor:
+        """Every so many of the pixels of image `i`, of those that hold data."""
+        gone = self._no_data[i]
+        return slice(None, None, step) if gone is None else (~gone).flatten().nonzero()[:, 0][::step]

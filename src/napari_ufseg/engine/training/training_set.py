@@ -47,6 +47,8 @@ class TrainingSet:
         Whether every pixel of every source is there; else they are random tiles.
     targets : list of (Y, X) or (Z, Y, X) int64 tensors, or None
         With corrections, the group that every pixel is meant to have.
+    no_data : sequence of (Y, X) or (Z, Y, X) bool tensors, or None
+        Where each image holds no data; None where it does everywhere. Empty if all do.
     """
 
     images: list[Tensor]
@@ -55,6 +57,11 @@ class TrainingSet:
     brightness: list[IntensityRange]
     is_whole: bool
     targets: list[Tensor] | None = None
+    no_data: Sequence[Tensor | None] = ()
+
+    def where_no_data(self, i: int) -> Tensor | None:
+        """Where image `i` holds no data; None if it does everywhere."""
+        return self.no_data[i] if self.no_data else None
 
     @property
     def trained(self) -> list[int]:
@@ -85,10 +92,13 @@ class _Pick:
             inside = values[(slice(None), *part.within(box).slices)]
             self._pieces[place][(slice(None), *part.within(seen).slices)] = inside
 
-    def take(self, place: Place, brightness: IntensityRange) -> Tensor:
-        """The input channels of a place; its pixels are not kept any longer."""
+    def take(self, place: Place, brightness: IntensityRange) -> tuple[Tensor, Tensor | None]:
+        """The input channels of a place, and where it holds no data, if it does; its pixels are not kept any longer."""
         values, seen = self._pieces.pop(place), self._seen[place]
-        return input_channels(values, seen, place.box, self._shape, brightness, self._config)
+        gone = None
+        if brightness.leaves_no_data:
+            gone = torch.from_numpy(brightness.where_no_data(values[(slice(None), *place.box.within(seen).slices)]))
+        return input_channels(values, seen, place.box, self._shape, brightness, self._config), gone
 
 
 def build_training_set(
@@ -140,6 +150,7 @@ def build_training_set(
     images: list[Tensor] = []
     places: list[Place] = []
     brightness: list[IntensityRange] = []
+    no_data: list[Tensor | None] = []
     for number, source in enumerate(sources):
         if plan.tile_edge is None:
             chosen = [Place(number, item, source.whole) for item in range(source.n_items)]
@@ -149,7 +160,10 @@ def build_training_set(
         pick = _Pick(chosen, source.item_shape, config)
         learnt = learn_range(source, config, _pieces(source, plan), pick.visit, stopped)
         brightness.append(learnt)
-        images += [pick.take(place, learnt) for place in chosen]
+        for place in chosen:
+            image, gone = pick.take(place, learnt)
+            images.append(image)
+            no_data.append(gone)
         places += chosen
     cut = None if scribbles is None else _cut(sources, scribbles, places, stopped)
     if cut is not None and not any(bool(item.any()) for item in cut):
@@ -158,7 +172,7 @@ def build_training_set(
     if corrections is not None:
         meant = [corrections.targets(number) for number in range(len(sources))]
         targets = _cut(sources, meant, places, stopped)
-    return TrainingSet(images, cut, places, brightness, plan.is_whole, targets)
+    return TrainingSet(images, cut, places, brightness, plan.is_whole, targets, no_data)
 
 
 def _pieces(source: ImageSource, plan: TrainingPlan) -> list[tuple[int, Box]]:
