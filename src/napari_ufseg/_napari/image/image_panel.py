@@ -327,6 +327,7 @@ class ImagePanel(QWidget):
         words = f"{words_of(layer, axes, what, self.level(layer))}, {size.words}"
         if size.is_known:
             words += f" ({told_by(layer)})"
+        words = ". ".join([words, *(note.removesuffix(".") for note in size.notes)])
         shape = pixels_of(layer, self.level(layer)).shape
         if UNKNOWN in axes and what is not Extent.PLANE:
             axis = axes.index(UNKNOWN)
