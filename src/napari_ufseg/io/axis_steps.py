@@ -183,7 +183,10 @@ class ToldSteps:
 
 def unreadable(name: str, value: Any) -> str:
     """The sentence for a size in metadata that is none."""
-    return f"Its {name} is {str(value)[:40]!r}, which is no size, and is left out."
+    text = (
+        ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    )  # as tifffile takes 0,5 for two numbers
+    return f"Its {name} is {text[:40]!r}, which is no size, and is left out."
 
 
 def _of_no_use(letter: str, step: Step) -> str:

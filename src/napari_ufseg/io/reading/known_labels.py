@@ -52,11 +52,11 @@ def classes_of(image_label: Any) -> ClassTable:
 
     A colour that is the label's own counts as none that somebody has chosen.
     """
-    said = image_label if isinstance(image_label, Mapping) else {}
+    said: Mapping[str, Any] = image_label if isinstance(image_label, Mapping) else {}
     entries: dict[Any, dict[str, Any]] = {}
     for key in ("colors", "properties"):
-        told: Any = said.get(key)
-        for item in told if isinstance(told, list) else []:
+        items = said.get(key)
+        for item in list(items) if isinstance(items, list) else []:
             if isinstance(item, Mapping) and (label := as_number(item.get("label-value"))) is not None:
                 entries.setdefault(int(label), {"label": int(label)}).update(item)
     for label, entry in entries.items():

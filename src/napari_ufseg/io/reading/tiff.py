@@ -23,7 +23,7 @@ from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, c
 
 def read_tiff(file: Path) -> tuple[npt.NDArray[Any], str]:
     """All pixels of the first series of a TIFF file, and a letter for each axis."""
-    with tifffile.TiffFile(file) as tiff:
+    with _opened(file) as tiff:
         require_whole(tiff)
         series = tiff.series[0]
         array = np.asarray(series.asarray())
@@ -32,7 +32,7 @@ def read_tiff(file: Path) -> tuple[npt.NDArray[Any], str]:
 
 def open_tiff(file: Path, level: int) -> ImageFile:
     """The first series of a TIFF file; of its levels, `level`, or the full one if there is no such level."""
-    tiff = tifffile.TiffFile(file)
+    tiff = _opened(file)
     try:
         series = tiff.series[0]
         level = level if 0 <= level < len(series.levels) else 0
@@ -46,6 +46,25 @@ def open_tiff(file: Path, level: int) -> ImageFile:
     except BaseException:
         tiff.close()
         raise
+
+
+def _opened(file: Path) -> tifffile.TiffFile:
+    """A TIFF file; one whose description by OME or ImageJ makes no sense as if it had none."""
+    tiff = tifffile.TiffFile(file)
+    try:
+        tiff.series  # noqa: B018  # tifffile reads the description now, and raises anything
+    except Exception:
+        tiff.close()
+        if not (tiff.is_ome or tiff.is_imagej):
+            raise
+        return tifffile.TiffFile(file, is_ome=False, is_imagej=False)
+    return tiff
+
+
+def _is_not_understood(tiff: tifffile.TiffFile) -> bool:
+    """Whether `_opened` had to leave a description out."""
+    first = tiff.pages.first
+    return (first.is_ome and not tiff.is_ome) or (first.is_imagej and not tiff.is_imagej)
 
 
 def _at_level(told: ToldSteps, axes: str, full: Sequence[int], shape: Sequence[int]) -> ToldSteps:
@@ -64,7 +83,8 @@ def _at_level(told: ToldSteps, axes: str, full: Sequence[int], shape: Sequence[i
 def _lazy(tiff: tifffile.TiffFile, level: int) -> LazyArray:
     """The pixels of one level of the first series, read when they are asked for; takes over closing `tiff`."""
     pages = tiff.series[0].levels[level]
-    if pages.dataoffset is not None and not pages.is_multifile:  # not compressed and in one piece
+    in_one_piece = pages.dataoffset is not None and not pages.is_multifile  # and not compressed
+    if in_one_piece and not _is_not_understood(tiff):  # else tifffile can't map it by its name
         mapped = tifffile.memmap(tiff.filehandle.path, level=level, mode="r")
         tiff.close()
         return mapped if mapped.dtype.isnative else _Native(mapped)
@@ -115,7 +135,10 @@ def _steps(tiff: tifffile.TiffFile, axes: str) -> ToldSteps:
             told = _ome_steps(tiff.ome_metadata)
         elif tiff.is_imagej and tiff.imagej_metadata:
             told = _imagej_steps(tiff.imagej_metadata, tiff.pages.first)
+        is_understood = not _is_not_understood(tiff)
     except Exception:  # XML may be broken in any way
+        is_understood = False
+    if not is_understood:
         notes.append("Its metadata cannot be understood, and are left out.")
     steps = {letter: Step.told(size, unit) for letter, (_, size, unit) in told.items()}
     notes += [unreadable(name, size) for name, size, _ in told.values() if as_number(size) is None]
@@ -228,8 +251,8 @@ def _planes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> int:
 def _planes_told(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> int:
     """How many planes the description in the file tells of; 0 if it tells of none."""
     page = tiff.pages.first
-    if tiff.is_ome and tiff.ome_metadata:
-        return _ome_planes(tiff.ome_metadata)
+    if page.is_ome and page.description:  # also of one that `_opened` has left out
+        return _ome_planes(page.description)
     if tiff.is_imagej and tiff.imagej_metadata and series.kind != "imagej":
         told = tiff.imagej_metadata
         return max(int(told.get("images", 1)), int(told.get("frames", 1)) * int(told.get("slices", 1)))
