@@ -203,6 +203,19 @@ def test_a_step_of_a_zarr_that_is_none(axis: int, step: Any, tmp_path: Path) -> 
     assert image.warning
 
 
+@pytest.mark.parametrize("start", [float("nan"), float("inf"), "x", None])
+def test_a_translation_that_is_none_costs_the_place_along_its_axis(start: Any, tmp_path: Path) -> None:
+    folder = ome_zarr(tmp_path / "x.zarr", [2.0, 0.5, 0.5], ["micrometer"] * 3)
+    group = zarr.open_group(folder, mode="r+")
+    metadata: Any = group.attrs["multiscales"]
+    metadata[0]["coordinateTransformations"] = [{"type": "translation", "translation": [1, start, 3]}]
+    group.attrs.put({"multiscales": metadata})
+    image = open_input(folder, 2)
+    assert image.steps.sizes("ZYX") == (2, 0.5, 0.5)
+    assert image.steps.starts("ZYX") == (1, 0, 3)
+    assert "translation along 'y'" in image.warning
+
+
 @pytest.mark.parametrize("unit", STRANGE)
 def test_a_unit_that_is_not_known_is_told_and_is_no_other(unit: str, tmp_path: Path) -> None:
     frames = open_input(imagej_tiff(tmp_path / "t.tif", "TYX", unit="um", finterval=250, tunit=unit), 2)

@@ -17,6 +17,9 @@ from napari_ufseg.io import unit_name
 
 _SPACE = "ZYX"
 _PIXEL = "pixel"
+TOLD_STEPS = (
+    "napari_ufseg_told_steps"  # in the metadata of an image: what its file tells of T and Z, [size, unit] by letter
+)
 _SET = "napari_ufseg_pixel_size"  # in the metadata of an image: what was set in the dock
 
 
@@ -97,6 +100,31 @@ def set_pixel_size(viewer: Any, images: Sequence[tuple[Image, str]], size: Pixel
     size : PixelSize
         Steps along axes that an image has not got are left out; those that it does not tell stay as they are.
     """
+    _set_steps(viewer, images, size)
+    for image, _ in images:
+        image.metadata = {**image.metadata, _SET: _told(image)}
+
+
+def take_told_step(viewer: Any, image: Image, axes: str, axis: int) -> None:
+    """Give an axis that has got another name the step that its file tells of such an axis, if its own can be none of it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+        With the metadata that the reader of this plugin gives it.
+    axes : str
+        A letter for each axis of its data, as they are called now.
+    axis : int
+        Which one has got another name.
+    """
+    letter, told = axes[axis], image.metadata.get(TOLD_STEPS, {})
+    if letter in told and layer_steps(image, axes)[letter].size is None:
+        size, unit = told[letter]
+        _set_steps(viewer, [(image, axes)], PixelSize({letter: size}, unit))
+
+
+def _set_steps(viewer: Any, images: Sequence[tuple[Image, str]], size: PixelSize) -> None:
     over = [[layer for layer in viewer.layers if is_made_for(layer, image)] for image, _ in images]
     resized = [image for image, _ in images] + [layer for layers in over for layer in layers]
     size = _in_unit_of(size, [layer for layer in viewer.layers if layer not in resized])
@@ -113,7 +141,7 @@ def _resize(image: Image, axes: str, size: PixelSize, over: Sequence[Layer]) -> 
     """
     scale, units = np.array(image.scale, float), list(image.units)
     now = np.linalg.norm(world_steps(image), axis=0)  # an affine may stretch it beside its scale
-    for letter, axis in _space(image, axes):
+    for axis, letter in enumerate(axes[: image.ndim]):
         if (step := size.steps.get(letter)) is not None:
             scale[axis] *= step / now[axis]
             units[axis] = _unit(size.unit)
@@ -129,7 +157,6 @@ def _resize(image: Image, axes: str, size: PixelSize, over: Sequence[Layer]) -> 
         layer.translate = (start + to_new @ (whole - corner))[-n:]
         layer.affine = _rescaled(layer.affine.affine_matrix, factors[-n:])
         layer.units = units[-n:]
-    image.metadata = {**image.metadata, _SET: _told(image)}
 
 
 def _space(layer: Image, axes: str) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io import (
     TIFF_SUFFIXES,
     ImageFile,
+    Step,
     is_zarr,
     label_images_of,
     missing_words,
@@ -85,12 +86,22 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
         about |= {"colormap": colormap_of(full.classes, ()), "opacity": OPACITY, "metadata": {METADATA_KEY: said}}
     else:
         about["rgb"] = is_rgb
+        if full.steps.others:
+            from napari_ufseg._napari.layers.pixel_size import TOLD_STEPS
+
+            about["metadata"] = {TOLD_STEPS: _told_steps(full)}
     is_lazy = prod(full.data.shape) * full.data.dtype.itemsize > _IN_MEMORY
     n_levels = 1 if is_labels and not is_lazy else full.n_levels  # one level can be painted on
     levels = [full, *(open_image(full.path, level) for level in range(1, n_levels))]
     data = [_turned(level, order, is_lazy) for level in levels]
     about["multiscale"] = n_levels > 1
     return data if n_levels > 1 else data[0], about, "labels" if is_labels else "image"
+
+
+def _told_steps(image: ImageFile) -> dict[str, list[Any]]:
+    """Size and unit of the steps along T and Z, whichever of these axes the file has got."""
+    told = {**dict(zip(image.axes, image.steps.by_axis, strict=False)), **image.steps.others}
+    return {letter: [told[letter].size, unit_name(told[letter].unit) or "pixel"] for letter in "TZ" if told.get(letter, Step()).can_be(letter)}  # fmt: skip
 
 
 def _order(image: ImageFile, is_rgb: bool) -> list[int]:

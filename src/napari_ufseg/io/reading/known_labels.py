@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import tifffile
 from PIL import Image
@@ -56,7 +56,7 @@ def classes_of(image_label: Any) -> ClassTable:
     entries: dict[Any, dict[str, Any]] = {}
     for key in ("colors", "properties"):
         items = said.get(key)
-        for item in list(items) if isinstance(items, list) else []:
+        for item in items if isinstance(items, list) else []:
             if isinstance(item, Mapping) and (label := as_number(item.get("label-value"))) is not None:
                 entries.setdefault(int(label), {"label": int(label)}).update(item)
     for label, entry in entries.items():
@@ -66,7 +66,7 @@ def classes_of(image_label: Any) -> ClassTable:
     return ClassTable.from_list([*entries.values(), {"detail": said.get("detail")}])
 
 
-def _is_colour(rgba: Any) -> bool:
+def _is_colour(rgba: Any) -> TypeGuard[list[float]]:
     """Whether it is red, green and blue from 0 to 255, and perhaps opacity."""
     is_list = isinstance(rgba, list) and len(rgba) >= 3
     return is_list and all(isinstance(value, int | float) and 0 <= value <= 255 for value in rgba)

@@ -210,4 +210,6 @@ def _steps(described: Sequence[Mapping[str, Any]], sizes: _Numbers, starts: _Num
             said.append(f"It is mirrored along {str(axis.get('name'))[:40]!r}: its place along it is left out.")
         elif steps[-1].size is None and not notes:
             said.append(unreadable(f"scale along {str(axis.get('name'))[:40]!r}", size))
+        elif np.isnan(start) and not notes:
+            said.append(f"Its translation along {str(axis.get('name'))[:40]!r} is no number, and is left out.")
     return ToldSteps(tuple(steps), notes=tuple(said))
