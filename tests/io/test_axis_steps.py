@@ -257,6 +257,13 @@ def test_the_tags_of_resolution_tell_where_nothing_else_does(
     assert steps.notes == ()
 
 
+def test_imagej_takes_no_unit_from_72_pixels_an_inch_for_the_depth_either(tmp_path: Path) -> None:
+    steps = steps_of(imagej_tiff(tmp_path / "x.tif", resolution=(72, 72), resolutionunit="INCH", spacing=3))
+    assert (steps["Z"].size, steps["Z"].unit, steps["X"].size) == (3, None, None)
+    steps = steps_of(imagej_tiff(tmp_path / "y.tif", resolution=(100, 100), resolutionunit="CENTIMETER", spacing=0.03))
+    assert (physical(steps, "Z"), physical(steps, "X"), steps.anisotropy) == (300, 100, 3)
+
+
 def test_the_tags_are_of_no_use_where_the_metadata_tell(tmp_path: Path) -> None:
     about = {"resolution": (300, 300), "resolutionunit": "INCH"}
     tifffile.imwrite(tmp_path / "x.ome.tif", STACK[0], metadata={"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}, **about)

@@ -153,12 +153,12 @@ def _imagej_steps(metadata: dict[str, Any], page: tifffile.TiffPage) -> dict[str
     As in ImageJ the unit of x is that of y and z, too, unless these have their own, and without any it is that of the
     tag ResolutionUnit; frames are counted in seconds unless there is another unit.
     """
-    if "unit" not in metadata and _tag_unit(page):
-        sides = {letter: (_RESOLUTION[letter], step.size, step.unit) for letter, step in _tag_steps(page).items()}
-    else:
-        sides = {letter: (_RESOLUTION[letter], size, metadata.get("unit")) for letter, size in _tag_sizes(page).items()}
-    unit = metadata.get("unit", _tag_unit(page))
-    told: dict[str, tuple[str, Any, Any]] = dict(sides)
+    by_tag = _tag_steps(page)
+    unit = metadata.get("unit", by_tag["X"].unit if "X" in by_tag else None)
+    sizes = {} if "unit" not in metadata and _tag_unit(page) and not by_tag else _tag_sizes(page)
+    told: dict[str, tuple[str, Any, Any]] = {
+        letter: (_RESOLUTION[letter], size, unit) for letter, size in sizes.items()
+    }
     if "Y" in told and "yunit" in metadata:
         told["Y"] = (*told["Y"][:2], metadata["yunit"])
     if "spacing" in metadata:
