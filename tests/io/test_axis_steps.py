@@ -259,7 +259,7 @@ def test_the_tags_of_resolution_tell_where_nothing_else_does(
 
 def test_imagej_takes_no_unit_from_72_pixels_an_inch_for_the_depth_either(tmp_path: Path) -> None:
     steps = steps_of(imagej_tiff(tmp_path / "x.tif", resolution=(72, 72), resolutionunit="INCH", spacing=3))
-    assert (steps["Z"].size, steps["Z"].unit, steps["X"].size) == (3, None, None)
+    assert (steps["Z"].size, steps["Z"].unit, steps.anisotropy) == (3, None, 3)  # pixels
     steps = steps_of(imagej_tiff(tmp_path / "y.tif", resolution=(100, 100), resolutionunit="CENTIMETER", spacing=0.03))
     assert (physical(steps, "Z"), physical(steps, "X"), steps.anisotropy) == (300, 100, 3)
 

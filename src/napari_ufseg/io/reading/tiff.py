@@ -39,7 +39,7 @@ def open_tiff(file: Path, level: int) -> ImageFile:
         require_whole(tiff, level)
         data = _lazy(tiff, level)
         axes = _axes(series.axes, data.ndim)
-        steps = _at_level(_steps(tiff, axes), axes, series.shape, data.shape)
+        steps = _at_level(_steps(tiff, series.keyframe, axes), axes, series.shape, data.shape)
         is_labels = series.keyframe.software == LABELS_SOFTWARE
         about: dict[str, Any] = {"is_rgb": _is_rgb(series), "is_labels": is_labels, "classes": _classes(series)}
         return ImageFile(file, data, axes, steps, len(series.levels), level, **about)
@@ -126,7 +126,7 @@ def _is_rgb(series: tifffile.TiffPageSeries) -> bool:
     return "C" not in series.axes and n_samples in (3, 4) and series.keyframe.photometric in colours
 
 
-def _steps(tiff: tifffile.TiffFile, axes: str) -> ToldSteps:
+def _steps(tiff: tifffile.TiffFile, page: tifffile.TiffPage, axes: str) -> ToldSteps:
     """The steps along axes by ImageJ's or OME's metadata; if these say nothing of pixels, by the tags that all TIFF have."""
     told: dict[str, tuple[str, Any, Any]] = {}
     notes: list[str] = []
@@ -134,7 +134,7 @@ def _steps(tiff: tifffile.TiffFile, axes: str) -> ToldSteps:
         if tiff.is_ome and tiff.ome_metadata:
             told = _ome_steps(tiff.ome_metadata)
         elif tiff.is_imagej and tiff.imagej_metadata:
-            told = _imagej_steps(tiff.imagej_metadata, tiff.pages.first)
+            told = _imagej_steps(tiff.imagej_metadata, page)
         is_understood = not _is_not_understood(tiff)
     except Exception:  # XML may be broken in any way
         is_understood = False
@@ -143,7 +143,7 @@ def _steps(tiff: tifffile.TiffFile, axes: str) -> ToldSteps:
     steps = {letter: Step.told(size, unit) for letter, (_, size, unit) in told.items()}
     notes += [unreadable(name, size) for name, size, _ in told.values() if as_number(size) is None]
     if not any(steps.get(letter, Step()).size for letter in "YX"):
-        steps |= _tag_steps(tiff.pages.first)
+        steps |= _tag_steps(page)
     return ToldSteps.of(axes, steps, notes)
 
 
@@ -155,7 +155,9 @@ def _imagej_steps(metadata: dict[str, Any], page: tifffile.TiffPage) -> dict[str
     """
     by_tag = _tag_steps(page)
     unit = metadata.get("unit", by_tag["X"].unit if "X" in by_tag else None)
-    sizes = {} if "unit" not in metadata and _tag_unit(page) and not by_tag else _tag_sizes(page)
+    sizes = _tag_sizes(page)
+    if "unit" not in metadata and _tag_unit(page) and not by_tag:
+        sizes = dict.fromkeys(sizes, 1.0)  # pixels, as in ImageJ
     told: dict[str, tuple[str, Any, Any]] = {
         letter: (_RESOLUTION[letter], size, unit) for letter, size in sizes.items()
     }
