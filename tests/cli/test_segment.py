@@ -416,6 +416,69 @@ def test_voxels_have_the_depth_that_the_file_says(ufseg: Ufseg, images: Path, tm
     assert (labels["file"] != labels["cubes"]).any()
 
 
+def _write_stack(file: Path, told: dict[str, Any]) -> None:
+    """Three planes, 0.1 µm wide where nothing else is told, as ImageJ or (with PhysicalSize...) OME writes them."""
+    stack = np.stack([blobs((24, 32), seed=seed) for seed in range(3)])
+    if "PhysicalSizeX" not in told:
+        metadata = {"axes": "ZYX", "unit": "um", **told}
+        tifffile.imwrite(file, stack, imagej=True, resolution=(10, 10), metadata=metadata)
+        return
+    tifffile.imwrite(file, stack, ome=True, photometric="minisblack", metadata={"axes": "ZYX", **told})
+
+
+@pytest.mark.parametrize(
+    ("told", "axes", "anisotropy", "steps", "said"),
+    [
+        ({"PhysicalSizeX": 0.1, "PhysicalSizeZ": 0.3}, None, 3, (0.3, 0.1, 0.1), "assumed to be square"),
+        ({"PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}, None, 1, (None, 0.1, 0.1), "assumed to be as deep as wide"),
+        ({"axes": "TYX", "spacing": 2, "finterval": 5}, "ZYX", 20, (2, 0.1, 0.1), ""),  # depth, saved as frames
+        ({"axes": "TYX", "finterval": 5}, "ZYX", 1, (None, 0.1, 0.1), "which is no length"),
+        ({"unit": "micron", "spacing": 300, "zunit": "nm"}, None, 3, (0.3, 0.1, 0.1), ""),
+        (
+            {"PhysicalSizeX": "", "PhysicalSizeY": ""},
+            None,
+            1,
+            (None, None, None),
+            "PhysicalSizeX is '', which is no size",
+        ),
+    ],
+    ids=["x only", "no depth", "frames are depth", "seconds are no depth", "own unit of z", "no numbers"],
+)
+@pytest.mark.parametrize("ending", [".tif", ".ome.zarr"])
+def test_voxels_and_labels_have_the_steps_that_the_file_tells_and_no_others(
+    told: dict[str, Any], axes: str | None, anisotropy: float, steps: tuple[float | None, ...], said: str, ending: str,
+    ufseg: Ufseg, tmp_path: Path,
+) -> None:  # fmt: skip
+    _write_stack(tmp_path / "i.tif", told)
+    flags = ["--spatial_dims", "3", *QUICK, "--epochs", "1", *(["--axes", axes] if axes else [])]
+    out, report = tmp_path / f"l{ending}", tmp_path / "r.json"
+    done = ufseg("segment", tmp_path / "i.tif", *flags, "-o", out, "--report", report)
+    assert done.status == 0, done.err
+    assert json.loads(report.read_text())["config"]["anisotropy"] == anisotropy
+    read = open_image(out).axis_steps
+    assert read.sizes("ZYX") == tuple(None if step is None else pytest.approx(step) for step in steps)
+    assert read.unit == (None if steps[2] is None else "µm")
+    assert said in done.err
+    assert ("warning" in done.err) == bool(said)
+
+
+def test_frames_in_milliseconds_are_written_in_seconds(ufseg: Ufseg, tmp_path: Path) -> None:
+    _write_stack(tmp_path / "i.tif", {"axes": "TYX", "finterval": 250, "tunit": "msec"})
+    _write_stack(tmp_path / "strange.tif", {"axes": "TYX", "finterval": 250, "tunit": "beats"})
+    done = ufseg(
+        "segment", tmp_path / "i.tif", tmp_path / "strange.tif", "-o", tmp_path / "out", *QUICK, "--epochs", "1"
+    )
+    assert done.status == 0
+    known, strange = (open_image(tmp_path / "out" / f"{name}_labels.tif").axis_steps for name in ("i", "strange"))
+    assert (known["T"].size, known["T"].unit) == (0.25, "s")
+    assert strange["T"].size is None
+    assert done.err.count("warning") == 1
+    assert (
+        "strange.tif: The step along T is told as 250 beats, which is no time that is known, and is left out."
+        in done.err
+    )
+
+
 @pytest.mark.parametrize("values", [70_000, -3, 0.5])
 def test_corrected_labels_that_are_none_are_refused(ufseg: Ufseg, images: Path, tmp_path: Path, values: float) -> None:
     kind = np.float32 if values == 0.5 else np.int32

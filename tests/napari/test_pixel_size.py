@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import tifffile
 from driver import WAIT, Dock
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit
-from steps import click_and_wait, saved_labels
+from steps import click_and_wait, rest, saved_labels
 
+from napari_ufseg._napari.layers.layer_steps import layer_steps
+from napari_ufseg.io import open_image
 from napari_ufseg.samples import time_series
 
 
@@ -93,6 +96,8 @@ def test_it_follows_the_layer(dock: Dock) -> None:
     image.scale = (0.5, 0.5)
     image.units = ("um", "um")
     assert words(dock).endswith("pixel 0.5 µm (layer)")
+    image.affine = np.diag([2, 2, 1])
+    assert words(dock).endswith("pixel 1 µm (layer)")
 
 
 def test_what_is_entered_reaches_the_image_and_all_that_lies_over_it(dock: Dock, tmp_path: Path) -> None:
@@ -270,3 +275,142 @@ def test_every_part_has_a_name_and_a_tooltip(dock: Dock) -> None:
         part = dock.part(f"pixel_size{name}")
         assert part.toolTip()
         assert part.accessibleName()
+
+
+# -- steps in units of their own, and layers that are placed by more than a scale -------------------
+
+
+UM = ("um", "um", "um")
+HALF_TURN = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+TURN = np.array([[1.0, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+TILT = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.0]])  # of depth and rows
+
+
+def affine(linear: Any, shift: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = linear, shift
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("about", "sizes", "unit"),
+    [
+        ({"scale": (300, 0.1, 0.1), "units": ("nm", "um", "um")}, (0.3, 0.1, 0.1), "µm"),
+        ({"scale": (0.3, 100, 100), "units": ("um", "nm", "nm")}, (300, 100, 100), "nm"),
+        ({"scale": (0.0003, 0.1, 0.2), "units": ("mm", "um", "um")}, (0.3, 0.1, 0.2), "µm"),
+        ({"scale": (1, 0.1, 0.1), "units": ("dekameter", "um", "um")}, (1e7, 0.1, 0.1), "µm"),  # as only pint knows it
+        ({"scale": (2, -0.5, 0.5), "units": UM}, (2, 0.5, 0.5), "µm"),
+        ({"scale": (-2, -0.5, -0.5), "units": UM}, (2, 0.5, 0.5), "µm"),
+        ({"scale": (2, 0.5, 0.25), "units": UM, "rotate": TURN}, (2, 0.5, 0.25), "µm"),
+        ({"scale": (2, 0.5, 0.25), "units": UM, "rotate": TILT}, (2, 0.5, 0.25), "µm"),
+        ({"scale": (2, 0.5, 0.25), "units": UM, "affine": affine(TURN, (1, 2, 3))}, (2, 0.5, 0.25), "µm"),
+        ({"scale": (2, 0.5, 0.25), "units": UM, "affine": affine(HALF_TURN)}, (2, 0.5, 0.25), "µm"),
+        ({"units": UM, "affine": affine(np.diag([2, 0.5, 0.5]))}, (2, 0.5, 0.5), "µm"),
+        ({"units": UM, "affine": affine(np.diag([2, -0.5, 0.5]))}, (2, 0.5, 0.5), "µm"),
+        ({"scale": (2, 0.5, 0.25), "units": ("um", "nm", "nm"), "rotate": TURN}, (2000, 0.5, 0.25), "nm"),
+        ({"scale": (2, 1, 1)}, (2, 1, 1), None),  # of no unit, and all the same in that of the others
+        ({}, (None, None, None), None),
+        ({"scale": (1, 0.1, 0.1), "units": ("pixel", "um", "um")}, (None, 0.1, 0.1), "µm"),
+        ({"scale": (5, 0.1, 0.1), "units": ("s", "um", "um")}, (None, 0.1, 0.1), "µm"),  # called depth all the same
+        ({"scale": (2, 0.5, 0.5), "units": ("pixel", "um", "um"), "rotate": TILT}, (None, 0.5, 0.5), "µm"),
+    ],
+)
+def test_each_axis_of_a_layer_has_its_own_step(about: dict[str, Any], sizes: Any, unit: str | None) -> None:
+    layer = Image(np.zeros((3, 8, 10)), axis_labels=("z", "y", "x"), **about)
+    steps = layer_steps(layer, "ZYX")
+    assert steps.sizes("ZYX") == tuple(None if size is None else pytest.approx(size) for size in sizes)
+    assert steps.unit == unit
+    depth = None if None in sizes else sizes[0] / np.sqrt(sizes[1] * sizes[2])
+    assert steps.anisotropy == (None if depth is None else pytest.approx(min(depth, 1000), abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("about", "start"),
+    [
+        ({"translate": (1, 2, 3)}, (1, 2, 3)),
+        ({"translate": (1, 2, 3), "affine": affine(np.eye(3), (10, 0, 0))}, (11, 2, 3)),
+        ({"translate": (1000, 2, 3), "units": ("nm", "um", "um")}, (1, 2, 3)),
+        ({"translate": (1, 2, 3), "rotate": TURN}, (0, 0, 0)),  # which no label file can tell
+    ],
+)
+def test_the_place_of_a_layer_that_is_not_turned_is_kept(about: dict[str, Any], start: Any) -> None:
+    layer = Image(np.zeros((3, 8, 10)), **{"scale": (2, 0.5, 0.5), "units": UM, **about})
+    assert layer_steps(layer, "ZYX").starts("ZYX") == pytest.approx(start)
+
+
+@pytest.mark.parametrize(
+    ("about", "anisotropy", "sizes"),
+    [
+        ({"scale": (300, 0.1, 0.1), "units": ("nm", "um", "um")}, 3, (0.3, 0.1, 0.1)),
+        ({"scale": (2, -0.5, 0.5), "units": UM}, 4, (2, 0.5, 0.5)),
+        ({"scale": (1, 0.1, 0.1), "units": ("pixel", "um", "um")}, 1, (None, 0.1, 0.1)),
+    ],
+    ids=["depth in nm", "mirrored", "no depth"],
+)
+def test_a_volume_and_its_files_have_the_steps_of_its_layer(
+    dock: Dock, picture: np.ndarray, about: dict[str, Any], anisotropy: float, sizes: Any, tmp_path: Path
+) -> None:
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(np.stack([picture] * 3), name="deep", axis_labels=("z", "y", "x"), **about)
+    dock.widget.what = "Volume (3D)"
+    dock.segment_to_end()
+    assert dock.widget.config.anisotropy == anisotropy
+    assert ("step between planes unknown" in words(dock)) == (sizes[0] is None)
+    for name in ("l.tif", "l.ome.tif", "l.ome.zarr"):
+        dock.widget.results.save_labels(tmp_path / name)
+        rest(dock)
+        steps = open_image(tmp_path / name).axis_steps
+        assert steps.sizes("ZYX") == tuple(None if size is None else pytest.approx(size) for size in sizes)
+        assert steps.unit == "µm"
+
+
+def test_seconds_are_no_depth_and_that_is_told(dock: Dock, picture: np.ndarray, tmp_path: Path) -> None:
+    """A stack of depths that was saved as frames."""
+    dock.viewer.layers.clear()
+    about = {"scale": (5, 0.1, 0.1), "units": ("second", "um", "um"), "axis_labels": ("t", "y", "x")}
+    image = dock.viewer.add_image(np.stack([picture] * 3), name="frames", **about)
+    dock.widget.tell_axes(image, "ZYX")
+    dock.widget.what = "Volume (3D)"
+    assert dock.widget.config.anisotropy == 1
+    told = "pixel 0.1 µm, step between planes unknown (layer). The step along Z is told as 5 s, which is no length, and is left out"
+    assert words(dock).endswith(told)
+    dock.segment_to_end()
+    for name in ("l.tif", "l.ome.zarr"):
+        dock.widget.results.save_labels(tmp_path / name)
+        rest(dock)
+        assert open_image(tmp_path / name).axis_steps.sizes("ZYX") == (None, pytest.approx(0.1), pytest.approx(0.1))
+    open_form(dock)
+    assert fields(dock)["z"].text() == ""
+    dock.click("pixel_size.set")
+    assert units(image)[0] == "second"  # what is not known is not made up
+    set_size(dock, z="2")
+    assert dock.widget.config.anisotropy == 20
+    assert words(dock).endswith("pixel 0.1 µm, planes 2 µm apart (set here)")
+
+
+def test_an_axis_that_gets_another_name_gets_the_step_that_its_file_tells_of_it(
+    dock: Dock, picture: np.ndarray, tmp_path: Path
+) -> None:
+    dock.viewer.layers.clear()
+    about = {"axes": "TYX", "unit": "um", "spacing": 2, "finterval": 5}
+    tifffile.imwrite(tmp_path / "f.tif", np.stack([picture] * 3), imagej=True, resolution=(10, 10), metadata=about)
+    (image,) = dock.viewer.open(tmp_path / "f.tif", plugin="napari-ufseg")
+    dock.widget.what = "Volume (3D)"
+    for axes, step, unit, told in (
+        ("ZYX", 2, "micrometer", "pixel 0.1 µm, planes 2 µm apart (file)"),
+        ("TYX", 5, "second", "pixel 0.1 µm (file)"),
+        ("ZYX", 2, "micrometer", "pixel 0.1 µm, planes 2 µm apart (file)"),
+    ):
+        dock.widget.tell_axes(image, axes)
+        assert (image.scale[0], units(image)[0]) == (pytest.approx(step), unit)
+        assert words(dock).endswith(told)
+    assert dock.widget.config.anisotropy == 20
+
+
+def test_a_size_is_set_for_a_layer_that_an_affine_stretches(dock: Dock, picture: np.ndarray) -> None:
+    stretched = np.diag([0.5, -0.5, 1.0])
+    image = dock.viewer.add_image(picture, name="a", units=("um", "um"), affine=stretched)
+    assert words(dock).endswith("pixel 0.5 µm (layer)")
+    set_size(dock, y="0.25")
+    assert words(dock).endswith("pixel 0.25 µm (set here)")
+    np.testing.assert_allclose(image.data_to_world((1, 1)), (0.25, -0.25))

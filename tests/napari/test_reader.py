@@ -310,6 +310,22 @@ def test_a_lazy_layer_whose_folder_goes_is_an_error(
         source.read(2, source.whole)
 
 
+def test_what_was_left_out_or_assumed_of_the_pixel_size_is_told(
+    bare: Dock, movie: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(_reader, "show_warning", told.append)
+    about = {"axes": "ZYX", "PhysicalSizeX": 0.25, "PhysicalSizeZ": "", "PhysicalSizeZUnit": "nm"}
+    tifffile.imwrite(tmp_path / "i.ome.tif", movie[:, 0], metadata=about, photometric="minisblack")
+    layer = opened(bare, tmp_path / "i.ome.tif")
+    assert units(layer) == ("pixel", "micrometer", "micrometer")
+    np.testing.assert_array_equal(layer.scale, (1, 0.25, 0.25))
+    assert told == [
+        "i.ome.tif: Its PhysicalSizeZ is '', which is no size, and is left out. "
+        "Only the step along X is told, not that along Y: pixels are assumed to be square."
+    ]
+
+
 def test_missing_chunks_are_told(movie: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(_reader, "show_warning", told.append)

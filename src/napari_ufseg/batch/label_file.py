@@ -5,7 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.images.axes import UNKNOWN, anisotropy
+from napari_ufseg.engine.images.axes import UNKNOWN
 from napari_ufseg.engine.images.source import ImageSource, open_source
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.labels.class_table import ClassTable
@@ -21,6 +21,7 @@ from napari_ufseg.io import (
     LABELS_ENDING,
     OME_ZARR,
     TIFF,
+    AxisSteps,
     ImageFile,
     check_replaceable,
     create_label_zarr,
@@ -47,12 +48,15 @@ class InputImage:
         As it is on disk.
     source : ImageSource
         What is trained on or labelled.
+    steps : AxisSteps
+        What the file tells of those along the axes of `source`, whoever has named them.
     warning : str
         What is worth knowing of the file, as one sentence; empty if there is nothing.
     """
 
     file: ImageFile
     source: ImageSource
+    steps: AxisSteps = field(default_factory=AxisSteps)
     warning: str = ""
 
     @property
@@ -61,23 +65,16 @@ class InputImage:
         return self.file.path
 
     @property
-    def labels_scale(self) -> tuple[float, ...] | None:
-        """Size of a step along each axis of the label image; None if the file does not say."""
-        if self.file.unit is None and all(step == 1 for step in self.file.scale):
-            return None
-        steps = dict(zip(self.file.axes, self.file.scale, strict=True))
-        return tuple(steps.get(letter, 1.0) for letter in self.source.labels_axes)
+    def anisotropy(self) -> float | None:
+        """How much deeper than wide its voxels are; None if the file does not say."""
+        return self.steps.anisotropy
 
     @property
-    def anisotropy(self) -> float:
-        """How much deeper than wide its voxels are, as the file says; 1 if it does not."""
-        return anisotropy(dict(zip(self.file.axes, self.file.scale, strict=True)))
-
-    @property
-    def labels_translate(self) -> tuple[float, ...]:
-        """Where the middle of the first pixel of the label image lies along each axis, as `labels_scale`."""
-        start = dict(zip(self.file.axes, self.file.translate, strict=True))
-        return tuple(start.get(letter, 0.0) for letter in self.source.labels_axes)
+    def labels_place(self) -> dict[str, Any]:
+        """The steps and the place of the label image, as `write_labels` takes them."""
+        axes = self.source.labels_axes
+        names = ("scale", "unit", "translate")
+        return dict(zip(names, (self.steps.sizes(axes), self.steps.units(axes), self.steps.starts(axes)), strict=True))
 
 
 def open_input(
@@ -112,7 +109,9 @@ def open_input(
         name=f"The image {path}",
         squeezed=True,
     )
-    return InputImage(file, source, missing_words(file))
+    steps = file.steps.along(source.axes)
+    notes = f"{path}: {' '.join(steps.notes)}" if steps.notes else ""
+    return InputImage(file, source, steps, " ".join(filter(None, (missing_words(file), notes))))
 
 
 def _axes_of(file: ImageFile, told: str | None) -> str | None:
@@ -202,12 +201,7 @@ def label_array(path: Path, image: InputImage, classes: Callable[[], ClassTable]
     source = image.source
     kind = require_label_format(path)
     axes = label_file_axes(path, source.labels_axes)
-    about: dict[str, Any] = {
-        "axes": axes,
-        "scale": image.labels_scale,
-        "unit": image.file.unit,
-        "translate": image.labels_translate,
-    }
+    about: dict[str, Any] = {"axes": axes, **image.labels_place}
     kind.check_shape(path, source.labels_shape)
     chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
     if kind.in_place:

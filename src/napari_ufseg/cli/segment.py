@@ -2,7 +2,9 @@
 
 import sys
 import time
+import warnings
 
+from napari_ufseg.batch.label_file import InputImage
 from napari_ufseg.cli.arguments import SegmentArguments
 from napari_ufseg.cli.inputs import load_inputs, warm_start_of
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_shown, print_written
@@ -10,7 +12,7 @@ from napari_ufseg.cli.progress import is_visible, stops_on_ctrl_c, train
 from napari_ufseg.cli.results import Outcome, with_classes, write_results
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
-from napari_ufseg.engine.errors import counted
+from napari_ufseg.engine.errors import UfsegWarning, counted
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.network.model_file import load_model
 from napari_ufseg.engine.training.estimate import estimate_run
@@ -29,7 +31,7 @@ def run_segment(arguments: SegmentArguments) -> int:
     paths = plan_outputs(arguments.output, arguments.inputs, files, **extra)
     inputs = load_inputs(arguments, files, config.spatial_dims)
     if model is None and config.spatial_dims == 3 and "anisotropy" not in arguments.options:
-        config = config.replace(anisotropy=inputs.images[0].anisotropy)
+        config = config.replace(anisotropy=_anisotropy_of(inputs.images[0]))
     if arguments.show:
         from napari_ufseg.cli.show import show_segment
 
@@ -72,3 +74,15 @@ def config_of(arguments: SegmentArguments, model: SegmentationModel | None = Non
     """The preset, or the config of a model, with the options that were given."""
     given = arguments.options
     return model.config.replace(**given) if model else SegmentationConfig.preset(arguments.preset, **given)
+
+
+def _anisotropy_of(image: InputImage) -> float:
+    """How much deeper than wide the voxels of an image are; 1 if its file does not tell, which is said if it tells their width."""
+    if image.anisotropy is None and image.steps.is_known:
+        warnings.warn(
+            f"{image.path} does not tell how deep its voxels are in the unit of their width: they are assumed to be as "
+            "deep as wide (--anisotropy says it).",
+            UfsegWarning,
+            stacklevel=2,
+        )
+    return image.anisotropy or 1.0

@@ -1,5 +1,6 @@
 """Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, labels out in any of `LABEL_FORMATS`."""
 
+from napari_ufseg.io.axis_steps import AxisSteps, Step, ToldSteps
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem, is_zarr
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading.find import find_images
@@ -13,7 +14,7 @@ from napari_ufseg.io.reading.read_image import (
     readable,
 )
 from napari_ufseg.io.reading.zarr_pixels import missing_words, require_chunks
-from napari_ufseg.io.units import length_name
+from napari_ufseg.io.units import unit_name, unit_ratio, unit_symbol
 from napari_ufseg.io.writing.label_formats import (
     LABEL_FORMATS,
     OME_ZARR,
@@ -44,9 +45,12 @@ __all__ = [
     "TIFF",
     "TIFF_SUFFIXES",
     "ZARR_SUFFIX",
+    "AxisSteps",
     "ImageFile",
     "LabelFormat",
     "LazyArray",
+    "Step",
+    "ToldSteps",
     "check_replaceable",
     "create_label_array",
     "create_label_zarr",
@@ -63,7 +67,6 @@ __all__ = [
     "label_formats_told",
     "label_images_of",
     "label_titles",
-    "length_name",
     "missing_words",
     "open_image",
     "read_image",
@@ -72,6 +75,9 @@ __all__ = [
     "readable",
     "require_chunks",
     "require_label_format",
+    "unit_name",
+    "unit_ratio",
+    "unit_symbol",
     "with_log",
     "write_labels",
 ]

@@ -13,6 +13,7 @@ import tifffile
 
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io import open_image, readable
+from napari_ufseg.io.reading.known_labels import CLASSES_TAG
 
 VOLUME = np.arange(3 * 2 * 40 * 30, dtype=np.uint16).reshape(3, 2, 40, 30)
 RGB = VOLUME[0, 0, :, :, None].astype(np.uint8) + np.arange(3, dtype=np.uint8)
@@ -179,3 +180,13 @@ def test_colour_is_told_from_other_channels(
     tifffile.imwrite(tmp_path / "x.tif", array, **options)
     image = open_image(tmp_path / "x.tif")
     assert ("C" in image.axes, image.is_rgb, image.is_labels) == (True, is_rgb, False)
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999", "null", "[]"])
+def test_classes_that_make_no_sense_are_left_out(number: str, tmp_path: Path) -> None:
+    said = f'[{{"label": {number}}}, {{"label": 2, "name": "cells"}}, {{"detail": {{"shown": {number}, "of": 3}}}}]'
+    tags = [(CLASSES_TAG, "s", 0, said, True)]
+    tifffile.imwrite(tmp_path / "x.tif", VOLUME[0, 0], extratags=tags)
+    image = open_image(tmp_path / "x.tif")
+    assert [info.label for info in image.classes.values()] == [2]
+    np.testing.assert_array_equal(image.data[...], VOLUME[0, 0])

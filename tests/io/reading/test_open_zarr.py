@@ -170,3 +170,102 @@ def test_label_images_are_found_and_told_from_images(zarr_format: Any, tmp_path:
     assert label_images_of(tmp_path / "x.zarr") == [tmp_path / "x.zarr" / "0" / "labels" / "cells"]
     assert label_images_of(tmp_path / "x.zarr" / "0" / "labels" / "cells") == []
     assert not open_image(tmp_path / "x.zarr").is_labels
+
+
+def write_zarr_06(folder: Path, transformations: list[dict[str, Any]], **changes: Any) -> None:
+    """An OME-Zarr 0.6 (RFC-5) as ome-zarr-py writes it, of two axes in micrometres."""
+    space = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    systems = [
+        {"name": "slide", "axes": [{"name": name, "type": "space", "unit": "meter"} for name in "xy"]},
+        {"name": "physical", "axes": space},
+    ]
+    datasets = [{"path": "s0", "coordinateTransformations": transformations}]
+    multiscale = {"name": "m", "coordinateSystems": systems, "datasets": datasets, **changes}
+    group = zarr.create_group(folder, zarr_format=3)
+    group.create_array("s0", data=IMAGE[0, 0], chunks=(16, 16))
+    group.attrs.put({"ome": {"version": "0.6.dev3", "multiscales": [multiscale]}})
+
+
+SCALE, SHIFT = {"type": "scale", "scale": [0.5, 0.25]}, {"type": "translation", "translation": [10, 20]}
+
+
+@pytest.mark.parametrize(
+    ("transformations", "scale", "start"),
+    [
+        ([{"type": "sequence", "transformations": [SCALE, SHIFT]}], (0.5, 0.25), (10, 20)),
+        ([{"type": "sequence", "transformations": [SHIFT, SCALE]}], (0.5, 0.25), (5, 5)),
+        ([{"type": "sequence", "transformations": [{"type": "sequence", "transformations": [SCALE]}, SHIFT]}], (0.5, 0.25), (10, 20)),
+        ([{"type": "sequence", "transformations": []}], (1, 1), (0, 0)),
+        ([SCALE], (0.5, 0.25), (0, 0)),
+        ([{"type": "identity"}], (1, 1), (0, 0)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("output", ["physical", {"name": "physical"}])
+def test_coordinate_systems_of_version_06(
+    transformations: list[dict[str, Any]], scale: Any, start: Any, output: Any, tmp_path: Path
+) -> None:
+    whole = {"coordinateTransformations": [{"type": "scale", "scale": [7, 7], "input": "physical", "output": "slide"}]}
+    told = [{**step, "input": "s0", "output": output} for step in transformations]
+    write_zarr_06(tmp_path / "x.zarr", told, **whole)  # which leads on to another system
+    image = open_image(tmp_path / "x.zarr")
+    assert (image.axes, image.unit, image.scale, image.translate) == ("YX", "µm", scale, start)
+    assert image.axis_steps.notes == ()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "affine", "affine": [[0.5, 0, 1], [0, 0.5, 1]]},
+        {"type": "rotation", "rotation": [[0, 1], [1, 0]]},
+        {"type": "scale", "path": "scale"},
+        {"type": "scale", "scale": [0.5]},
+        {"type": "scale", "scale": "0.5"},
+        {"type": "translation", "translation": None},
+        {},
+        "scale",
+    ],
+)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_transformation_that_is_not_understood_costs_the_place_and_not_the_image(
+    odd: Any, is_new: bool, tmp_path: Path
+) -> None:
+    if is_new:
+        write_zarr_06(
+            tmp_path / "x.zarr", [{"type": "sequence", "output": "physical", "transformations": [odd, SCALE]}]
+        )
+    else:
+        write_ome_zarr(tmp_path / "x.zarr", coordinateTransformations=[odd])
+    image = open_image(tmp_path / "x.zarr")
+    assert (set(image.scale), set(image.translate), image.unit) == ({1}, {0}, None)
+    assert len(image.axis_steps.notes) == 1
+    assert "steps and place are left out" in image.axis_steps.notes[0]
+    np.testing.assert_array_equal(image.data[...], IMAGE[0, 0] if is_new else IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("axes", "letters"),
+    [(None, "??YX"), ({}, "??YX"), ("yx", "??YX"), ([None, 3, [], {}], "????"), (list("tcyx"), "TCYX")],
+)
+def test_axes_that_make_no_sense_are_not_known(axes: Any, letters: str, tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "x.zarr", axes=axes)
+    assert open_image(tmp_path / "x.zarr").axes == letters
+    np.testing.assert_array_equal(read_image(tmp_path / "x.zarr"), IMAGE)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), None, "1", [1], {}, True])
+@pytest.mark.parametrize("key", ["properties", "colors"])
+def test_an_entry_of_labels_that_makes_no_sense_is_left_out(key: str, value: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "l.zarr"
+    group = zarr.create_group(folder, zarr_format=2)
+    group.create_array("0", data=IMAGE[0, 0], chunks=(16, 16))
+    good = {"label-value": 2, "name": "cells", "rgba": [1, 2, 3, 255]}
+    said = [
+        {"label-value": value, "name": "odd", "rgba": [9, 9, 9, 255]},
+        good,
+        {**good, "label-value": 3, "rgba": [value] * 4},
+    ]
+    multiscales = [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]
+    group.attrs.put({"multiscales": multiscales, "image-label": {key: said, "detail": {"shown": value, "of": value}}})
+    image = open_image(folder)
+    assert (image.is_labels, image.classes[2].name, image.classes[2].colour) == (True, "cells", "#010203")
+    np.testing.assert_array_equal(read_image(folder), IMAGE[0, 0])

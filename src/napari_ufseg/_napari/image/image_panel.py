@@ -14,7 +14,7 @@ from napari_ufseg._napari.image.axis_names import name_axis
 from napari_ufseg._napari.image.first_steps import FirstSteps
 from napari_ufseg._napari.image.pixel_size_form import PixelSizeForm
 from napari_ufseg._napari.layers.levels import level_choices, n_levels, pixels_of
-from napari_ufseg._napari.layers.pixel_size import PixelSize, pixel_size, set_pixel_size, told_by
+from napari_ufseg._napari.layers.pixel_size import PixelSize, pixel_size, set_pixel_size, take_told_step, told_by
 from napari_ufseg._napari.layers.region import (
     Extent,
     ImageRegion,
@@ -167,8 +167,13 @@ class ImagePanel(QWidget):
         self._told[layer] = axes
         for axis, letter in enumerate(self.axes(layer)[: layer.ndim]):
             if letter not in "YX":
-                name_axis(self._viewer, layer, axis, letter)
+                self._name(layer, axis, letter)
         self._on_image()
+
+    def _name(self, image: Image, axis: int, letter: str) -> None:
+        """Let an axis have that name, and the step that the file tells of such an axis."""
+        name_axis(self._viewer, image, axis, letter)
+        take_told_step(self._viewer, image, self.axes(image), axis)
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the list of images anew; the last one that goes is not signalled by the choice itself."""
@@ -229,7 +234,7 @@ class ImagePanel(QWidget):
         """Follow the pixel size of an image, or do so no longer."""
         if image is None:
             return
-        for event in (image.events.scale, image.events.units):
+        for event in (image.events.scale, image.events.units, image.events.affine, image.events.shear):
             if follow:
                 event.connect(self._on_change)
             else:
@@ -272,7 +277,7 @@ class ImagePanel(QWidget):
             letters = list(self.axes(image))
             letters[axis] = _ROLES[word]
             self._told[image] = "".join(letters)
-            name_axis(self._viewer, image, axis, letters[axis])
+            self._name(image, axis, letters[axis])
             self._on_change()
 
         role.changed.connect(tell)
@@ -327,6 +332,7 @@ class ImagePanel(QWidget):
         words = f"{words_of(layer, axes, what, self.level(layer))}, {size.words}"
         if size.is_known:
             words += f" ({told_by(layer)})"
+        words = ". ".join([words, *(note.removesuffix(".") for note in size.notes)])
         shape = pixels_of(layer, self.level(layer)).shape
         if UNKNOWN in axes and what is not Extent.PLANE:
             axis = axes.index(UNKNOWN)

@@ -39,6 +39,7 @@ class PixelSizeForm(QWidget):
             form.addRow(label, field)
         self._fields["Y"].textEdited.connect(self._on_height)
         self._height = ""  # as it was before it was edited
+        self._unknown: list[str] = []  # letters of steps that were not known when it was opened
         self.unit = QComboBox()
         self.unit.setObjectName("ufseg.pixel_size.unit")
         self.unit.setAccessibleName("Unit of the pixel size")
@@ -56,8 +57,10 @@ class PixelSizeForm(QWidget):
         for letter, field in self._fields.items():
             for part in (field, self._titles[letter]):
                 part.setVisible(letter in size.steps)
-            field.setText(f"{size.steps.get(letter, 1):.6g}")
+            step = size.steps.get(letter)
+            field.setText(f"{step:.6g}" if step is not None else "" if size.is_known else "1")
         self._height = self._fields["Y"].text()
+        self._unknown = [letter for letter, field in self._fields.items() if not field.text()]
         units = dict(_UNITS) if size.unit in _UNITS.values() else {size.unit: size.unit, **_UNITS}
         self.unit.clear()
         for word, name in units.items():
@@ -103,6 +106,8 @@ class PixelSizeForm(QWidget):
         for letter, field in self._fields.items():
             if field.isHidden():
                 continue
+            if letter in self._unknown and not field.text().strip():
+                continue  # and so it stays
             step = _number(field.text())
             if step is None:
                 self._say(f"{_STEPS[letter]}: write a number between {_LEAST:f} and {_MOST:.0f}, for example 0.325.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import copysign, isclose
+from math import isclose
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,15 @@ import numpy.typing as npt
 from napari.layers import Image, Layer
 from napari.utils.transforms import Affine
 
+from napari_ufseg._napari.layers.layer_steps import layer_steps, world_steps
 from napari_ufseg._napari.layers.result_layer import is_made_for
+from napari_ufseg.io import unit_name
 
 _SPACE = "ZYX"
 _PIXEL = "pixel"
+TOLD_STEPS = (
+    "napari_ufseg_told_steps"  # in the metadata of an image: what its file tells of T and Z, [size, unit] by letter
+)
 _SET = "napari_ufseg_pixel_size"  # in the metadata of an image: what was set in the dock
 
 
@@ -24,19 +29,22 @@ class PixelSize:
 
     Parameters
     ----------
-    steps : dict of str to float
-        By the letter of the axis.
+    steps : dict of str to float or None
+        By the letter of the axis; None along one of which it is not known, or not in that unit.
     unit : str
         Of all of them, by its whole name, for example ``"micrometer"``.
+    notes : tuple of str
+        What had to be left out or assumed, a sentence each.
     """
 
-    steps: Mapping[str, float]
+    steps: Mapping[str, float | None]
     unit: str
+    notes: tuple[str, ...] = ()
 
     @property
     def is_known(self) -> bool:
         """Whether anybody has told it; 1 pixel is what napari takes where nobody has."""
-        return self.unit != _PIXEL or any(step != 1 for step in self.steps.values())
+        return any(step is not None for step in self.steps.values())
 
     @property
     def words(self) -> str:
@@ -44,17 +52,20 @@ class PixelSize:
         if not self.is_known:
             return "pixel size unknown"
         unit = "" if self.unit == _PIXEL else f" {_symbol(self.unit)}"
-        sides = [self.steps[letter] for letter in "YX" if letter in self.steps]
+        sides = [step for letter in "YX" if (step := self.steps.get(letter)) is not None]
         if len(sides) == 2 and isclose(*sides, rel_tol=1e-6):
             sides = sides[:1]
-        told = [f"pixel {' x '.join(f'{side:.6g}' for side in sides)}{unit}"]
+        told = [
+            f"pixel {' x '.join(f'{side:.6g}' for side in sides) if sides else 'size unknown'}{unit if sides else ''}"
+        ]
         if "Z" in self.steps:
-            told.append(f"planes {self.steps['Z']:.6g}{unit} apart")
+            depth = self.steps["Z"]
+            told.append("step between planes unknown" if depth is None else f"planes {depth:.6g}{unit} apart")
         return ", ".join(told if unit else [*told, "unit unknown"])
 
 
 def pixel_size(layer: Image, axes: str) -> PixelSize:
-    """The pixel of the full resolution of a layer, in the unit of its last axis.
+    """The pixel of the full resolution of a layer, in the unit of its last axis that has one.
 
     Parameters
     ----------
@@ -62,11 +73,11 @@ def pixel_size(layer: Image, axes: str) -> PixelSize:
     axes : str
         A letter for each axis of its data.
     """
-    unit = layer.units[-1]
-    steps = {
-        letter: float(abs(layer.scale[axis])) * _ratio(layer.units[axis], unit) for letter, axis in _space(layer, axes)
+    steps = layer_steps(layer, axes)
+    sizes = {
+        letter: steps[letter].size if steps[letter].unit == steps.unit else None for letter, _ in _space(layer, axes)
     }
-    return PixelSize(steps, str(unit))
+    return PixelSize(sizes, unit_name(steps.unit) or _PIXEL, steps.notes)
 
 
 def told_by(layer: Image) -> str:
@@ -87,8 +98,33 @@ def set_pixel_size(viewer: Any, images: Sequence[tuple[Image, str]], size: Pixel
     images : sequence of (napari.layers.Image, str)
         Each with a letter for each axis of its data.
     size : PixelSize
-        Steps along axes that an image has not got are left out.
+        Steps along axes that an image has not got are left out; those that it does not tell stay as they are.
     """
+    _set_steps(viewer, images, size)
+    for image, _ in images:
+        image.metadata = {**image.metadata, _SET: _told(image)}
+
+
+def take_told_step(viewer: Any, image: Image, axes: str, axis: int) -> None:
+    """Give an axis that has got another name the step that its file tells of such an axis, if its own can be none of it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+        With the metadata that the reader of this plugin gives it.
+    axes : str
+        A letter for each axis of its data, as they are called now.
+    axis : int
+        Which one has got another name.
+    """
+    letter, told = axes[axis], image.metadata.get(TOLD_STEPS, {})
+    if letter in told and layer_steps(image, axes)[letter].size is None:
+        size, unit = told[letter]
+        _set_steps(viewer, [(image, axes)], PixelSize({letter: size}, unit))
+
+
+def _set_steps(viewer: Any, images: Sequence[tuple[Image, str]], size: PixelSize) -> None:
     over = [[layer for layer in viewer.layers if is_made_for(layer, image)] for image, _ in images]
     resized = [image for image, _ in images] + [layer for layers in over for layer in layers]
     size = _in_unit_of(size, [layer for layer in viewer.layers if layer not in resized])
@@ -104,9 +140,11 @@ def _resize(image: Image, axes: str, size: PixelSize, over: Sequence[Layer]) -> 
     in the world; where pixels become lengths it keeps it in pixels.
     """
     scale, units = np.array(image.scale, float), list(image.units)
-    for letter, axis in _space(image, axes):
-        scale[axis] = copysign(size.steps.get(letter, abs(scale[axis])), scale[axis])
-        units[axis] = _unit(size.unit)
+    now = np.linalg.norm(world_steps(image), axis=0)  # an affine may stretch it beside its scale
+    for axis, letter in enumerate(axes[: image.ndim]):
+        if (step := size.steps.get(letter)) is not None:
+            scale[axis] *= step / now[axis]
+            units[axis] = _unit(size.unit)
     pairs = list(zip(image.units, units, strict=True))
     factors = [_ratio(*pair) for pair in pairs]
     ratio, corner = scale / image.scale, np.array(image.translate)
@@ -119,7 +157,6 @@ def _resize(image: Image, axes: str, size: PixelSize, over: Sequence[Layer]) -> 
         layer.translate = (start + to_new @ (whole - corner))[-n:]
         layer.affine = _rescaled(layer.affine.affine_matrix, factors[-n:])
         layer.units = units[-n:]
-    image.metadata = {**image.metadata, _SET: _told(image)}
 
 
 def _space(layer: Image, axes: str) -> list[tuple[str, int]]:
@@ -158,7 +195,8 @@ def _in_unit_of(size: PixelSize, others: Sequence[Layer]) -> PixelSize:
         return size
     smallest = min(lengths, key=lambda other: _ratio(other, unit))
     factor = _ratio(unit, smallest)
-    return PixelSize({letter: step * factor for letter, step in size.steps.items()}, str(smallest))
+    steps = {letter: None if step is None else step * factor for letter, step in size.steps.items()}
+    return PixelSize(steps, str(smallest))
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io import (
     TIFF_SUFFIXES,
     ImageFile,
+    Step,
     is_zarr,
     label_images_of,
-    length_name,
     missing_words,
     open_image,
     readable,
+    unit_name,
 )
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -53,6 +54,8 @@ def read_layers(path: str) -> list[LayerData]:
     first = open_image(file)
     if not first.is_labels and (words := missing_words(first)):  # those of labels lack where nothing is labelled
         show_warning(words)
+    if first.axis_steps.notes:
+        show_warning(f"{file.name}: {' '.join(first.axis_steps.notes)}")
     layers = [_layer(first, file.stem.removesuffix(".ome"), is_labels=first.is_labels)]
     for labels in label_images_of(file):
         try:
@@ -68,12 +71,13 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
     order = _order(full, is_rgb)
     axes = [i for i in order if not (is_rgb and full.axes[i] == "C")]  # those that are axes of the layer
     letters = "".join(full.axes[i] for i in axes)
+    steps = [full.axis_steps[letter] for letter in letters]
     about: dict[str, Any] = {
         "name": name,
         "axis_labels": _axis_labels(letters),
-        "scale": tuple(full.scale[i] for i in axes),
-        "translate": tuple(full.translate[i] for i in axes),
-        "units": tuple(_unit(full, i) for i in axes),
+        "scale": tuple(step.size or 1.0 for step in steps),
+        "translate": tuple(step.start for step in steps),
+        "units": tuple(unit_name(step.unit) or "pixel" for step in steps),
     }
     if is_labels:
         from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, OPACITY, colormap_of, metadata_of
@@ -82,12 +86,22 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
         about |= {"colormap": colormap_of(full.classes, ()), "opacity": OPACITY, "metadata": {METADATA_KEY: said}}
     else:
         about["rgb"] = is_rgb
+        if full.steps.others:
+            from napari_ufseg._napari.layers.pixel_size import TOLD_STEPS
+
+            about["metadata"] = {TOLD_STEPS: _told_steps(full)}
     is_lazy = prod(full.data.shape) * full.data.dtype.itemsize > _IN_MEMORY
     n_levels = 1 if is_labels and not is_lazy else full.n_levels  # one level can be painted on
     levels = [full, *(open_image(full.path, level) for level in range(1, n_levels))]
     data = [_turned(level, order, is_lazy) for level in levels]
     about["multiscale"] = n_levels > 1
     return data if n_levels > 1 else data[0], about, "labels" if is_labels else "image"
+
+
+def _told_steps(image: ImageFile) -> dict[str, list[Any]]:
+    """Size and unit of the steps along T and Z, whichever of these axes the file has got."""
+    told = {**dict(zip(image.axes, image.steps.by_axis, strict=False)), **image.steps.others}
+    return {letter: [told[letter].size, unit_name(told[letter].unit) or "pixel"] for letter in "TZ" if told.get(letter, Step()).can_be(letter)}  # fmt: skip
 
 
 def _order(image: ImageFile, is_rgb: bool) -> list[int]:
@@ -103,13 +117,6 @@ def _axis_labels(letters: str) -> tuple[str, ...]:
     """The letters as napari's axis labels; an axis that is not known keeps napari's own label."""
     ndim = len(letters)
     return tuple(str(i - ndim) if letter == "?" else letter.lower() for i, letter in enumerate(letters))
-
-
-def _unit(image: ImageFile, axis: int) -> str:
-    """The unit of an axis; pixels where the file does not tell."""
-    if image.axes[axis] == "T":
-        return "second" if image.scale[axis] != 1 else "pixel"
-    return (image.axes[axis] in "ZYX" and length_name(image.unit)) or "pixel"
 
 
 def _turned(image: ImageFile, order: Sequence[int], is_lazy: bool) -> Any:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from napari.layers import Image
 from napari.utils.transforms import Affine
 
+from napari_ufseg._napari.layers.layer_steps import layer_steps
 from napari_ufseg._napari.layers.levels import in_full, in_level, pixels_of, ratio_of
 from napari_ufseg.engine.errors import ImageError
-from napari_ufseg.engine.images.axes import UNKNOWN, anisotropy, describe
+from napari_ufseg.engine.images.axes import UNKNOWN, describe
 from napari_ufseg.engine.images.source import ImageSource, open_source
 
 _LETTERS = {
@@ -295,8 +296,8 @@ def data_index(axes: str, ndim: int, index: tuple[int, ...]) -> list[float]:
 
 
 def anisotropy_of(layer: Image, axes: str, level: int = 0) -> float:
-    """Step along Z divided by the size of a pixel of a level; 1 without a Z axis."""
-    return anisotropy(dict(zip(axes, np.abs(layer.scale) * ratio_of(layer, level), strict=False)))
+    """Step along Z divided by the size of a pixel of a level; 1 without a Z axis, or if the layer does not tell it."""
+    return layer_steps(layer, axes, ratio_of(layer, level)).anisotropy or 1.0
 
 
 def _position(layer: Image, point: Sequence[float], level: int) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ from napari.layers import Labels
 
 from napari_ufseg._napari.background import JobThread, Progress
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, background_of, joined_labels, read_table
+from napari_ufseg._napari.layers.layer_steps import layer_steps
 from napari_ufseg._napari.layers.region import sliced
 from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.labels.hierarchy import relabel_lazily
@@ -57,12 +58,13 @@ class LabelsFile:
             letters = known if len(known) == layer.ndim else f"{'Q' * layer.ndim}TZYX"[-layer.ndim :]
             kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
             index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
+            told, axes = layer_steps(layer, letters), "".join(letters[i] for i in kept)
             about = {
-                "axes": label_file_axes(path, "".join(letters[i] for i in kept)),
+                "axes": label_file_axes(path, axes),
                 "classes": read_table(layer),
-                "scale": [float(layer.scale[i]) for i in kept],
-                "unit": str(layer.units[-1]),
-                "translate": [float(layer.translate[i]) for i in kept],
+                "scale": told.sizes(axes),
+                "unit": told.units(axes),
+                "translate": told.starts(axes),
             }
             data = relabel_lazily(sliced(layer.data, index), joined_labels(layer))
             return cls(path, data, about)

@@ -346,7 +346,7 @@ def _understood(item: Any) -> ClassInfo | None:
         colour, shade = (_colour(item.get(key)) for key in ("colour", "shade"))
         members = tuple(sorted(map(int, item.get("members", ()))))
         return ClassInfo(label, name, colour, is_visible, parent, becomes, shade, members)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):  # JSON of Python may say Infinity
         return None
 
 
@@ -354,7 +354,7 @@ def _understood_detail(item: Any) -> Detail | None:
     """The detail that an entry of a file says; None if it says none."""
     try:
         detail = Detail(int(item["detail"]["shown"]), int(item["detail"]["of"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return detail if 1 <= detail.shown <= detail.of else None
 

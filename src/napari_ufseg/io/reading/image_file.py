@@ -1,12 +1,14 @@
 """What is known of an image file before its pixels are read."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io.axis_steps import AxisSteps, ToldSteps
 
 
 class LazyArray(Protocol):
@@ -41,15 +43,10 @@ class ImageFile:
         no more than the tiles, strips or chunks which that region touches.
     axes : str
         A letter for each axis of `data`: T, Z, C, Y, X, or ``?`` if not known.
-    scale : tuple of float
-        Size of a step along each axis of `data`: in `unit` along Z, Y and X, in
-        seconds along T; 1.0 where it is not known.
-    translate : tuple of float
-        Where the middle of the first pixel lies along each axis, as `scale`;
-        0.0 where it is not known. The levels of a pyramid that do not say it
-        cover the area of the full one.
-    unit : str or None
-        Unit of the axes of space, as ``"µm"``; None if not known.
+    steps : ToldSteps
+        What it tells of the steps along its axes, and of where the first pixel
+        lies. The levels of a pyramid that do not say the latter cover the area of
+        the full one.
     n_levels : int
         Resolution levels in the file; 1 if it holds no pyramid.
     level : int
@@ -65,11 +62,31 @@ class ImageFile:
     path: Path
     data: LazyArray
     axes: str
-    scale: tuple[float, ...]
-    translate: tuple[float, ...]
-    unit: str | None = None
+    steps: ToldSteps = field(default_factory=ToldSteps)
     n_levels: int = 1
     level: int = 0
     is_rgb: bool = False
     is_labels: bool = False
     classes: ClassTable = field(default_factory=ClassTable)
+
+    @cached_property
+    def axis_steps(self) -> AxisSteps:
+        """The steps along the axes as the file names them."""
+        return self.steps.along(self.axes)
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of the axes of space, as ``"µm"``; None if not known."""
+        return self.axis_steps.unit
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Size of a step along each axis: in `unit` along Z, Y and X, in seconds along T; 1.0 where it is not known so."""
+        units = {letter: "s" if letter == "T" else self.unit for letter in "TZYX"}
+        steps = [(self.axis_steps[letter], units.get(letter)) for letter in self.axes]
+        return tuple(step.size if step.size and step.unit == unit else 1.0 for step, unit in steps)
+
+    @property
+    def translate(self) -> tuple[float, ...]:
+        """Where the middle of the first pixel lies along each axis, as `scale`; 0.0 where it is not known."""
+        return self.axis_steps.starts(self.axes)

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import tifffile
 from PIL import Image
 
 from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex
+from napari_ufseg.io.axis_steps import as_number
 from napari_ufseg.io.paths import PNG_SUFFIX, TIFF_SUFFIXES
 from napari_ufseg.io.quiet import without_log
 
@@ -41,7 +42,7 @@ def json_of_classes(classes: ClassTable) -> str:
 
 def classes_in_json(text: Any) -> ClassTable:
     """The table out of `json_of_classes`; an empty one of what is damaged."""
-    with suppress(ValueError, TypeError, RecursionError):
+    with suppress(ValueError, TypeError, OverflowError, RecursionError):
         return ClassTable.from_list(json.loads(text))
     return ClassTable()
 
@@ -51,22 +52,24 @@ def classes_of(image_label: Any) -> ClassTable:
 
     A colour that is the label's own counts as none that somebody has chosen.
     """
-    said = image_label if isinstance(image_label, Mapping) else {}
+    said: Mapping[str, Any] = image_label if isinstance(image_label, Mapping) else {}
     entries: dict[Any, dict[str, Any]] = {}
     for key in ("colors", "properties"):
-        for item in said.get(key) or []:
-            if isinstance(item, Mapping) and isinstance(label := item.get("label-value"), int | float):
+        items = said.get(key)
+        for item in items if isinstance(items, list) else []:
+            if isinstance(item, Mapping) and (label := as_number(item.get("label-value"))) is not None:
                 entries.setdefault(int(label), {"label": int(label)}).update(item)
     for label, entry in entries.items():
         rgba = entry.get("rgba")
-        if (
-            not {"colour", "shade"} & set(entry)
-            and isinstance(rgba, list)
-            and len(rgba) >= 3
-            and rgba != ClassInfo(label).rgba
-        ):
+        if not {"colour", "shade"} & set(entry) and _is_colour(rgba) and rgba != ClassInfo(label).rgba:
             entry["colour"] = as_hex([value / 255 for value in rgba])
     return ClassTable.from_list([*entries.values(), {"detail": said.get("detail")}])
+
+
+def _is_colour(rgba: Any) -> TypeGuard[list[float]]:
+    """Whether it is red, green and blue from 0 to 255, and perhaps opacity."""
+    is_list = isinstance(rgba, list) and len(rgba) >= 3
+    return is_list and all(isinstance(value, int | float) and 0 <= value <= 255 for value in rgba)
 
 
 def tiff_says_labels(file: Path) -> bool:

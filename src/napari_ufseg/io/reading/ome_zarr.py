@@ -5,7 +5,7 @@ other programs break most often (order of the axes, versions) do not matter here
 """
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.axis_steps import Step, ToldSteps, as_number, unreadable
 from napari_ufseg.io.paths import is_marked
 from napari_ufseg.io.reading.image_file import ImageFile
 from napari_ufseg.io.reading.known_labels import classes_of, ome_attributes
 from napari_ufseg.io.reading.zarr_pixels import pixels_of
-from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 if TYPE_CHECKING:
     import zarr
@@ -47,16 +47,13 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     array = group[datasets[level]["path"]]
     if not isinstance(array, zarr.Array):
         raise FileError(f"{folder} is damaged: its level {datasets[level]['path']} is no array.")
-    described = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in metadata.get("axes", [])]
-    if len(described) != array.ndim:  # as in OME-Zarr 0.1 and 0.2, which had no axes
-        described = [{"name": name} for name in ("tczyx" if array.ndim == 5 else "?" * (array.ndim - 2) + "yx")]
+    described = _described(metadata, level, array.ndim)
     axes = "".join(map(_letter, described))
-    placed = _placed(group, metadata, level, array.shape)
-    scale, translate, unit = _in_one_unit(axes, described, *placed)
+    steps = _steps(described, *_placed(group, metadata, level, array.shape))
     ome = ome_attributes(group)
     is_labels = "image-label" in ome and array.dtype.kind in "bui"
     about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label"))}
-    return ImageFile(folder, pixels_of(folder, array), axes, scale, translate, unit, len(datasets), level, **about)
+    return ImageFile(folder, pixels_of(folder, array), axes, steps, len(datasets), level, **about)
 
 
 def label_folders(folder: Path) -> list[Path]:
@@ -81,8 +78,7 @@ def label_folders(folder: Path) -> list[Path]:
 def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
     if array.ndim < 2:
         raise FileError(f"{folder} is no image: it has shape {array.shape}, without (Y, X).")
-    ones, zeros = (1.0,) * array.ndim, (0.0,) * array.ndim
-    return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX", ones, zeros)
+    return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX")
 
 
 def _first_image(folder: Path, group: "zarr.Group") -> tuple["zarr.Group", Mapping[str, Any]]:
@@ -109,51 +105,111 @@ def _letter(axis: Mapping[str, Any]) -> str:
     return name if len(name) == 1 and name in known else "?"
 
 
+def _described(metadata: Mapping[str, Any], level: int, ndim: int) -> list[Mapping[str, Any]]:
+    """What is said of each axis: under "axes", or since 0.6 under that of the coordinate systems into which a level goes."""
+    told = metadata.get("axes")
+    if systems := _mappings(metadata.get("coordinateSystems")):
+        outputs = [_name(part.get("output")) for part in _mappings(_transformations(metadata["datasets"][level]))]
+        told = next((system for system in systems if system.get("name") in outputs), systems[0]).get("axes")
+    axes = told if isinstance(told, list) else []
+    described = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes]
+    if len(described) != ndim:  # as in OME-Zarr 0.1 and 0.2, which had no axes
+        described = [{"name": name} for name in ("tczyx" if ndim == 5 else "?" * (ndim - 2) + "yx")]
+    return described
+
+
+def _name(system: Any) -> Any:
+    """The name of a coordinate system, which is told by itself or as that of an object."""
+    return system.get("name") if isinstance(system, Mapping) else system
+
+
+def _mappings(told: Any) -> list[Mapping[str, Any]]:
+    return [part for part in told if isinstance(part, Mapping)] if isinstance(told, list) else []
+
+
+def _transformations(part: Mapping[str, Any]) -> list[Any]:
+    told = part.get("coordinateTransformations")
+    return told if isinstance(told, list) else []
+
+
 def _placed(
     group: "zarr.Group", metadata: Mapping[str, Any], level: int, shape: tuple[int, ...]
-) -> tuple[_Numbers, _Numbers]:
-    """(ndim,) step and middle of the first pixel of a level, in the units of its axes.
+) -> tuple[_Numbers, _Numbers, list[str]]:
+    """(ndim,) step and middle of the first pixel of a level, in the units of its axes, and what could not be understood.
 
     Many programs leave the translation of lower levels out, though every pixel
     of theirs stands for some of the full resolution. Such a level covers the
     area of the full one, as napari draws it.
     """
     datasets = metadata["datasets"]
-    step, start, is_told = _transformed(len(shape), datasets[level], metadata)
-    if level == 0 or is_told:
-        return step, start
+    here = _transformed(len(shape), datasets[level], metadata)
+    if level == 0 or here.is_placed:
+        return here.step, here.start, here.notes
     full_shape: Any = getattr(group[datasets[0]["path"]], "shape", shape)
-    full, start, _ = _transformed(len(shape), datasets[0], metadata)
-    step = full * np.divide(full_shape, np.maximum(shape, 1))
-    return step, start + (step - full) / 2
+    full = _transformed(len(shape), datasets[0], metadata)
+    step = full.step * np.divide(full_shape, np.maximum(shape, 1))
+    return step, full.start + (step - full.step) / 2, full.notes
 
 
-def _transformed(ndim: int, dataset: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[_Numbers, _Numbers, bool]:
-    """Step and start by the transformations of a level, then of all levels; whether the level tells its start."""
-    step, start = np.ones(ndim), np.zeros(ndim)
-    is_told = False
-    for part in (dataset, metadata):
-        for transformation in part.get("coordinateTransformations") or []:
-            if transformation.get("type") == "scale":
-                factor = np.asarray(transformation["scale"], float)
-                step, start = step * factor, start * factor
-            elif transformation.get("type") == "translation" and "translation" in transformation:
-                start = start + np.asarray(transformation["translation"], float)
-                is_told = is_told or part is dataset
-    return step, start, is_told
+@dataclass
+class _Place:
+    """Where the pixels of a level lie: step and start along each axis, NaN where they are not known."""
+
+    step: _Numbers
+    start: _Numbers
+    is_placed: bool = False  # whether the level itself tells its start
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, transformation: Any, *, of_level: bool) -> None:
+        """Go on by a transformation; after one that is not known, or makes no sense, nothing is known."""
+        told = transformation if isinstance(transformation, Mapping) else {}
+        kind = told.get("type")
+        if kind == "sequence":
+            for part in told.get("transformations") or []:
+                self.add(part, of_level=of_level)
+        elif kind in ("scale", "translation"):
+            numbers = self._numbers(told.get(kind))
+            if numbers is None:
+                self._lose(f"Its {kind} is not {len(self.step)} numbers: steps and place are left out.")
+            elif kind == "scale":
+                self.step, self.start = self.step * numbers, self.start * numbers
+            else:
+                self.start = self.start + numbers
+                self.is_placed = self.is_placed or of_level
+        elif kind != "identity":
+            self._lose(f"Its transformation {str(kind)[:40]!r} is not known here: steps and place are left out.")
+
+    def _numbers(self, told: Any) -> _Numbers | None:
+        if not isinstance(told, list) or len(told) != len(self.step):
+            return None
+        return np.array([np.nan if (number := as_number(value)) is None else number for value in told])
+
+    def _lose(self, note: str) -> None:
+        self.step, self.start = np.full_like(self.step, np.nan), np.full_like(self.start, np.nan)
+        self.notes = [note]
 
 
-def _in_one_unit(
-    axes: str, described: Sequence[Mapping[str, Any]], steps: _Numbers, starts: _Numbers
-) -> tuple[tuple[float, ...], tuple[float, ...], str | None]:
-    """Steps and starts, lengths in the unit of the last axis of space, times in seconds; and that unit."""
-    units = [axis.get("unit") for axis in described]
-    lengths = [length_unit(unit) for axis, unit in zip(axes, units, strict=True) if axis in "ZYX"]
-    unit = lengths[-1] if lengths else None
-    scale, translate = [], []
-    for axis, name, step, start in zip(axes, units, steps.tolist(), starts.tolist(), strict=True):
-        factor = seconds(name) if axis == "T" else length_ratio(length_unit(name), unit) if axis in "ZYX" else 1.0
-        is_usable = isfinite(step) and step > 0
-        scale.append(step * factor if is_usable else 1.0)
-        translate.append(start * factor if is_usable and isfinite(start) else 0.0)
-    return tuple(scale), tuple(translate), unit
+def _transformed(ndim: int, dataset: Mapping[str, Any], metadata: Mapping[str, Any]) -> _Place:
+    """The place by the transformations of a level, then of all levels (which since 0.6 lead on to other systems)."""
+    place = _Place(np.ones(ndim), np.zeros(ndim))
+    for transformation in _transformations(dataset):
+        place.add(transformation, of_level=True)
+    if not metadata.get("coordinateSystems"):
+        for transformation in _transformations(metadata):
+            place.add(transformation, of_level=False)
+    return place
+
+
+def _steps(described: Sequence[Mapping[str, Any]], sizes: _Numbers, starts: _Numbers, notes: list[str]) -> ToldSteps:
+    """The steps as they are told, each in the unit of its axis."""
+    said = list(notes)
+    steps = []
+    for axis, size, start in zip(described, sizes.tolist(), starts.tolist(), strict=True):
+        steps.append(Step.told(size, axis.get("unit"), start))
+        if size < 0:
+            said.append(f"It is mirrored along {str(axis.get('name'))[:40]!r}: its place along it is left out.")
+        elif steps[-1].size is None and not notes:
+            said.append(unreadable(f"scale along {str(axis.get('name'))[:40]!r}", size))
+        elif np.isnan(start) and not notes:
+            said.append(f"Its translation along {str(axis.get('name'))[:40]!r} is no number, and is left out.")
+    return ToldSteps(tuple(steps), notes=tuple(said))

@@ -34,7 +34,7 @@ def open_picture(file: Path, *, numbers: bool = False) -> ImageFile:
     about: dict[str, Any] = {"is_rgb": is_rgb, "is_labels": is_labels and axes == "YX"}
     if about["is_labels"]:
         about["classes"] = classes_in_json(told.get(CLASSES_KEY))
-    return ImageFile(file, data, axes, (1.0,) * data.ndim, (0.0,) * data.ndim, **about)
+    return ImageFile(file, data, axes, **about)
 
 
 def _one_layout(file: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,12 +1,13 @@
 """The shape, axes and place of a label image that is to be written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from napari_ufseg.engine.errors import FileError, counted
-from napari_ufseg.io.units import length_unit
+from napari_ufseg.io.axis_steps import AxisSteps, Step, ToldSteps
 
 _AXES = ("YX", "ZYX", "TYX", "TZYX")
 
@@ -21,26 +22,13 @@ class LabelGrid:
         Length of each axis.
     axes : str
         ``"YX"``, ``"ZYX"``, ``"TYX"`` or ``"TZYX"``.
-    scale : tuple of float, optional
-        Size of a step along each axis, all above 0: in `unit` along Z, Y and
-        X, in seconds along T. None if it is not known.
-    unit : str, optional
-        Symbol of the unit of space, as ``"µm"``; None for pixels.
-    translate : tuple of float, optional
-        Where the middle of the first pixel lies along each axis, as `scale`.
-        None if it is not known.
+    steps : AxisSteps
+        Those along the axes, and where the middle of the first pixel lies.
     """
 
     shape: tuple[int, ...]
     axes: str
-    scale: tuple[float, ...] | None = None
-    unit: str | None = None
-    translate: tuple[float, ...] | None = None
-
-    @property
-    def steps(self) -> dict[str, float]:
-        """Size of a step by the letter of its axis; empty if the scale is not known."""
-        return dict(zip(self.axes, self.scale, strict=True)) if self.scale else {}
+    steps: AxisSteps = field(default_factory=AxisSteps)
 
 
 def label_file_axes(path: Path, axes: str) -> str:
@@ -76,8 +64,8 @@ def label_grid(
     path: Path,
     shape: tuple[int, ...],
     axes: str | None,
-    scale: Sequence[float] | None,
-    unit: str | None,
+    scale: Sequence[float | None] | None,
+    unit: str | Sequence[str | None] | None,
     translate: Sequence[float] | None = None,
 ) -> LabelGrid:
     """The grid of a label image, checked.
@@ -90,11 +78,12 @@ def label_grid(
         Of the label image.
     axes : str, optional
         As in `LabelGrid`; by default as many of the last ones of TZYX as there are.
-    scale : sequence of float, optional
-        For each axis, or for the last ones, such as (Y, X). A scale that is
-        not above 0 everywhere counts as not known.
-    unit : str, optional
-        By any name.
+    scale : sequence of float or None, optional
+        For each axis, or for the last ones, such as (Y, X). A step that is None, 0
+        or no finite number is not known; of the others the sign is left out.
+    unit : str, or sequence of str or None, optional
+        By any name: that of all axes of space, with seconds along T (of which 1
+        then counts as not known); or one for each number of `scale`.
     translate : sequence of float, optional
         For each axis, or for the last ones. One that is not finite everywhere
         counts as not known.
@@ -107,18 +96,22 @@ def label_grid(
     axes = axes or "TZYX"[-len(shape) :]
     if axes not in _AXES or len(axes) != len(shape):
         raise FileError(f"Cannot write {path}: labels of shape {shape} and axes {axes} are none of {', '.join(_AXES)}.")
-    if scale is not None and not all(isfinite(step) and step > 0 for step in scale):
-        scale = None
     if translate is not None and not all(map(isfinite, translate)):
         translate = None
-    steps = None if scale is None else _for_all_axes(path, "scale", scale, axes, 1.0)
-    start = None if translate is None else _for_all_axes(path, "translate", translate, axes, 0.0)
-    return LabelGrid(shape, axes, steps, length_unit(unit), start)
+    sizes = _for_all_axes(path, "scale", scale or (), axes, None)
+    starts = _for_all_axes(path, "translate", translate or (), axes, 0.0)
+    if unit is None or isinstance(unit, str):
+        units: list[str | None] = ["s" if letter == "T" else unit for letter in axes]
+        sizes = [None if letter == "T" and size == 1 else size for letter, size in zip(axes, sizes, strict=True)]
+    else:
+        units = _for_all_axes(path, "unit", unit, axes, None)
+    told = ToldSteps([Step.told(*step) for step in zip(sizes, units, starts, strict=True)])
+    return LabelGrid(shape, axes, told.along(axes))
 
 
-def _for_all_axes(path: Path, name: str, numbers: Sequence[float], axes: str, default: float) -> tuple[float, ...]:
-    if len(numbers) > len(axes):
+def _for_all_axes(path: Path, name: str, told: Sequence[Any], axes: str, default: Any) -> list[Any]:
+    if len(told) > len(axes):
         raise FileError(
-            f"Cannot write {path}: a {name} of {counted(len(numbers), 'number')} does not fit the axes {axes}."
+            f"Cannot write {path}: a {name} of {counted(len(told), 'number')} does not fit the axes {axes}."
         )
-    return (default,) * (len(axes) - len(numbers)) + tuple(map(float, numbers))
+    return [default] * (len(axes) - len(told)) + list(told)

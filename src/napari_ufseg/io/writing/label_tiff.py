@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from napari_ufseg.io.axis_steps import AxisSteps, Step
 from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, json_of_classes
-from napari_ufseg.io.units import in_ascii, length_name
+from napari_ufseg.io.units import in_ascii, is_length
 from napari_ufseg.io.writing.label_data import LabelsToWrite
 from napari_ufseg.io.writing.label_grid import LabelGrid
 
 LARGEST_TIFF = 2**32 - 2**25  # bytes of pixels before compression; the rest of 4 GB is for what else the file holds
+
+_SMALLEST, _LARGEST = 1e-6, 1e6  # sizes of a pixel that fractions of 32-bit numbers tell to many digits
 
 
 def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
@@ -40,25 +43,47 @@ def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
 
 
 def _imagej(grid: LabelGrid) -> dict[str, Any]:
-    """Options of tifffile so that ImageJ, QuPath and napari readers show the axes and the scale."""
-    metadata: dict[str, Any] = {"axes": grid.axes}
-    if not grid.scale and grid.axes == "YX":
+    """Options of tifffile so that ImageJ, QuPath and napari readers show the axes and the scale.
+
+    The unit is that of x; y and z have their own where it is another one. So has a step along z that is not known,
+    which ImageJ else takes for 1 of the unit of x.
+    """
+    steps, metadata = _in_handy_unit(grid.steps), dict[str, Any](axes=grid.axes)
+    if not steps.is_known and grid.axes == "YX":
         return {"ome": False, "metadata": metadata}
-    metadata["unit"] = in_ascii(grid.unit or "pixel")
-    for axis, key in (("Z", "spacing"), ("T", "finterval")):
-        if axis in grid.steps:
-            metadata[key] = grid.steps[axis]
-    per_unit = (1 / grid.steps.get("X", 1.0), 1 / grid.steps.get("Y", 1.0))
-    return {"ome": False, "imagej": True, "resolution": per_unit, "metadata": metadata}
+    unit, per_unit = _imagej_unit(steps["X"]), [1 / (steps[letter].size or 1.0) for letter in "XY"]
+    metadata["unit"] = unit
+    for letter in "YZ":
+        if letter in grid.axes and _imagej_unit(steps[letter]) != unit:
+            metadata[f"{letter.lower()}unit"] = _imagej_unit(steps[letter])
+    if (depth := steps["Z"].size) is not None:
+        metadata["spacing"] = depth
+    if steps["T"].unit == "s":
+        metadata["finterval"] = steps["T"].size
+    return {"ome": False, "imagej": True, "resolution": tuple(per_unit), "metadata": metadata}
+
+
+def _in_handy_unit(steps: AxisSteps) -> AxisSteps:
+    """The same steps in a unit of which the tags of resolution can tell pixels; none at all if there is no such unit."""
+    for unit in (None, "µm", "nm", "mm", "m", "pm", "km"):
+        told = steps.in_unit(unit) if unit else steps
+        if all(_SMALLEST <= (told[letter].size or 1.0) <= _LARGEST for letter in "YX"):
+            return told
+    return AxisSteps()
+
+
+def _imagej_unit(step: Step) -> str:
+    return in_ascii({"in": "inch", None: "pixel"}.get(step.unit) or str(step.unit))
 
 
 def _ome(grid: LabelGrid) -> dict[str, Any]:
-    """Options of tifffile for OME-TIFF; a unit that OME does not know counts as pixels."""
+    """Options of tifffile for OME-TIFF; a unit that OME does not know is one of nothing but this image."""
     metadata: dict[str, Any] = {"axes": grid.axes}
-    unit = grid.unit if length_name(grid.unit) else "pixel"
-    for axis, step in grid.steps.items():
-        if axis == "T":
-            metadata |= {"TimeIncrement": step, "TimeIncrementUnit": "s"}
-        else:
-            metadata |= {f"PhysicalSize{axis}": step, f"PhysicalSize{axis}Unit": unit}
+    for letter in grid.axes:
+        step = grid.steps[letter]
+        if letter == "T" and step.unit == "s":
+            metadata |= {"TimeIncrement": step.size, "TimeIncrementUnit": "s"}
+        elif letter != "T" and step.size is not None:
+            unit = "pixel" if step.unit is None else step.unit if is_length(step.unit) else "reference frame"
+            metadata |= {f"PhysicalSize{letter}": step.size, f"PhysicalSize{letter}Unit": unit}
     return {"ome": True, "metadata": metadata}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.images.tiling import Box, iter_tiles
 from napari_ufseg.engine.labels.class_table import N_COLOURS, ClassTable
-from napari_ufseg.io.units import length_name
+from napari_ufseg.io.units import unit_name
 from napari_ufseg.io.writing.label_data import LabelsToWrite
 from napari_ufseg.io.writing.label_grid import LabelGrid, label_grid
 from napari_ufseg.io.zarr_folder import check_replaceable
@@ -40,9 +40,9 @@ def write_zarr(temporary: Path, labels: LabelsToWrite) -> None:
         grid.shape,
         chunks=chunks,
         axes=grid.axes,
-        scale=grid.scale,
-        unit=grid.unit,
-        translate=grid.translate,
+        scale=grid.steps.sizes(grid.axes),
+        unit=grid.steps.units(grid.axes),
+        translate=grid.steps.starts(grid.axes),
         ome_zarr_version=labels.ome_zarr_version,
     )
     band = (*chunks[:-1], max(grid.shape[-1], 1))
@@ -57,8 +57,8 @@ def create_label_zarr(
     *,
     chunks: Sequence[int],
     axes: str,
-    scale: Sequence[float] | None = None,
-    unit: str | None = None,
+    scale: Sequence[float | None] | None = None,
+    unit: str | Sequence[str | None] | None = None,
     translate: Sequence[float] | None = None,
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4",
     overwrite: bool = False,
@@ -98,9 +98,9 @@ def create_label_zarr(
     grid = label_grid(folder, tuple(shape), axes, scale, unit, translate)
     settings = {
         "axes": grid.axes,
-        "scale": grid.scale,
-        "unit": grid.unit,
-        "translate": grid.translate,
+        "scale": grid.steps.sizes(grid.axes),
+        "unit": grid.steps.units(grid.axes),
+        "translate": grid.steps.starts(grid.axes),
         "version": ome_zarr_version,
     }
     try:
@@ -210,7 +210,7 @@ def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True, cla
         settings: Any = group.attrs[_UNFINISHED]
         levels, present = _add_lower_levels(group, settings["axes"])
         place = (settings[name] for name in ("scale", "unit", "translate"))
-        grid = LabelGrid(levels[0].shape, settings["axes"], *place)
+        grid = label_grid(folder, levels[0].shape, settings["axes"], *place)
         shown = present if colours else ()
         group.attrs.put(label_metadata(grid, len(levels), shown, settings["version"], classes))
     except (KeyError, FileNotFoundError) as error:
@@ -314,7 +314,7 @@ def label_metadata(
 
 def _axis(letter: str, grid: LabelGrid) -> dict[str, str]:
     axis = {"name": letter.lower(), "type": "time" if letter == "T" else "space"}
-    unit = length_name(grid.unit) if letter != "T" else "second" if grid.steps.get("T", 1.0) != 1.0 else None
+    unit = unit_name(grid.steps[letter].unit)
     return axis | ({"unit": unit} if unit else {})
 
 
@@ -326,8 +326,8 @@ def _transformation(grid: LabelGrid, level: int) -> dict[str, Any]:
     (a half-pixel shift would be right for means of 2 x 2). It is told for every
     level, since readers give one to a level that has none.
     """
-    scale = [grid.steps.get(letter, 1.0) * (2**level if letter in "YX" else 1) for letter in grid.axes]
-    start = list(grid.translate or (0.0,) * len(grid.axes))
+    scale = [(grid.steps[letter].size or 1.0) * (2**level if letter in "YX" else 1) for letter in grid.axes]
+    start = list(grid.steps.starts(grid.axes))
     return {
         "coordinateTransformations": [{"type": "scale", "scale": scale}, {"type": "translation", "translation": start}]
     }

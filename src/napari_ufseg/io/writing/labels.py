@@ -21,8 +21,8 @@ def write_labels(
     label_image: npt.ArrayLike | LazyArray,
     *,
     axes: str | None = None,
-    scale: Sequence[float] | None = None,
-    unit: str | None = None,
+    scale: Sequence[float | None] | None = None,
+    unit: str | Sequence[str | None] | None = None,
     translate: Sequence[float] | None = None,
     colours: bool = True,
     classes: ClassTable | None = None,
@@ -40,11 +40,15 @@ def write_labels(
         map) is written plane by plane, and never whole in memory.
     axes : {"YX", "ZYX", "TYX", "TZYX"}, optional
         A letter per axis; without it, three axes are ZYX and four are TZYX.
-    scale : sequence of float, optional
+    scale : sequence of float or None, optional
         Size of a step along each axis, or along the last ones such as (Y, X):
-        in `unit` along Z, Y and X, in seconds along T.
-    unit : str, optional
-        Unit of length, for example ``"µm"`` or ``"micrometer"``.
+        in `unit` along Z, Y and X, in seconds along T. None along an axis of
+        which it is not known, which no format is then told. Of a pixel of which
+        one side alone is known the other one is assumed to be as long.
+    unit : str, or sequence of str or None, optional
+        Unit of length, for example ``"µm"`` or ``"micrometer"``; or the unit of
+        each number in `scale`, for example ``("s", "nm", "µm", "µm")``. Lengths
+        are written in the unit of the last axis that has one.
     translate : sequence of float, optional
         Where the middle of the first pixel lies, for each axis or the last
         ones, as `scale`. Only OME-Zarr can; others are written without it.
