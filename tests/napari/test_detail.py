@@ -503,10 +503,39 @@ def test_a_background_that_is_not_0_in_a_file_is_told(ran: Dock, tmp_path: Any, 
     ran.widget.results.save_labels(tmp_path / "a.tif")
     assert notices[-1].message.startswith(f"The background has the label {tree.background}, not 0")
     layer.selected_label = tree.background
-    select_classes(ran, tree.background)
+    assert not ran.part("classes").labels  # nothing is selected: the background that was found becomes 0
     ran.click("background")
     assert layer.selected_label in np.unique(layer.data)  # the brush has no label that is gone
     ran.widget.results.save_labels(tmp_path / "b.tif")
     assert "The background has" not in notices[-1].message
     assert tifffile.imread(tmp_path / "b.tif").min() == 0
     assert (ran.part("turn").text(), ran.part("turn").isEnabled()) == ("Other side", False)
+
+
+def test_a_brush_paints_what_is_shown_at_every_detail(ran: Dock) -> None:
+    layer, tree = layer_of(ran), tree_of(ran)
+    slide(ran, ran.part("detail").maximum())
+    hidden = next(label for label, shown in tree.shown_class(2).items() if label != shown)
+    layer.selected_label = hidden
+    slide(ran, 2)
+    assert layer.selected_label == tree.shown_class(2)[hidden]
+    layer.paint((5, 5), layer.selected_label)
+    assert set(np.unique(layer.data)) == set(tree.shown_class(2).values())
+
+
+def test_what_was_undone_can_be_done_again_after_a_look_at_an_older_epoch(ran: Dock) -> None:
+    ran.click("turn")
+    ran.click("undo")
+    assert ran.part("turn").text() == "Dark things instead"
+    time = ran.part("time")
+    time.setValue(0)
+    time.setValue(time.maximum())
+    assert ran.part("redo").isEnabled()
+    ran.click("redo")
+    assert ran.part("turn").text() == "Bright things instead"
+
+
+def test_the_status_line_calls_the_background_as_the_table_does(ran: Dock) -> None:
+    layer, tree = layer_of(ran), tree_of(ran)
+    features = dict(zip(layer.features["index"], layer.features["name"], strict=True))
+    assert features[tree.background] == names(ran)[tree.background] == f"background ({tree.background})"

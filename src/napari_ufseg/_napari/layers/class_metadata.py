@@ -124,10 +124,16 @@ def write_table(
     shown = [drawn_as.get(label, label) for label in labels]
     layer.features = {
         "index": np.array(labels, dtype=np.int64),
-        "name": np.array([table[label].title for label in shown], dtype=object),
+        "name": np.array([title_of(table, label, background) for label in shown], dtype=object),
         "pixels": np.array([areas[label] for label in shown], dtype=np.int64),
     }
     draw_classes(layer, table, areas, drawn_as)
+
+
+def title_of(table: ClassTable, label: int, background: int | None) -> str:
+    """What a class is called where nobody has given it a name: background, or by its number."""
+    info = table[label]
+    return f"background ({label})" if label == background and not info.name else info.title
 
 
 def draw_classes(

@@ -194,4 +194,4 @@ def background_note(layers: Sequence[Labels]) -> str:
     if not labels:
         return ""
     which = " and ".join(map(str, sorted(labels)))
-    return f"The background has the label {which}, not 0 (for 0 select its class, press Background and save again). "
+    return f"The background has the label {which}, not 0 (for 0 press Background and save again). "

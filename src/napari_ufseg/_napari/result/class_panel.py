@@ -30,7 +30,7 @@ _TURN = (
 )
 _OTHER_SIDE = {None: "Other side", True: "Dark things instead", False: "Bright things instead"}
 _SELECT_ONE, _SELECT_TWO = "Select a class in the table first.", "Select two classes or more in the table first."
-_NO_BACKGROUND = "No background was found by itself, or there is nothing else."
+_NO_BACKGROUND = "The background has the label 0 by now, or there is nothing else that could take its place."
 _SPECK = 20
 _MOST_SPECK = 1_000_000
 
@@ -142,7 +142,10 @@ class ClassPanel(QWidget):
             column.addWidget(part)
         self._merge = named_button("Merge", "merge", "Make one class of the selected ones; a name is kept (M).")
         self._background = named_button(
-            "Background", "background", "Give the selected classes the label 0, in the labels and in what is saved (B)."
+            "Background",
+            "background",
+            "Give the selected classes, or without a selection the background that was found, the label 0, in the labels "
+            "and in what is saved (B).",
         )
         self._see_through = named_button("Make transparent", "see_through", _SEE_THROUGH)
         self._turn = named_button(_OTHER_SIDE[True], "turn", _TURN)
@@ -228,9 +231,10 @@ class ClassPanel(QWidget):
                 self.view.select([into])
 
     def make_background(self) -> None:
-        """Give the selected classes the label 0."""
+        """Give the selected classes the label 0; with none selected the background that was found."""
         if self.set is not None and self._can_edit:
-            self.set.make_background(self.view.labels)
+            found = [] if self.set.background is None else [self.set.background]
+            self.set.make_background(self.view.labels or found)
             self._show_all()
 
     def choose_background(self) -> None:
@@ -309,8 +313,9 @@ class ClassPanel(QWidget):
         why_not = _NONE if result is None else result.why_locked
         some = [label for label in chosen if label != BACKGROUND]
         allow(self._merge, why_not or ("" if len(chosen) > 1 else _SELECT_TWO))
-        for button in (self._background, self._split):
-            allow(button, why_not or ("" if some else _SELECT_ONE))
+        has_found = result is not None and result.background is not None and not chosen
+        allow(self._background, why_not or ("" if some or has_found else _SELECT_ONE))
+        allow(self._split, why_not or ("" if some else _SELECT_ONE))
         for button in (self._absorb, self._by_scribbles, self._all):
             allow(button, why_not)
         allow(self._see_through, why_not or self._why_not_see_through())

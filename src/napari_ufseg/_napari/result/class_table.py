@@ -9,6 +9,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtGui import QColor, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableView
 
+from napari_ufseg._napari.layers.class_metadata import title_of
 from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
 
 _ROLE = Qt.ItemDataRole
@@ -116,8 +117,8 @@ class ClassRows(QAbstractTableModel):
             return QColor.fromRgbF(*info.rgb)
         if column == Column.SHOWN and role == _ROLE.CheckStateRole and label != BACKGROUND:
             return Qt.CheckState.Checked if info.is_visible else Qt.CheckState.Unchecked
-        if role == _ROLE.DisplayRole and column == Column.NAME and label == self._background and not info.name:
-            return f"background ({label})"
+        if role == _ROLE.DisplayRole and column == Column.NAME:
+            return title_of(self.table, label, self._background)
         if role in (_ROLE.DisplayRole, _ROLE.EditRole):
             return {
                 Column.NAME: info.title,

@@ -149,9 +149,9 @@ class History(QObject):
         return self._done[strokes[0] :] if strokes else []
 
     def replace(self, steps: Sequence[Step], others: Sequence[Step]) -> None:
-        """Let others stand for the last steps; what was undone can no longer be done again."""
+        """Let others stand for the last steps; strokes that were undone, and what came after them, can no longer be done again."""
         self._done[len(self._done) - len(steps) :] = others
-        self._undone.clear()
+        self._forget_undone_strokes()
         self.changed.emit()
 
     def change_origins(self, change: Callable[[Origin | None], Origin | None]) -> None:
@@ -165,8 +165,12 @@ class History(QObject):
         """Drop the strokes, and what came before them: napari is about to forget them."""
         strokes = [i for i, step in enumerate(self._done) if isinstance(step, Stroke)]
         del self._done[: strokes[-1] + 1 if strokes else 0]
-        self._undone.clear()
+        self._forget_undone_strokes()
         self.changed.emit()
+
+    def _forget_undone_strokes(self) -> None:
+        strokes = [i for i, step in enumerate(self._undone) if isinstance(step, Stroke)]
+        del self._undone[: strokes[-1] + 1 if strokes else 0]
 
     def clear(self) -> None:
         """Forget everything."""

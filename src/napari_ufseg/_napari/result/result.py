@@ -345,6 +345,9 @@ class Result(QObject):
                 show_all(layer)
             elif can_join(layer, _JOINED):
                 join(layer).show(shown)
+            label = int(layer.selected_label)
+            if shown.get(label, label) != label:  # the brush paints what is shown
+                layer.selected_label = shown[label]
         self._show_areas()
         self._show_table()
         self._redraw()

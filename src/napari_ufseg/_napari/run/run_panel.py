@@ -196,8 +196,8 @@ class RunPanel(QWidget):
         self.progress.setFormat(f"{counted(epochs, 'epoch')} in {seconds}")
         odd = _odd_end(segmentation, n_classes)
         note = f" ({odd})" if odd else ""
-        what, then = (f"{n_shown} of {classes} shown", _NEXT) if n_shown < n_classes else (classes, _THEN)
-        self.status.setText(f"Done: {what}{note}. {then}")
+        done, then = ("Done", _NEXT) if n_shown < n_classes else (f"Done: {classes}", _THEN)  # the detail may move
+        self.status.setText(f"{done}{note}. {then}")
         ended = _ENDED[segmentation.stop_reason]
         self.status.setToolTip(f"{counted(epochs, 'epoch')} in {seconds} on {device}: {ended}.")
 
