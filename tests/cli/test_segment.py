@@ -536,3 +536,25 @@ def test_what_cannot_go_on_is_one_sentence(
     assert message in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / "l.tif").exists()
+
+
+def test_an_empty_field_is_background_and_it_is_told(ufseg: Ufseg, images: Path, tmp_path: Path) -> None:
+    model, empty, out, report = (tmp_path / name for name in ("m", "in/empty.tif", "l.tif", "r.csv"))
+    rng = np.random.default_rng(0)
+    full = rng.normal(300, 6, (64, 96)) + 2000 * np.kron(np.eye(4, 6), np.ones((16, 16)))
+    empty.parent.mkdir()
+    tifffile.imwrite(tmp_path / "full.tif", full.astype(np.uint16))
+    tifffile.imwrite(empty, rng.normal(300, 6, (64, 96)).astype(np.uint16))
+    assert ufseg("segment", tmp_path / "full.tif", "-o", out, "--model_path", model, *QUICK).status == 0
+    background = load_model(model).hierarchy.background_at(2)
+    done = ufseg("predict", model, empty, "-o", out)
+    assert done.status == 0
+    assert "ufseg: warning: The image" in done.err
+    assert "scaled as the training images" in done.err
+    assert (read_labels(out) == background).mean() > 0.99
+    own = ufseg("predict", model, empty, "-o", out, "--intensity", "own")
+    assert (own.status, own.err) == (0, "")
+    assert (read_labels(out) == background).mean() < 0.9
+    assert ufseg("batch", model, empty.parent, "-o", tmp_path / "out", "--report", report).status == 0
+    assert "scaled as the training images" in report.read_text()
+    assert (read_labels(tmp_path / "out" / "empty_labels.tif") == background).mean() > 0.99

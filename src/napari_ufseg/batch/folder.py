@@ -16,6 +16,7 @@ from napari_ufseg.batch.label_file import check_writable, is_written_as_folder, 
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, FileError, StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.images.axes import checked_axes
+from napari_ufseg.engine.images.intensity import INTENSITY_CHOICES
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import checked_detail
 from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
@@ -54,11 +55,13 @@ class BatchPlan:
         Resolution level of every image; 0 is the full one.
     detail : int or {"auto", "all"}
         How many classes the labels show, as in `napari_ufseg.engine.network.model.SegmentationModel.at_detail`.
+    intensity : {"auto", "trained", "own"}
+        As in `napari_ufseg.predict`.
 
     Raises
     ------
     ConfigError
-        If `existing` or `format` is another word, or the detail is none.
+        If `existing`, `format` or `intensity` is another word, or the detail is none.
     ImageError
         If `axes` can be those of no image.
     """
@@ -73,11 +76,13 @@ class BatchPlan:
     device: str = "auto"
     level: int = 0
     detail: int | str = "auto"
+    intensity: str = "auto"
 
     def __post_init__(self) -> None:
         checked_detail(self.detail)
         formats = tuple(known.name for known in LABEL_FORMATS)
-        for name, known in (("existing", get_args(Existing)), ("format", formats)):
+        words = ("existing", get_args(Existing)), ("format", formats), ("intensity", INTENSITY_CHOICES)
+        for name, known in words:
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(known)}.")
         if self.axes is not None:
@@ -284,7 +289,8 @@ def _labelled(
     file = open_input(image, model.config.spatial_dims, axes=plan.axes, level=plan.level)
     model.require_channels(file.source)
     with _no_empty_folders(output.parent), label_array(output, file, classes) as labels:
-        job = LabellingJob(file.source, learn_intensity(file.source, model.config, stopped), labels)
+        own = learn_intensity(file.source, model.config, stopped)
+        job = LabellingJob(file.source, model.range_for(own, plan.intensity), labels)
         with closing(label_images(model, [job], device)) as passes:
             for progress in passes:
                 go_on(stopped)

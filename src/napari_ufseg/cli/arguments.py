@@ -143,6 +143,8 @@ class PredictArguments:
         Address of a scheduler of dask whose workers do the work.
     detail : int or str
         As in `napari_ufseg.predict`.
+    intensity : {"auto", "trained", "own"}
+        As in `napari_ufseg.predict`.
     messages : Messages
     """
 
@@ -153,6 +155,7 @@ class PredictArguments:
     device: str = "auto"
     scheduler: str | None = None
     detail: int | str = "auto"
+    intensity: str = "auto"
     messages: Messages = Messages()
 
 
@@ -176,6 +179,8 @@ class BatchArguments:
         Its channels are those of the file.
     detail : int or str
         As in `napari_ufseg.predict`.
+    intensity : {"auto", "trained", "own"}
+        As in `napari_ufseg.predict`.
     device : str
         As in `napari_ufseg.predict`.
     report : Path, optional
@@ -191,6 +196,7 @@ class BatchArguments:
     format: str = "tif"
     opening: ImageOpening = ImageOpening()
     detail: int | str = "auto"
+    intensity: str = "auto"
     device: str = "auto"
     report: Path | None = None
     messages: Messages = Messages()

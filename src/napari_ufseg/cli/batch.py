@@ -36,6 +36,7 @@ def run_batch_command(arguments: BatchArguments) -> int:
         device=arguments.device,
         level=arguments.opening.level,
         detail=arguments.detail,
+        intensity=arguments.intensity,
     )
     rows: list[FileDone] = []
     try:

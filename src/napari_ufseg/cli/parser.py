@@ -24,6 +24,7 @@ from napari_ufseg.cli.arguments import (
     UsageError,
 )
 from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, SegmentationConfig, options
+from napari_ufseg.engine.images.intensity import INTENSITY_CHOICES
 from napari_ufseg.engine.labels.hierarchy import checked_detail
 from napari_ufseg.io import LABEL_FORMATS, TIFF, label_endings, label_formats_told
 
@@ -231,6 +232,17 @@ def _add_detail(parser: _Parser, group: Any) -> None:
     )
 
 
+def _add_intensity(parser: _Parser) -> None:
+    parser.flag(
+        parser,
+        "intensity",
+        choices=INTENSITY_CHOICES,
+        default="auto",
+        help="by what brightness an image is scaled: trained as the images that the model was trained on, own by its own, "
+        "auto (default) as these if its numbers are of the same kind (type, background, noise), which is told",
+    )
+
+
 def _add_labels_output(group: Any) -> None:
     group.add_argument(
         "-o",
@@ -250,6 +262,7 @@ def _fill_predict(parser: _Parser) -> None:
     _add_inputs(parser, parser)
     _add_labels_output(parser)
     _add_detail(parser, parser)
+    _add_intensity(parser)
     _add_device(parser, parser)
     parser.flag(
         parser,
@@ -303,6 +316,7 @@ def _fill_batch(parser: _Parser) -> None:
         help="which resolution of every image to read: 0, the full one, or a smaller one from 1 on (default: 0)",
     )
     _add_detail(parser, parser)
+    _add_intensity(parser)
     _add_device(parser, parser)
     parser.flag(parser, "report", metavar="FILE", help="write what became of each image, as .csv or .json")
 
@@ -387,6 +401,7 @@ def _predict_arguments(known: argparse.Namespace) -> PredictArguments:
         device=known.device,
         scheduler=known.scheduler,
         detail=_detail(known.detail),
+        intensity=known.intensity,
         messages=_messages(known),
     )
 
@@ -411,6 +426,7 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
         format=known.format,
         opening=ImageOpening(axes=known.axes, level=known.level),
         detail=_detail(known.detail),
+        intensity=known.intensity,
         device=known.device,
         report=report,
         messages=_messages(known),

@@ -72,7 +72,7 @@ def _predict_here(
     arguments: PredictArguments,
 ) -> None:
     """Label an image in this process."""
-    brightness = _learn(iter_learn_intensity(image.source, model.config), image, arguments)
+    brightness = _learn(iter_learn_intensity(image.source, model.config), model, image, arguments)
     job = LabellingJob(image.source, brightness, array)
     with engine_errors("Prediction"):
         follow_labelling(label_images(model, [job], place), path.name, quiet=arguments.messages.quiet)
@@ -85,15 +85,18 @@ def _predict_on(
     from napari_ufseg.batch.tile_tasks import TilePlan
 
     plan = TilePlan.of(model, image.source, image.path, array, arguments.device, image.file.level)
-    brightness = _learn(cluster.learn_intensity(plan, image.source), image, arguments)
+    brightness = _learn(cluster.learn_intensity(plan, image.source), model, image, arguments)
     with engine_errors("Prediction"):
         follow_labelling(cluster.label_image(plan, image.source, brightness), path.name, quiet=arguments.messages.quiet)
 
 
 def _learn(
-    steps: Generator[Progress, None, IntensityRange], image: InputImage, arguments: PredictArguments
+    steps: Generator[Progress, None, IntensityRange],
+    model: SegmentationModel,
+    image: InputImage,
+    arguments: PredictArguments,
 ) -> IntensityRange:
-    """The brightness of an image, learnt with a bar; a warning if there is nothing to tell apart."""
+    """The brightness by which an image is scaled, learnt with a bar; a warning if there is a doubt."""
     found: list[IntensityRange] = []
 
     def learning() -> Generator[Progress]:
@@ -101,9 +104,10 @@ def _learn(
 
     with engine_errors("Preparing the image"):
         follow_labelling(learning(), f"reading {image.path.name}", quiet=arguments.messages.quiet)
-    if doubt := found[0].doubt(image.source.name):
+    chosen = model.range_for(found[0], arguments.intensity)
+    if doubt := chosen.doubt(image.source.name):
         warnings.warn(doubt, UfsegWarning, stacklevel=2)
-    return found[0]
+    return chosen
 
 
 @contextmanager

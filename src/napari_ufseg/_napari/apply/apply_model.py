@@ -62,7 +62,9 @@ def label_regions(plan: ApplyPlan, hand: JobThread) -> float:
         hand.tell(Progress())
         with suppress(StoppedError):  # while the images were read: no pixel has a label
             jobs = [
-                LabellingJob(source, learn_intensity(source, plan.model.config, hand.is_stopped), out)
+                LabellingJob(
+                    source, plan.model.range_for(learn_intensity(source, plan.model.config, hand.is_stopped)), out
+                )
                 for source, out in zip(plan.sources, plan.outs, strict=True)
             ]
             begun = time.monotonic()

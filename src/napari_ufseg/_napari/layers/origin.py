@@ -129,6 +129,8 @@ def _predicted(model: "SegmentationModel", source: "ImageSource", device: Any) -
 
     chunks = label_chunks(source.item_shape, source.chunks, len(source.labels_shape))
     out, _ = create_temporary_labels(source.labels_shape, chunks)
-    for _ in label_images(model, [LabellingJob(source, learn_intensity(source, model.config), out)], device):
+    for _ in label_images(
+        model, [LabellingJob(source, model.range_for(learn_intensity(source, model.config)), out)], device
+    ):
         pass
     return out

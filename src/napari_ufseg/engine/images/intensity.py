@@ -1,6 +1,6 @@
 """Intensity range of an image: which brightness becomes 0 and which 1, what is left out, its noise and levels; learnt in one pass."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Self
@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.config import InputOptions
-from napari_ufseg.engine.errors import ImageError, counted, go_on
+from napari_ufseg.engine.errors import ConfigError, ImageError, counted, go_on
 from napari_ufseg.engine.images.odd_pixels import Odd, OddPixels, Spread, holds_no_data, replace_left_out
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.threshold import FLATTEN, Levels, levels_of
 from napari_ufseg.engine.images.tiling import Box
 
+INTENSITY_CHOICES = ("auto", "trained", "own")
 PERCENTILES = (0.1, 99.9)
 _SAMPLED_VALUES = 2**24
 _SAMPLED_PIXELS = 2**20
@@ -81,14 +82,17 @@ class IntensityRange:
         The value of each channel where there are no data; None if no value means that.
     has_gaps : bool
         Whether there are pixels that are NaN or infinite, which are no data either.
+    dtype : str
+        Type of the values; empty if nobody knows.
     told : tuple of str
-        What was left out, a sentence each, to follow the name of the image.
+        What was left out, or taken from elsewhere, a sentence each, to follow the name of the image.
     """
 
     channels: tuple[ChannelRange, ...]
     levels: tuple[Levels, ...] = ()
     no_data: tuple[float, ...] | None = None
     has_gaps: bool = False
+    dtype: str = ""
     told: tuple[str, ...] = ()
 
     @classmethod
@@ -145,6 +149,28 @@ class IntensityRange:
                 gone |= (its < channel.below) | (its > channel.above)
         return replace_left_out(values, left, [channel.typical for channel in channels])
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a model knows of the images that it was trained on, as plain values, for a file."""
+        numbers = [[its.low, its.high, its.noise, its.typical] for its in self.channels]
+        levels = [[its.threshold, its.below, its.above] for its in self.levels]
+        return {"channels": numbers, "levels": levels, "dtype": self.dtype}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From what `to_dict` gives; ValueError, KeyError or TypeError if it is anything else."""
+        channels = [[float(number) for number in its] for its in values["channels"]]
+        levels = [[float(number) for number in its] for its in values["levels"]]
+        are_ranges = all(len(its) == 4 and its[0] <= its[1] and its[2] >= 0 for its in channels)
+        if not channels or not are_ranges or not all(len(its) == 3 for its in levels):
+            raise ValueError("an intensity range of other numbers")
+        if not all(np.isfinite(its).all() for its in (*channels, *levels)):
+            raise ValueError("an intensity range without end")
+        return cls(
+            tuple(ChannelRange(low, high, noise, typical=typical) for low, high, noise, typical in channels),
+            tuple(Levels(*its) for its in levels),
+            dtype=str(values["dtype"]),
+        )
+
     def _of(self, n_channels: int) -> tuple[ChannelRange, ...]:
         return self.channels * n_channels if len(self.channels) == 1 else self.channels
 
@@ -153,6 +179,78 @@ def _equal(values: npt.NDArray[Any], value: Sequence[float]) -> npt.NDArray[np.b
     """Which pixels of (C, ...) values have that value in every channel."""
     found: npt.NDArray[np.bool_] = (values == np.reshape(value, (-1, *(1 for _ in values.shape[1:])))).all(0)
     return found
+
+
+def choose_range(own: IntensityRange, trained: Sequence[IntensityRange], how: str) -> IntensityRange:
+    """The range by which a model sees an image: the image's own, or one of the training images.
+
+    Numbers are of the same kind if they have the same type, and the background
+    the same brightness (to three deviations of the noise, or 2 % of the range)
+    and noise (to a factor of 2): as of another field under the same microscope.
+    Where noise cannot be measured, as of 8 bit images whose background is 0, the ranges must
+    also be alike, to a factor of 2, unless a channel is constant.
+
+    Parameters
+    ----------
+    own : IntensityRange
+        What was learnt of the image; what is left out, and its noise, stay its own.
+    trained : sequence of IntensityRange
+        Of the images that the model was trained on; empty if nobody knows.
+    how : {"auto", "trained", "own"}
+        ``"auto"`` is the one of the training images that is nearest if the numbers are of the same
+        kind, else the image's own.
+
+    Raises
+    ------
+    ConfigError
+        If `how` is another word.
+    """
+    if how not in INTENSITY_CHOICES:
+        raise ConfigError(f"intensity is {how!r}, but must be one of {', '.join(INTENSITY_CHOICES)}.")
+    known = [its for its in trained if len(its.channels) == len(own.channels)]
+    if how == "own" or not known:
+        return own
+    nearest = min(known, key=lambda its: _distance(own, its))
+    if how == "auto" and not _is_alike(own, nearest):
+        words = f"scaled by its own brightness ({_in_words(own)}), since that of the training images ({_in_words(nearest)}) is of another kind."
+        return own if nearest.is_constant else replace(own, told=(*own.told, words))
+    pairs = zip(own.channels, nearest.channels, strict=True)
+    channels = tuple(replace(its, low=other.low, high=other.high) for its, other in pairs)
+    words = f"scaled as the training images ({_in_words(nearest)}); its own brightness is {_in_words(own)}."
+    told = (*own.told, words) if _differs_much(own, nearest) else own.told
+    return replace(own, channels=channels, levels=nearest.levels, told=told)
+
+
+def _distance(one: IntensityRange, other: IntensityRange) -> float:
+    return sum(abs(a.low - b.low) + abs(a.high - b.high) for a, b in zip(one.channels, other.channels, strict=True))
+
+
+def _is_alike(own: IntensityRange, trained: IntensityRange) -> bool:
+    """Whether numbers are of the same kind; see `choose_range`."""
+    if own.dtype != trained.dtype or trained.is_constant:
+        return False
+    for its, other in zip(own.channels, trained.channels, strict=True):
+        noise, span = max(its.noise, other.noise), other.high - other.low
+        if abs(its.typical - other.typical) > max(3 * noise, span / 50):
+            return False
+        if its.is_constant:  # an empty field without noise
+            continue
+        is_measured = min(its.noise, other.noise) > 0
+        if is_measured and noise > 2 * min(its.noise, other.noise):
+            return False
+        if not is_measured and not span / 2 <= its.high - its.low <= 2 * span:
+            return False
+    return True
+
+
+def _differs_much(own: IntensityRange, trained: IntensityRange) -> bool:
+    """Whether one range is more than twice the other in a channel."""
+    spans = [(a.high - a.low, b.high - b.low) for a, b in zip(own.channels, trained.channels, strict=True)]
+    return any(max(pair) > 2 * min(pair) for pair in spans)
+
+
+def _in_words(brightness: IntensityRange) -> str:
+    return ", ".join(f"{its.low:.4g} to {its.high:.4g}" for its in brightness.channels)
 
 
 def as_seen(scaled: npt.NDArray[np.float32], options: InputOptions) -> npt.NDArray[np.float32]:
@@ -241,6 +339,7 @@ class IntensitySummary:
         self._options, self._n_channels, self._n_pixels = options, source.n_channels, source.n_pixels
         self._width, self._height = source.item_shape[-1], source.item_shape[-2]
         dtype = np.dtype(source.data.dtype)
+        self._dtype = dtype.name
         self._largest = None if dtype.kind == "f" else float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
         self._is_robust = options.scaling == "robust" and dtype.kind != "b"
         self._is_shared = not self._is_robust or source.is_picture
@@ -287,7 +386,7 @@ class IntensitySummary:
             )
         if self._low > self._high:
             raise ImageError(f"{name} holds nothing but NaN or infinite values: choose an image with data.")
-        found = self._robust() if self._is_robust else self._plain()
+        found = replace(self._robust() if self._is_robust else self._plain(), dtype=self._dtype)
         return found if self._pixels is None else replace(found, levels=self._levels(self._pixels, found))
 
     def _plain(self) -> IntensityRange:
@@ -305,7 +404,7 @@ class IntensitySummary:
             if self._strange
             else []
         )
-        return IntensityRange(tuple(channels), (), no_data, self._strange > 0, (*gaps, *told, *odd))
+        return IntensityRange(tuple(channels), (), no_data, self._strange > 0, told=(*gaps, *told, *odd))
 
     def _no_data(self) -> tuple[tuple[float, ...] | None, list[str]]:
         """The value that stands where there are no data, and what is said about it."""

@@ -5,6 +5,7 @@ from typing import Self
 
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ImageError, counted
+from napari_ufseg.engine.images.intensity import IntensityRange, choose_range
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
@@ -30,6 +31,8 @@ class SegmentationModel:
         Names and colours of these labels, as a user has chosen them.
     hierarchy : ClassHierarchy
         Which of these labels are shown as one at a lower detail; empty if nobody knows, as in older files.
+    intensity : tuple of IntensityRange
+        Brightness of the images that it was trained on; empty if nobody knows, as in older files.
     """
 
     network: FeatureNet
@@ -38,10 +41,28 @@ class SegmentationModel:
     class_labels: tuple[int, ...] = field(default=())
     classes: ClassTable = field(default_factory=ClassTable, compare=False)
     hierarchy: ClassHierarchy = field(default_factory=ClassHierarchy, compare=False)
+    intensity: tuple[IntensityRange, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not self.class_labels:
             object.__setattr__(self, "class_labels", tuple(range(1, self.config.n_classes + 1)))
+
+    def range_for(self, own: IntensityRange, intensity: str = "auto") -> IntensityRange:
+        """The range by which the model sees an image; see `napari_ufseg.engine.images.intensity.choose_range`.
+
+        Parameters
+        ----------
+        own : IntensityRange
+            Of the image.
+        intensity : {"auto", "trained", "own"}
+            As in `napari_ufseg.predict`.
+
+        Raises
+        ------
+        ConfigError
+            If it is another word.
+        """
+        return choose_range(own, self.intensity, intensity)
 
     def merged(self, label_of: dict[int, int]) -> Self:
         """The same model with labels renamed, so that it predicts merged classes.

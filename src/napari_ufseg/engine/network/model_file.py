@@ -12,6 +12,7 @@ from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import ConfigError, ModelFileError
 from napari_ufseg.engine.files import written_whole
+from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.source import MAX_CHANNELS
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
@@ -44,6 +45,7 @@ def save_model(model: SegmentationModel, path: str | os.PathLike[str]) -> None:
         "class_labels": json.dumps(model.class_labels),
         "classes": json.dumps(model.classes.to_list()),
         "hierarchy": json.dumps(model.hierarchy.to_dict()),
+        "intensity": json.dumps([its.to_dict() for its in model.intensity]),
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
     with written_whole(path) as temporary:
@@ -114,4 +116,5 @@ def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> Segmenta
     known = ClassHierarchy() if tree is None else ClassHierarchy.from_dict(tree)
     if not set(known.areas) <= set(class_labels):
         raise ValueError("a tree of other classes")
-    return SegmentationModel(network.eval(), config, n_channels, class_labels, classes, known)
+    intensity = tuple(IntensityRange.from_dict(its) for its in json.loads(header.get("intensity", "[]")))
+    return SegmentationModel(network.eval(), config, n_channels, class_labels, classes, known, intensity)

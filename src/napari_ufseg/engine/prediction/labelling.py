@@ -265,6 +265,7 @@ def predict(
     device: str = "auto",
     out: Any = None,
     detail: int | str = "all",
+    intensity: str = "auto",
 ) -> Any:
     """Label another image with the classes of a trained model.
 
@@ -286,6 +287,9 @@ def predict(
     detail : int or {"auto", "all"}
         How many classes are shown, by the model's tree of them; larger shows more. ``"auto"`` is what
         the model suggests. A model without a tree, as one of an older version, gives all its classes.
+    intensity : {"auto", "trained", "own"}
+        By what brightness the image is scaled: as the images that the model was trained on, by its own, or
+        as these if its numbers are of the same kind (see `choose_range`), which is told where it makes a difference.
 
     Returns
     -------
@@ -300,11 +304,11 @@ def predict(
     DeviceError, MemoryShortageError
         If the device is not there or too small.
     ConfigError
-        If the detail is none.
+        If the detail is none, or `intensity` another word.
     """
     model = model.at_detail(detail)
     place = resolve_device(device)
-    jobs, gives = jobs_of(model, image, _LABELS, axes=axes, channel_axis=channel_axis, out=out)
+    jobs, gives = jobs_of(model, image, _LABELS, axes=axes, channel_axis=channel_axis, out=out, intensity=intensity)
     for job in jobs:
         if doubt := job.brightness.doubt(job.source.name):
             warnings.warn(doubt, UfsegWarning, stacklevel=2)
@@ -315,13 +319,20 @@ def predict(
 
 
 def jobs_of(
-    model: SegmentationModel, image: Any, dtype: np.dtype[Any], *, axes: str | None, channel_axis: int | None, out: Any
+    model: SegmentationModel,
+    image: Any,
+    dtype: np.dtype[Any],
+    *,
+    axes: str | None,
+    channel_axis: int | None,
+    out: Any,
+    intensity: str = "auto",
 ) -> tuple[list[LabellingJob], Any]:
     """The images of a call as jobs, and what the call gives: an array, or a list of them for a list of images.
 
     Parameters
     ----------
-    model, image, axes, channel_axis, out
+    model, image, axes, channel_axis, out, intensity
         As in `predict`.
     dtype : dtype
         Of what the arrays take.
@@ -338,7 +349,7 @@ def jobs_of(
             model.require_channels(source)
         outs = outputs_for(sources, ([out] if single else out) if out is not None else None, dtype)
         jobs = [
-            LabellingJob(source, learn_intensity(source, model.config), its)
+            LabellingJob(source, model.range_for(learn_intensity(source, model.config), intensity), its)
             for source, its in zip(sources, outs, strict=True)
         ]
     return jobs, outs[0] if single else outs

@@ -20,7 +20,7 @@ tests/engine/cpu_step/test_step.py compares them.
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,7 @@ from napari_ufseg.engine.training.training_set import TrainingSet
 from napari_ufseg.engine.training.warm_start import WarmStart
 
 _PIECE = 2**20
+_MOST_RANGES = 16  # of training images, which a model remembers
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class Trainer:
         self.scribbles = None if chosen.scribbles is None else [item.to(device) for item in chosen.scribbles]
         self._n_channels = n_channels
         self._trained = chosen.trained
+        ranges = chosen.brightness[:_MOST_RANGES] if config.scaling == "robust" else []  # else each image by itself
+        self._intensity = tuple(replace(its, told=()) for its in ranges)
         self._no_data = [chosen.where_no_data(i) for i in range(len(chosen.images))]
         self._targets = None if chosen.targets is None else [item.to(device) for item in chosen.targets]
         if warm_start is None:
@@ -316,7 +319,12 @@ class Trainer:
             recompute_batchnorm(network, [self.images[i] for i in self._trained])
         network = place_on(network, torch.device("cpu"))
         return SegmentationModel(
-            network.eval(), self.config, self._n_channels, self.class_labels, hierarchy=self.hierarchy()
+            network.eval(),
+            self.config,
+            self._n_channels,
+            self.class_labels,
+            hierarchy=self.hierarchy(),
+            intensity=self._intensity,
         )
 
     def hierarchy(self, most: int | None = None) -> ClassHierarchy:
