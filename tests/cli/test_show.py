@@ -20,7 +20,7 @@ from napari_ufseg.io import open_image
 
 from .conftest import QUICK, SOURCE, Done, blobs, environment
 
-pytestmark = pytest.mark.window
+pytestmark = [pytest.mark.window, pytest.mark.timeout(420)]  # for all windows together, on a busy machine
 
 #: ``ufseg`` for each of some jobs, with a user who closes its window once the run has ended, or at once, or by Ctrl-C
 USER = """
@@ -159,7 +159,7 @@ def shown(
         [[when, [*map(str, words), "--show"]] for when, words in asked] + [["Ctrl-C at the end", ["demo"]]]
     )
     done = subprocess.run(
-        [sys.executable, "-c", USER, calls], capture_output=True, text=True, env=window, timeout=300, check=False
+        [sys.executable, "-c", USER, calls], capture_output=True, text=True, env=window, timeout=400, check=False
     )
     assert done.returncode == 0, done.stderr
     ends = [Shown(*end) for end in json.loads(done.stdout.splitlines()[-1])]
