@@ -22,6 +22,8 @@ def segment(
     *,
     axes: str | None = None,
     channel_axis: int | None = None,
+    nodata: float | str = "auto",
+    intensity_range: tuple[float, float] | None = None,
     scribbles: Any = None,
     device: str = "auto",
     memory_budget: int | None = None,
@@ -42,6 +44,12 @@ def segment(
         Y row, X column, Q other; for example ``"TZCYX"``. Needed where it is not clear.
     channel_axis : int, optional
         Which axis holds the channels.
+    nodata : float or {"auto", "none"}
+        The value of pixels that hold no data: they get the label 0 and count for nothing. ``"auto"`` finds areas
+        of fill values and padding, ``"none"`` finds none. NaN and what is masked hold no data in any case. (With
+        ``scaling="robust"``, as in the preset ``fast``.)
+    intensity_range : (float, float), optional
+        The dark and the bright end of every channel; what lies beyond is clipped. Default: as `scaling` says.
     scribbles : integer array of the image's shape without channels, or a list of them (or None), optional
         0 for none; s trains the class that is shown as label s.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -82,6 +90,8 @@ def segment(
         config,
         axes=axes,
         channel_axis=channel_axis,
+        nodata=nodata,
+        intensity_range=intensity_range,
         scribbles=scribbles,
         device=device,
         memory_budget=memory_budget,
@@ -100,6 +110,8 @@ def train_on(
     corrected: Any = None,
     axes: str | None = None,
     channel_axis: int | None = None,
+    nodata: float | str = "auto",
+    intensity_range: tuple[float, float] | None = None,
     device: str = "auto",
     memory_budget: int | None = None,
     out: Any = None,
@@ -124,7 +136,7 @@ def train_on(
         input must be the model's. Default: the config of the model.
     corrected : bool array, or list of them, optional
         Pixels that were corrected before an earlier call, and stay so.
-    axes, channel_axis, device, memory_budget, out
+    axes, channel_axis, nodata, intensity_range, device, memory_budget, out
         As in `segment`.
 
     Returns
@@ -153,7 +165,8 @@ def train_on(
     corrections = None
     if label_image is not None:
         now, single = as_list(label_image)
-        predicted = predict(model, image, axes=axes, channel_axis=channel_axis, device=device)
+        light: dict[str, Any] = {"nodata": nodata, "intensity_range": intensity_range}
+        predicted = predict(model, image, axes=axes, channel_axis=channel_axis, device=device, **light)
         earlier = None if corrected is None else as_list(corrected)[0]
         made = [predicted] if single else predicted
         with engine_errors("Reading the corrections"):
@@ -163,6 +176,8 @@ def train_on(
         config,
         axes=axes,
         channel_axis=channel_axis,
+        nodata=nodata,
+        intensity_range=intensity_range,
         device=device,
         memory_budget=memory_budget,
         out=out,
@@ -177,6 +192,8 @@ def iter_segment(
     *,
     axes: str | None = None,
     channel_axis: int | None = None,
+    nodata: float | str = "auto",
+    intensity_range: tuple[float, float] | None = None,
     scribbles: Any = None,
     device: str = "auto",
     memory_budget: int | None = None,
@@ -193,6 +210,8 @@ def iter_segment(
         config,
         axes=axes,
         channel_axis=channel_axis,
+        nodata=nodata,
+        intensity_range=intensity_range,
         scribbles=scribbles,
         device=device,
         memory_budget=memory_budget,

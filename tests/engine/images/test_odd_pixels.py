@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_ufseg import SegmentationConfig, predict, segment
 from napari_ufseg.engine.config import InputOptions
-from napari_ufseg.engine.errors import ImageError, UfsegWarning
+from napari_ufseg.engine.errors import ConfigError, ImageError, UfsegWarning
 from napari_ufseg.engine.images.intensity import IntensityRange, learn_range
 from napari_ufseg.engine.images.odd_pixels import replace_left_out
 from napari_ufseg.engine.images.source import open_source
@@ -249,3 +249,66 @@ def test_a_picture_during_the_run_has_no_labels_where_there_are_no_data() -> Non
     assert len(snapshots) > 2
     for snapshot in snapshots:
         np.testing.assert_array_equal(snapshot.labels == 0, AREAS["right"])
+
+
+@pytest.mark.parametrize("value", [700, 700.0, "700"])
+def test_the_value_of_no_data_can_be_said(value: Any) -> None:
+    image = put(OF_TYPE["16 bit"], AREAS["left"], 700)  # in the middle of what cells are like
+    assert not learn(image).leaves_no_data
+    found = learn(image, nodata=value)
+    np.testing.assert_array_equal(found.where_no_data(image[None]), image == 700)
+    assert found.told == ()
+    result = segment(image, FAST, nodata=value, device="cpu")
+    np.testing.assert_array_equal(result.labels == 0, image == 700)
+    np.testing.assert_array_equal(predict(result.model, image, nodata=value, device="cpu"), result.labels)
+
+
+def test_nothing_is_found_if_there_is_said_to_be_nothing() -> None:
+    image = put(OF_TYPE["16 bit"], AREAS["left"], 0)
+    assert learn(image).leaves_no_data
+    found = learn(image, nodata="none")
+    assert not found.leaves_no_data
+    assert found.channels[0].low == 0
+    assert learn(put(OF_TYPE["float"], AREAS["left"], np.nan), nodata="none").leaves_no_data
+
+
+def test_a_range_that_is_given_holds_for_every_channel() -> None:
+    image = np.stack([CELLS, CELLS / 2])
+    found = learn(image, axes="CYX", intensity_range=(50, 900))
+    assert [(its.low, its.high) for its in found.channels] == [(50, 900)] * 2
+    assert found.scaled(image).max() == 1
+    result = segment(CELLS, FAST, intensity_range=(0, 5000), device="cpu")
+    assert result.model.intensity[0].channels[0].high == 5000
+    other = predict(result.model, CELLS, intensity_range=(0, 5000), device="cpu")
+    np.testing.assert_array_equal(other, result.labels)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"nodata": "some"}, "nodata is 'some': give a number, 'auto' or 'none'."),
+        ({"nodata": [1]}, "nodata is [1]: give a number, 'auto' or 'none'."),
+        ({"intensity_range": (5,)}, "intensity_range is (5,): give two numbers, the dark end and the bright end."),
+        ({"intensity_range": "a,b"}, "intensity_range is 'a,b': give two numbers, the dark end and the bright end."),
+        ({"intensity_range": (5, 5)}, "intensity_range is 5 to 5: the second number must be larger, and both finite."),
+        (
+            {"intensity_range": (0, np.inf)},
+            "intensity_range is 0 to inf: the second number must be larger, and both finite.",
+        ),
+    ],
+)
+def test_what_can_be_no_value_or_range_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        segment(CELLS, FAST, device="cpu", **given)
+    assert str(error.value) == words
+
+
+@pytest.mark.parametrize("given", [{"nodata": 0}, {"nodata": "none"}, {"intensity_range": (0, 1)}])
+def test_presets_as_published_take_no_such_word(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="go with the scaling 'robust'"):
+        segment(CELLS, SegmentationConfig.preset("paper"), device="cpu", **given)
+
+
+def test_an_image_of_nothing_but_what_is_no_data_is_refused() -> None:
+    with pytest.raises(ImageError, match=r"^The image holds nothing but 5.0, which was said to be no data"):
+        learn(np.full(SHAPE, 5, np.uint8), nodata=5)

@@ -84,6 +84,8 @@ class IntensityRange:
         Whether there are pixels that are NaN or infinite, which are no data either.
     dtype : str
         Type of the values; empty if nobody knows.
+    is_given : bool
+        Whether somebody has said what becomes 0 and 1.
     told : tuple of str
         What was left out, or taken from elsewhere, a sentence each, to follow the name of the image.
     """
@@ -93,6 +95,7 @@ class IntensityRange:
     no_data: tuple[float, ...] | None = None
     has_gaps: bool = False
     dtype: str = ""
+    is_given: bool = False
     told: tuple[str, ...] = ()
 
     @classmethod
@@ -198,7 +201,7 @@ def choose_range(own: IntensityRange, trained: Sequence[IntensityRange], how: st
         Of the images that the model was trained on; empty if nobody knows.
     how : {"auto", "trained", "own"}
         ``"auto"`` is the one of the training images that is nearest if the numbers are of the same
-        kind, else the image's own.
+        kind, else the image's own. A range that somebody has given for the image stays in any case.
 
     Raises
     ------
@@ -208,7 +211,7 @@ def choose_range(own: IntensityRange, trained: Sequence[IntensityRange], how: st
     if how not in INTENSITY_CHOICES:
         raise ConfigError(f"intensity is {how!r}, but must be one of {', '.join(INTENSITY_CHOICES)}.")
     known = [its for its in trained if len(its.channels) == len(own.channels)]
-    if how == "own" or not known:
+    if how == "own" or not known or own.is_given:
         return own
     nearest = min(known, key=lambda its: _distance(own, its))
     if how == "auto" and not _is_alike(own, nearest):
@@ -349,6 +352,11 @@ class IntensitySummary:
         self._noise = _Noise(total)
         every = max(1, self._n_pixels // _SAMPLED_PIXELS)
         self._pixels = _Sample(every) if options.sees_local_threshold else None
+        self._nodata, self._given = source.nodata, source.intensity_range
+        if options.scaling != "robust" and (self._nodata != "auto" or self._given is not None):
+            raise ConfigError(
+                f"nodata and intensity_range go with the scaling 'robust', as in the preset 'fast', not with {options.scaling!r}."
+            )
         self._odd = OddPixels(source.item_shape, self._n_pixels) if self._is_robust else None
         self._low, self._high, self._strange = np.inf, -np.inf, 0
 
@@ -387,6 +395,10 @@ class IntensitySummary:
         if self._low > self._high:
             raise ImageError(f"{name} holds nothing but NaN or infinite values: choose an image with data.")
         found = replace(self._robust() if self._is_robust else self._plain(), dtype=self._dtype)
+        if any(np.isnan(its.low) for its in found.channels):
+            raise ImageError(
+                f"{name} holds nothing but {self._nodata}, which was said to be no data: choose another value."
+            )
         return found if self._pixels is None else replace(found, levels=self._levels(self._pixels, found))
 
     def _plain(self) -> IntensityRange:
@@ -399,16 +411,24 @@ class IntensitySummary:
     def _robust(self) -> IntensityRange:
         no_data, told = self._no_data()
         channels, odd = self._channels(no_data or ())
-        gaps = (
-            [f"{counted(self._strange, 'value')} masked, NaN or infinite: no data there (label 0)."]
-            if self._strange
-            else []
-        )
-        return IntensityRange(tuple(channels), (), no_data, self._strange > 0, told=(*gaps, *told, *odd))
+        if self._given is not None:
+            low, high = self._given
+            channels = [replace(its, low=low, high=high, below=-np.inf, above=np.inf) for its in channels]
+            odd = []
+        n = counted(self._strange, "value")
+        gaps = [f"{n} masked, NaN or infinite: no data there (label 0)."] if self._strange else []
+        words = (*gaps, *told, *odd)
+        is_given = self._given is not None
+        return IntensityRange(tuple(channels), (), no_data, self._strange > 0, is_given=is_given, told=words)
 
     def _no_data(self) -> tuple[tuple[float, ...] | None, list[str]]:
         """The value that stands where there are no data, and what is said about it."""
         assert self._odd is not None
+        assert self._ranking is not None
+        if not isinstance(self._nodata, str):
+            return (self._nodata,) * self._n_channels, []
+        if self._nodata == "none":
+            return None, []
         for is_high in (False, True):
             extreme = self._odd.extreme(is_high=is_high)
             rest = self._spreads(extreme.value) if extreme and extreme.may_hold_no_data else None

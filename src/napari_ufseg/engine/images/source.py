@@ -39,6 +39,10 @@ class ImageSource:
         Whether label images go without the axes of length 1 that are not spatial.
     is_rgb : bool, optional
         Whether three channels are red, green and blue. Default: if they are the last axis.
+    nodata : float or {"auto", "none"}
+        The value of pixels that hold no data, in every channel; found by itself; or there is none.
+    intensity_range : (float, float), optional
+        The values that become 0 and 1 in every channel. Default: they are learnt.
     """
 
     data: Any
@@ -47,6 +51,8 @@ class ImageSource:
     name: str = "The image"
     squeezed: bool = False
     is_rgb: bool | None = None
+    nodata: float | str = "auto"
+    intensity_range: tuple[float, float] | None = None
 
     @property
     def is_picture(self) -> bool:
@@ -200,6 +206,8 @@ def open_source(
     spatial_dims: int = 2,
     name: str = "The image",
     squeezed: bool = False,
+    nodata: float | str = "auto",
+    intensity_range: Sequence[float] | None = None,
 ) -> ImageSource:
     """Check an array and learn its axes; reads nothing of a lazy one.
 
@@ -213,11 +221,13 @@ def open_source(
         Which axis holds the channels; negative values count from the end.
     spatial_dims : {2, 3}
         Whether planes or volumes are segmented.
-    name, squeezed
+    name, squeezed, nodata, intensity_range
         As in `ImageSource`.
 
     Raises
     ------
+    ConfigError
+        If `nodata` or `intensity_range` can be none.
     ImageError
         If the image cannot be used or an axis is not known; the message says what to do.
     """
@@ -240,7 +250,15 @@ def open_source(
         letters = resolved_axes(known_axes(shape, axes and axes.upper(), axis), shape, name)
     if spatial_dims == 3 and "Z" not in letters:
         raise ImageError(f"{name} ({describe(shape, letters)}) has no depth axis Z: a volume needs one, name the axes.")
-    source = ImageSource(data, letters, spatial_dims, name, squeezed)
+    source = ImageSource(
+        data,
+        letters,
+        spatial_dims,
+        name,
+        squeezed,
+        nodata=checked_nodata(nodata),
+        intensity_range=checked_intensity_range(intensity_range),
+    )
     if source.n_channels > MAX_CHANNELS:
         raise ImageError(
             f"{name} has {source.n_channels} channels, more than {MAX_CHANNELS}: check channel_axis, or choose channels."
@@ -248,6 +266,30 @@ def open_source(
     if prod(source.item_shape) < 2:
         raise ImageError(f"{name} has a single pixel: there is nothing to tell apart.")
     return source
+
+
+def checked_nodata(given: Any) -> float | str:
+    """The value that stands for no data as somebody has given it, ``"auto"`` or ``"none"``; ConfigError if it is none of these."""
+    if given in ("auto", "none"):
+        return str(given)
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        raise ConfigError(f"nodata is {given!r}: give a number, 'auto' or 'none'.") from None
+    return "auto" if np.isnan(value) else value  # NaN holds no data anyway
+
+
+def checked_intensity_range(given: Any) -> tuple[float, float] | None:
+    """The values that become 0 and 1 as somebody has given them; ConfigError if they can be none."""
+    if given is None:
+        return None
+    try:
+        low, high = (float(value) for value in given)
+    except (TypeError, ValueError):
+        raise ConfigError(f"intensity_range is {given!r}: give two numbers, the dark end and the bright end.") from None
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ConfigError(f"intensity_range is {low:g} to {high:g}: the second number must be larger, and both finite.")
+    return low, high
 
 
 def _as_array(image: Any, name: str) -> Any:
@@ -307,13 +349,24 @@ def as_list(image: Any) -> tuple[list[Any], bool]:
 
 
 def open_sources(
-    images: Sequence[Any], *, axes: str | None = None, channel_axis: int | None = None, spatial_dims: int = 2
+    images: Sequence[Any],
+    *,
+    axes: str | None = None,
+    channel_axis: int | None = None,
+    spatial_dims: int = 2,
+    **light: Any,
 ) -> list[ImageSource]:
     """The images of one list; messages number them if there are several.
 
+    Parameters
+    ----------
+    images : sequence
+    axes, channel_axis, spatial_dims, **light
+        As in `open_source`, for all of them; `light` are `nodata` and `intensity_range`.
+
     Raises
     ------
-    ImageError
+    ConfigError, ImageError
         As `open_source`.
     """
     several = len(images) > 1
@@ -324,6 +377,7 @@ def open_sources(
             channel_axis=channel_axis,
             spatial_dims=spatial_dims,
             name=f"Image {i}" if several else "The image",
+            **light,
         )
         for i, image in enumerate(images, start=1)
     ]

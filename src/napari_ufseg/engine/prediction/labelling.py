@@ -266,6 +266,8 @@ def predict(
     out: Any = None,
     detail: int | str = "all",
     intensity: str = "auto",
+    nodata: float | str = "auto",
+    intensity_range: tuple[float, float] | None = None,
 ) -> Any:
     """Label another image with the classes of a trained model.
 
@@ -290,6 +292,8 @@ def predict(
     intensity : {"auto", "trained", "own"}
         By what brightness the image is scaled: as the images that the model was trained on, by its own, or
         as these if its numbers are of the same kind (see `choose_range`), which is told where it makes a difference.
+    nodata, intensity_range
+        As in `napari_ufseg.segment`; a range takes the place of what `intensity` says.
 
     Returns
     -------
@@ -308,7 +312,17 @@ def predict(
     """
     model = model.at_detail(detail)
     place = resolve_device(device)
-    jobs, gives = jobs_of(model, image, _LABELS, axes=axes, channel_axis=channel_axis, out=out, intensity=intensity)
+    jobs, gives = jobs_of(
+        model,
+        image,
+        _LABELS,
+        axes=axes,
+        channel_axis=channel_axis,
+        out=out,
+        intensity=intensity,
+        nodata=nodata,
+        intensity_range=intensity_range,
+    )
     for job in jobs:
         if doubt := job.brightness.doubt(job.source.name):
             warnings.warn(doubt, UfsegWarning, stacklevel=2)
@@ -327,13 +341,14 @@ def jobs_of(
     channel_axis: int | None,
     out: Any,
     intensity: str = "auto",
+    **light: Any,
 ) -> tuple[list[LabellingJob], Any]:
     """The images of a call as jobs, and what the call gives: an array, or a list of them for a list of images.
 
     Parameters
     ----------
-    model, image, axes, channel_axis, out, intensity
-        As in `predict`.
+    model, image, axes, channel_axis, out, intensity, **light
+        As in `predict`; `light` are `nodata` and `intensity_range`.
     dtype : dtype
         Of what the arrays take.
 
@@ -344,7 +359,8 @@ def jobs_of(
     """
     images, single = as_list(image)
     with engine_errors("Preparing the image"):
-        sources = open_sources(images, axes=axes, channel_axis=channel_axis, spatial_dims=model.config.spatial_dims)
+        dims = model.config.spatial_dims
+        sources = open_sources(images, axes=axes, channel_axis=channel_axis, spatial_dims=dims, **light)
         for source in sources:
             model.require_channels(source)
         outs = outputs_for(sources, ([out] if single else out) if out is not None else None, dtype)

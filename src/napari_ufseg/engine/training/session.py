@@ -43,6 +43,8 @@ class TrainingSession:
         One letter per axis of the images, for example ``"TZCYX"``.
     channel_axis : int, optional
         Which axis of the images holds the channels.
+    nodata, intensity_range
+        As in `napari_ufseg.segment`.
     scribbles : integer array of the image's shape without channels, or list of them (or None), optional
         0 for none, s trains the class that is shown as label s.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -85,6 +87,8 @@ class TrainingSession:
         *,
         axes: str | None = None,
         channel_axis: int | None = None,
+        nodata: float | str = "auto",
+        intensity_range: tuple[float, float] | None = None,
         scribbles: Any = None,
         device: str = "auto",
         memory_budget: int | None = None,
@@ -102,7 +106,10 @@ class TrainingSession:
         images, self._single = as_list(image)
         self.device = resolve_device(device)
         with engine_errors("Preparing the image"):
-            self.sources = open_sources(images, axes=axes, channel_axis=channel_axis, spatial_dims=c.spatial_dims)
+            light = {"nodata": nodata, "intensity_range": intensity_range}
+            self.sources = open_sources(
+                images, axes=axes, channel_axis=channel_axis, spatial_dims=c.spatial_dims, **light
+            )
             require_same_channels(self.sources)
             self._given_outs = None if out is None else outputs_for(self.sources, [out] if self._single else out)
             marks = None if scribbles is None else check_scribbles(as_list(scribbles)[0], self.sources, c.n_classes)
