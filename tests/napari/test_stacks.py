@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel
 
 from napari_ufseg import predict, segment
 from napari_ufseg._napari.layers.saving import paths_for
+from napari_ufseg.io import read_labels
 from napari_ufseg.samples import time_series
 
 
@@ -413,3 +414,75 @@ def test_channels_in_front_of_any_number_of_axes(bare, picture, names, n_axes):
     layer = classes_of(bare)
     assert layer.data.shape == image.shape[1:]
     np.testing.assert_array_equal(layer.scale[-2:], (2, 3))
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (2, 1, 0)])
+def test_a_plane_that_is_not_the_one_that_is_seen_is_refused(bare, stack, notices, order):
+    bare.viewer.add_image(stack, axis_labels=("z", "y", "x"))
+    bare.widget.what = "Current plane"
+    bare.viewer.dims.order = order
+    with bare.qtbot.waitSignal(bare.widget.run_failed, timeout=WAIT):
+        bare.click("segment")
+    assert "shows the layer 'stack' from the side" in notices[0].message
+    assert len(bare.viewer.layers) == 1
+    bare.viewer.dims.order = (0, 2, 1)  # the same plane, turned over
+    bare.segment_to_end()
+    bare.viewer.dims.order = order
+    bare.widget.what = "All planes"
+    bare.segment_to_end()
+
+
+def test_the_dock_follows_an_image_whose_data_get_more_axes(bare, stack):
+    layer = bare.viewer.add_image(stack[0])
+    assert "planes" not in bare.part("words").text()
+    layer.data = stack
+    assert f"One of {len(stack)} planes" in bare.part("words").text()
+    bare.part("axis.0", QComboBox).setCurrentText("time (T)")
+    bare.widget.what = "All planes"
+    assert bare.segment_to_end().labels[0].shape == stack.shape
+    layer.data = stack[0]
+    assert bare.widget.findChild(QComboBox, "ufseg.axis.0") is None
+    assert bare.segment_to_end().labels[0].shape == stack[0].shape
+
+
+def test_labels_of_channels_that_come_last_are_saved(bare, picture, tmp_path):
+    bare.viewer.add_image(np.dstack([picture, picture[::-1]]), axis_labels=("y", "x", "c"))
+    bare.widget.what = "All planes"
+    bare.segment_to_end()
+    for name in ("l.tif", "l.ome.zarr", "l.png"):
+        bare.widget.results.save_labels(tmp_path / name)
+        assert read_labels(tmp_path / name).shape == picture.shape
+
+
+def test_labels_of_several_resolutions_are_saved_at_the_full_one(bare, picture, tmp_path):
+    full = (picture > 40).astype(np.uint16)
+    bare.viewer.add_labels([full, full[::2, ::2]], multiscale=True, name="pyramid")
+    for name in ("l.tif", "l.ome.zarr"):
+        bare.widget.results.save_labels(tmp_path / name)
+        np.testing.assert_array_equal(read_labels(tmp_path / name), full)
+
+
+def test_a_run_in_a_view_in_3d_over_which_the_pointer_rests_has_one_layer(bare, stack):
+    bare.viewer.add_image(stack, axis_labels=("z", "y", "x"))
+    bare.viewer.dims.ndisplay, bare.viewer.mouse_over_canvas = 3, True
+    bare.widget.what = "All planes"
+    bare.segment_to_end()
+    assert [layer.name for layer in bare.viewer.layers] == ["stack", "stack classes"]
+    assert bare.viewer.mouse_over_canvas
+
+
+def test_a_run_that_waits_for_one_in_another_window_says_so_and_can_be_stopped(bare, picture, make_napari_viewer):
+    bare.viewer.add_image(picture, name="one")
+    bare.start_endless()
+    bare.click("pause")
+    other = Dock(make_napari_viewer(), bare.qtbot)
+    other.viewer.add_image(picture, name="two")
+    other.click("segment")
+    bare.qtbot.waitUntil(lambda: other.part("status").text().startswith("Waiting for another run"), timeout=WAIT)
+    other.click("stop")
+    bare.qtbot.waitUntil(lambda: other.part("segment").isEnabled(), timeout=WAIT)
+    assert other.part("status").text() == "Stopped before there were any labels; nothing was changed."
+    other.click("segment")
+    bare.stop()
+    bare.qtbot.waitUntil(lambda: len(other.viewer.layers) == 2, timeout=WAIT)
+    bare.qtbot.waitUntil(lambda: other.part("segment").isEnabled(), timeout=WAIT)

@@ -81,6 +81,8 @@ class JobThread:
     ----------
     has_begun, has_ended : bool
         Whether the processor is its own, and whether it has let go.
+    is_queued : bool
+        Whether it has to wait until another job lets go of the processor.
     outcome : object
         What came of it.
     error : str
@@ -88,7 +90,7 @@ class JobThread:
     """
 
     def __init__(self, *, keeps_all: bool = False) -> None:
-        self.has_begun = self.has_ended = False
+        self.has_begun = self.has_ended = self.is_queued = False
         self.outcome: Any = None
         self.error = ""
         self._told: deque[Any] = deque(maxlen=None if keeps_all else 1)
@@ -108,6 +110,11 @@ class JobThread:
     def is_stopped(self) -> bool:
         """Whether the thread should come to its end: the user, the dock or the program wants it."""
         return self._stop.is_set() or self.is_closed()
+
+    def queue(self) -> bool:
+        """Note that another job has the processor; whether it is no longer worth waiting."""
+        self.is_queued = True
+        return self.is_stopped()
 
     def is_closed(self) -> bool:
         """Whether nobody is interested in an outcome any more."""
@@ -167,7 +174,7 @@ def _compute(hand: JobThread, function: Callable[[JobThread], Any], what: str, t
                 hand.has_begun = True
                 hand.outcome = function(hand)
                 return
-            with processor(threads, hand.is_stopped) as is_free:
+            with processor(threads, hand.queue) as is_free:
                 hand.has_begun = is_free
                 if is_free:
                     hand.outcome = function(hand)
@@ -231,6 +238,8 @@ class Job(QObject):
 
     Signals
     -------
+    queued()
+        It waits until another job, perhaps in another window, lets go of the processor.
     began()
         The thread computes.
     progressed(object)
@@ -245,6 +254,7 @@ class Job(QObject):
         After the other signals.
     """
 
+    queued = Signal()
     began = Signal()
     progressed = Signal(object)
     ended = Signal(object)
@@ -276,7 +286,7 @@ class Job(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_MILLISECONDS)
         self._timer.timeout.connect(self._look)
-        self._waits_at_end = waits_at_end
+        self._waits_at_end, self._is_queued = waits_at_end, False
         # a method, and no partial: Python may have emptied that already when it collects the parent, and crash
         self._at_parents_end = self._hand.close if waits_at_end else self._hand.drop
         parent.destroyed.connect(self._at_parents_end)
@@ -311,6 +321,9 @@ class Job(QObject):
     def _look(self) -> None:
         hand = self._hand
         has_ended = hand.has_ended  # asked first: what is told later comes with the next look
+        if self.state is JobState.WAITING and hand.is_queued and not hand.has_begun and not self._is_queued:
+            self._is_queued = True
+            self.queued.emit()
         if self.state is JobState.WAITING and hand.has_begun:
             self._begin()
         for message in hand.take_warnings():

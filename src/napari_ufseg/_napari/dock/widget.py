@@ -268,6 +268,7 @@ class SegmentationWidget(QWidget):
         run.warned.connect(show_warning)
         run.closed.connect(self._run_panel.drop)
         run.ended_early.connect(self._run_panel.fail)
+        run.queued.connect(self._run_panel.wait)
         self._jobs.began.connect(self._on_job_began)
         self._jobs.ended.connect(self._on_job_ended)
         self._results.confidence.told.connect(self._run_panel.status.setText)

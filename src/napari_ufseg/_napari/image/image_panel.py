@@ -141,8 +141,22 @@ class ImagePanel(QWidget):
         chosen = self.layers if layers is None else layers
         if not chosen:
             raise ImageError("There is no image to work on: open one first (File > Open Sample has some).")
+        for layer in chosen:
+            self._require_seen_plane(layer)
         point = tuple(self._viewer.dims.point)
         return [part_of(layer, self.axes(layer), self._what_of(layer), point, self.level(layer)) for layer in chosen]
+
+    def _require_seen_plane(self, layer: Image) -> None:
+        """ImageError if the plane that is meant is not the one that is seen, as from the side."""
+        if self._what_of(layer) is not Extent.PLANE or self._is_flat(layer):
+            return
+        dims, axes = self._viewer.dims, self.axes(layer)[: layer.ndim]
+        rows_and_columns = {dims.ndim - layer.ndim + i for i, letter in enumerate(axes) if letter in "YX"}
+        if dims.ndisplay == 2 and set(dims.displayed) != rows_and_columns:
+            raise ImageError(
+                f"The view shows the layer {str(layer.name)!r} from the side, but planes of rows and columns (Y, X) are "
+                "segmented: turn the view back (the button Roll dimensions below the layer list), or choose all planes."
+            )
 
     def level(self, layer: Image) -> int:
         """The resolution that is chosen for a layer; 0 is the full one."""
@@ -231,14 +245,21 @@ class ImagePanel(QWidget):
         self._on_change()
 
     def _listen(self, image: Image | None, follow: bool) -> None:
-        """Follow the pixel size of an image, or do so no longer."""
+        """Follow the pixel size and the data of an image, or do so no longer."""
         if image is None:
             return
-        for event in (image.events.scale, image.events.units, image.events.affine, image.events.shear):
-            if follow:
-                event.connect(self._on_change)
-            else:
-                event.disconnect(self._on_change)
+        of_size = (image.events.scale, image.events.units, image.events.affine, image.events.shear)
+        for events, callback in ((of_size, self._on_change), ((image.events.data,), self._on_data)):
+            for event in events:
+                if follow:
+                    event.connect(callback)
+                else:
+                    event.disconnect(callback)
+
+    def _on_data(self, _: Any = None) -> None:
+        """The image holds other pixels, perhaps with other axes."""
+        if self.image.enabled:  # a run goes on with what it has begun with
+            self._on_image()
 
     def _add_resolution(self, image: Image) -> None:
         choice = labelled_choice(

@@ -154,15 +154,16 @@ class ResultLayer:
         return array
 
     def _new_layer(self) -> Labels:
-        layer: Labels = self._viewer.add_labels(
-            self._data,
-            name=self._name,
-            opacity=OPACITY,
-            colormap=class_colormap(),
-            multiscale=False,
-            metadata={METADATA_KEY: {**self._about, RUN: self._run}},
-            **self.part.geometry,
-        )
+        with _pointer_elsewhere(self._viewer):
+            layer: Labels = self._viewer.add_labels(
+                self._data,
+                name=self._name,
+                opacity=OPACITY,
+                colormap=class_colormap(),
+                multiscale=False,
+                metadata={METADATA_KEY: {**self._about, RUN: self._run}},
+                **self.part.geometry,
+            )
         layer.n_edit_dimensions = self._n_edit_dimensions
         return layer
 
@@ -264,3 +265,18 @@ def _digest(data: Any) -> str | None:
     if not isinstance(data, np.ndarray) or data.size > _DIGESTED:
         return None
     return hashlib.blake2b(data.tobytes(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def _pointer_elsewhere(viewer: Any) -> Iterator[None]:
+    """Let napari not ask a new layer what is below the pointer.
+
+    In 3D, as long as the pointer has not moved, napari 0.9.2 asks with no
+    direction to look in, and the error ends the adding of the layer half-way.
+    """
+    before = viewer.mouse_over_canvas
+    viewer.mouse_over_canvas = False
+    try:
+        yield
+    finally:
+        viewer.mouse_over_canvas = before

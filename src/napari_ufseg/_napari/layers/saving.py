@@ -56,7 +56,8 @@ class LabelsFile:
 
             known = str(layer.metadata.get(METADATA_KEY, {}).get("axes", ""))
             letters = known if len(known) == layer.ndim else f"{'Q' * layer.ndim}TZYX"[-layer.ndim :]
-            kept = [i for i, n in enumerate(layer.data.shape) if n > 1 or i >= layer.ndim - 2]
+            labels = layer.data[0] if layer.multiscale else layer.data
+            kept = [i for i, n in enumerate(labels.shape) if n > 1 or letters[i] in "YX"]
             index = tuple(slice(None) if i in kept else 0 for i in range(layer.ndim))
             told, axes = layer_steps(layer, letters), "".join(letters[i] for i in kept)
             about = {
@@ -66,7 +67,7 @@ class LabelsFile:
                 "unit": told.units(axes),
                 "translate": told.starts(axes),
             }
-            data = relabel_lazily(sliced(layer.data, index), joined_labels(layer))
+            data = relabel_lazily(sliced(labels, index), joined_labels(layer))
             return cls(path, data, about)
 
     @property

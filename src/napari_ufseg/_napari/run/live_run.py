@@ -48,6 +48,8 @@ class LiveRun(QObject):
         The layers are the user's, however the run has ended; with how their labels came about.
     closed(str)
         The run was dropped; says why, as the end of a sentence.
+    queued()
+        The run waits until another job lets go of the processor.
     ended_early(str)
         The run was stopped before it had a picture; says so.
     """
@@ -59,6 +61,7 @@ class LiveRun(QObject):
     warned = Signal(str)
     released = Signal(object)
     closed = Signal(str)
+    queued = Signal()
     ended_early = Signal(str)
 
     def __init__(self, viewer: Any, jobs: Jobs, settings: Settings, parent: QObject) -> None:
@@ -134,6 +137,7 @@ class LiveRun(QObject):
         run.ended.connect(self._on_ended)
         run.failed.connect(self._on_failed)
         run.warned.connect(self.warned)
+        run.queued.connect(self.queued)
         run.state_changed.connect(self.state_changed)
         self.state_changed.emit(run.state)
         self._follow_view()

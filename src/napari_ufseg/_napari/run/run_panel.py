@@ -24,6 +24,9 @@ _GO_ON = (
     "Pixels that you have changed keep their class, and teach it to the rest."
 )
 _NEXT, _THEN = "Move Detail until you see your objects, then save.", "Correct them if you like, then save."
+_QUEUED = (
+    "Waiting for another run or job to end, perhaps in another window, where it may be paused. Stop ends the waiting."
+)
 _BUSY = "Something is under way: wait until it has ended, or press Stop."
 _NOTHING_TO_PAUSE, _NOTHING_TO_STOP = "There is no run to hold.", "Nothing is under way."
 _NO_PAUSE = "This can't be held now."
@@ -169,6 +172,10 @@ class RunPanel(QWidget):
         told = "" if loss is None else f", loss {loss:.3f}"
         words = f"{counted(snapshot.n_classes, 'class')}{told}, on {device}"
         self.status.setText(f"Paused. {words}" if self._is_paused else words)
+
+    def wait(self) -> None:
+        """Show that another job has the processor."""
+        self.status.setText(_QUEUED)
 
     def end(self, segmentation: "Segmentation", n_classes: int, device: str, n_shown: int) -> None:
         """Show how a run ended, and what to do next.
