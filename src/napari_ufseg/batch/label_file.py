@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.images.axes import UNKNOWN, anisotropy
+from napari_ufseg.engine.errors import FileError, ImageError
+from napari_ufseg.engine.images.axes import ROLES, UNKNOWN, anisotropy
 from napari_ufseg.engine.images.source import ImageSource, open_source
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.labels.class_table import ClassTable
@@ -81,7 +81,13 @@ class InputImage:
 
 
 def open_input(
-    path: Path, spatial_dims: int, *, axes: str | None = None, channel_axis: int | None = None, level: int = 0
+    path: Path,
+    spatial_dims: int,
+    *,
+    axes: str | None = None,
+    channel_axis: int | None = None,
+    level: int = 0,
+    series: int | str | None = None,
 ) -> InputImage:
     """Open and check an image without reading its pixels (a PNG or JPEG is read).
 
@@ -92,18 +98,23 @@ def open_input(
     spatial_dims : {2, 3}
         Whether planes or volumes are segmented.
     axes : str, optional
-        What each axis is, if the file should not be asked; axes of length 1 may be left out.
+        What each axis is, if the file should not be asked; axes of length 1 may be left out. With it the planes that
+        are there are taken of a file that is a part of a larger image.
     channel_axis : int, optional
         Which axis holds the channels.
     level : int
         Resolution level; 0 is the full one.
+    series : int or str, optional
+        Which of several images in the file, by number or name; by default as `open_image` says.
 
     Raises
     ------
     FileError, ImageError
         The sentence names the file.
     """
-    file = open_image(path, level)
+    file = open_image(path, level, series=series, partial=axes is not None)
+    if axes is None and channel_axis is not None:
+        _check_channel_axis(file, channel_axis)
     source = open_source(
         file.data,
         axes=_axes_of(file, axes),
@@ -112,14 +123,38 @@ def open_input(
         name=f"The image {path}",
         squeezed=True,
     )
-    return InputImage(file, source, missing_words(file))
+    guessed = axes is None and channel_axis is None and _says_nothing(file) and source.axes == "YXC"
+    colours = f"The last axis of {path} ({source.n_channels}) is taken for channels." if guessed else ""
+    return InputImage(file, source, " ".join(filter(None, (file.note, missing_words(file), colours))))
+
+
+def _check_channel_axis(file: ImageFile, channel_axis: int) -> None:
+    """ImageError if the file calls that axis otherwise; the sentence tells how to overrule it."""
+    ndim = len(file.axes)
+    letter = file.axes[channel_axis] if -ndim <= channel_axis < ndim else UNKNOWN
+    if letter in ("C", UNKNOWN) or file.data.shape[channel_axis] == 1:
+        return
+    said = f"channel_axis is {channel_axis}, but {file.path} says that its axes are {file.axes}"
+    if letter in "YX":
+        raise ImageError(f"{said}, where that one is {letter}, the {ROLES[letter]}s: leave channel_axis out.")
+    letters = ["Q" if one in ("C", UNKNOWN) else one for one in file.axes]
+    letters[channel_axis] = "C"
+    raise ImageError(
+        f"{said}: to overrule it, name all of them in its place, --axes {''.join(letters)} on the command line "
+        f"(axes='{''.join(letters)}' in Python)."
+    )
+
+
+def _says_nothing(file: ImageFile) -> bool:
+    """Whether a file is a plain array, of which nobody knows what its axes are; the pages of a TIFF are known."""
+    return file.path.is_dir() and set(file.axes[:-2]) <= {UNKNOWN} and file.axes[-2:] == "YX" and file.unit is None
 
 
 def _axes_of(file: ImageFile, told: str | None) -> str | None:
-    """What the user or the file says, one letter for every axis; None if nothing is said of any but Y and X."""
+    """What the user or the file says, one letter for every axis; None if nothing is said."""
     shape = file.data.shape
     if told is None:
-        return None if set(file.axes[:-2]) <= {UNKNOWN} and file.axes[-2:] == "YX" else file.axes
+        return None if _says_nothing(file) else file.axes
     n_singles = sum(n == 1 for n in shape)
     if len(told) == len(shape) - n_singles and len(told) != len(shape):
         letters = iter(told)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.labels.class_table import ClassTable
 
 
@@ -26,6 +27,21 @@ class LazyArray(Protocol):
 
     def __getitem__(self, region: Any, /) -> Any:
         """The values of a region, given by slices and whole numbers."""
+
+
+class MissingLevelError(FileError):
+    """A resolution level that the metadata of an image name is not there.
+
+    Parameters
+    ----------
+    message : str
+    others : list of int
+        The levels that are there; at least one.
+    """
+
+    def __init__(self, message: str, others: list[int]) -> None:
+        super().__init__(message)
+        self.others = others
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +76,10 @@ class ImageFile:
         The file says that its values are labels.
     classes : ClassTable
         Names and colours of labels that the file tells.
+    series : int
+        Which of the images in the file it is, from 0.
+    note : str
+        What was assumed in reading it, as sentences for the user; empty if nothing was.
     """
 
     path: Path
@@ -73,3 +93,5 @@ class ImageFile:
     is_rgb: bool = False
     is_labels: bool = False
     classes: ClassTable = field(default_factory=ClassTable)
+    series: int = 0
+    note: str = ""

@@ -93,17 +93,35 @@ class ZarrPixels:
         """How many of the files are missing; None if there are too many to count, or none is there any more."""
         if prod(self._grid) > _MOST_COUNTED:
             return None
-        n = 0
+        n = sum(key == expected for key, expected in self._chunk_files())
+        return prod(self._grid) - n if self._state() == self._opened else None
+
+    def _chunk_files(self) -> Iterator[tuple[str, str]]:
+        """The files that are called as a chunk of this array may be, and how the metadata call that chunk."""
         for place, _, names in os.walk(self._folder):
             inside = Path(place).relative_to(self._folder).as_posix()
             start = "" if inside == "." else f"{inside}/"
-            n += sum(self._is_chunk(start + name) for name in names)
-        return prod(self._grid) - n if self._state() == self._opened else None
+            for name in names:
+                index = self._index_of(start + name)
+                if index is not None:
+                    yield start + name, self._array.metadata.encode_chunk_key(index)
 
-    def _is_chunk(self, key: str) -> bool:
+    def _index_of(self, key: str) -> tuple[int, ...] | None:
         found = _CHUNK.fullmatch(key)
-        index = re.split("[./]", found[1]) if found else []
-        return len(index) == self.ndim and all(int(i) < n for i, n in zip(index, self._grid, strict=True))
+        index = tuple(map(int, re.split("[./]", found[1]))) if found else ()
+        fits = len(index) == self.ndim and all(i < n for i, n in zip(index, self._grid, strict=True))
+        return index if fits else None
+
+    def require_names(self) -> None:
+        """FileError if chunks are missing by the names that the metadata give them, and there by other names."""
+        if not self.n_missing:
+            return
+        other = next(((key, expected) for key, expected in self._chunk_files() if key != expected), None)
+        if other is not None:
+            raise FileError(
+                f"The metadata of {self._path} do not fit its chunks: one that they call {other[1]} is stored as "
+                f"{other[0]}: correct their separator (dimension_separator in .zarray, chunk_key_encoding in zarr.json)."
+            )
 
     @cached_property
     def n_missing(self) -> int | None:
@@ -118,6 +136,8 @@ class ZarrPixels:
         what, are = "shards" if self._array.shards else "chunks", "is" if self.n_missing == 1 else "are"
         total, value = prod(self._grid), self._array.fill_value
         as_what = 0 if value is None else value
+        if self.n_missing == total:
+            return f"Of the image {self._path} none of {total} {what} is there: all of it is read as {as_what}."
         return f"Of the image {self._path} {self.n_missing} of {total} {what} {are} missing: {as_what} is read there."
 
     def require_chunks(self) -> None:
@@ -172,8 +192,16 @@ def missing_words(image: ImageFile) -> str:
     """What to tell of the chunks that an image lacks; nothing if all are there, or it is no Zarr.
 
     Chunks may lack rightly: those that are empty need not be written.
+
+    Raises
+    ------
+    FileError
+        If they are there, but by other names than the metadata say.
     """
-    return image.data.missing_words if isinstance(image.data, ZarrPixels) else ""
+    if not isinstance(image.data, ZarrPixels):
+        return ""
+    image.data.require_names()
+    return image.data.missing_words
 
 
 def require_chunks(image: ImageFile) -> None:
