@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 import tifffile
 import zarr
+from imagecodecs import png_encode
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -89,6 +90,25 @@ def test_what_a_png_says_of_its_classes_may_be_damaged(tmp_path: Path) -> None:
         indexed([[0, 1]]).save(tmp_path / f"{number}.png", pnginfo=said)
         image = open_image(tmp_path / f"{number}.png")
         assert (image.is_labels, dict(image.classes)) == (True, {})
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("largest", [65535, 510, 200])
+def test_a_png_of_16_bits_is_read_whole(largest: int, n_channels: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, largest + 1, (12, 10, n_channels)).astype(np.uint16)
+    (tmp_path / "x.png").write_bytes(png_encode(values.squeeze()))
+    image = open_image(tmp_path / "x.png")
+    expected = values[..., : 1 if n_channels < 3 else 3].squeeze()  # without opacity
+    assert (image.data.dtype, image.is_rgb) == (np.uint16, n_channels > 2)
+    np.testing.assert_array_equal(np.asarray(image.data), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), expected)
+
+
+def test_a_damaged_png_of_16_bits_is_one_sentence(tmp_path: Path) -> None:
+    whole = png_encode(np.full((12, 10, 3), 300, np.uint16))
+    (tmp_path / "x.png").write_bytes(whole[:60])
+    with pytest.raises(FileError, match=r"x\.png is not an image that can be read, or it is damaged\.$"):
+        read_image(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

@@ -17,7 +17,7 @@ from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, classes_in_json
 from napari_ufseg.io.reading.series import Series
-from napari_ufseg.io.reading.tiff_directory import ChainEnd, end_of_chain
+from napari_ufseg.io.reading.tiff_directory import ChainEnd, end_of_chain, open_pages
 from napari_ufseg.io.reading.tiff_samples import Channels, Colours, is_colour, kept_samples, palette_of, told_of_samples
 from napari_ufseg.io.reading.tiff_series import as_series, chosen_series, series_in
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
@@ -39,7 +39,7 @@ def open_tiff(
     partial : bool
         Take the planes that are in the file, if it tells of more that are in others.
     """
-    tiff = tifffile.TiffFile(file)
+    tiff, following = open_pages(file)
     try:
         number, chosen, told = chosen_series(file, tiff, series)
         notes = [told]
@@ -47,10 +47,11 @@ def open_tiff(
             notes.append(_told_of_part(file, tiff, chosen))
             chosen = _present(chosen)
         level = level if 0 <= level < len(chosen.levels) else 0
-        notes += [require_whole(file, tiff, chosen, level, partial=partial), told_of_samples(file, chosen)]
+        end = end_of_chain(tiff, chosen, following)
+        notes += [require_whole(file, tiff, chosen, level, end, partial=partial), told_of_samples(file, chosen)]
         _require_codec(file, chosen)
         palette = None if numbers else palette_of(chosen)
-        data, axes = _samples(_lazy(tiff, chosen.levels[level]), chosen, palette)
+        data, axes = _samples(_lazy(file, tiff, chosen.levels[level]), chosen, palette)
         steps, unit = _steps(tiff, chosen.kind, _ome_number(tiff, chosen))
         full = [steps.get(axis, 1.0) for axis in axes]
         ratio = [
@@ -71,8 +72,8 @@ def open_tiff(
 
 def series_of_tiff(file: Path) -> list[Series]:
     """What images a TIFF file holds."""
-    with tifffile.TiffFile(file) as tiff:
-        return as_series(series_in(tiff))
+    with open_pages(file)[0] as tiff:
+        return as_series(series_in(tiff)[0])
 
 
 def _require_codec(file: Path, series: tifffile.TiffPageSeries) -> None:
@@ -100,11 +101,11 @@ def _samples(
     return data, _axes(series.axes, data.ndim)
 
 
-def _lazy(tiff: tifffile.TiffFile, pages: tifffile.TiffPageSeries) -> LazyArray:
+def _lazy(file: Path, tiff: tifffile.TiffFile, pages: tifffile.TiffPageSeries) -> LazyArray:
     """The pixels of one level of an image, read when they are asked for; takes over closing `tiff`."""
     if pages.dataoffset is not None and pages.dtype is not None and not pages.is_multifile:
         dtype = pages.dtype.newbyteorder(tiff.byteorder)  # not compressed and in one piece
-        mapped = np.memmap(tiff.filehandle.path, dtype, "r", pages.dataoffset, pages.shape)
+        mapped = np.memmap(file, dtype, "r", pages.dataoffset, pages.shape)
         tiff.close()
         return mapped if mapped.dtype.isnative else _Native(mapped)
     import zarr
@@ -181,7 +182,13 @@ def _classes(series: tifffile.TiffPageSeries) -> ClassTable:
 
 
 def require_whole(
-    path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, level: int = 0, *, partial: bool = False
+    path: Path,
+    tiff: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    level: int,
+    end: ChainEnd,
+    *,
+    partial: bool = False,
 ) -> str:
     """Raise FileError if planes of an image, or parts of them, are not in the file.
 
@@ -195,6 +202,8 @@ def require_whole(
         The image.
     level : int
         The resolution level whose planes are looked at.
+    end : ChainEnd
+        How the chain of pages ends.
     partial : bool
         Planes that would be in other files may be missing.
 
@@ -204,7 +213,6 @@ def require_whole(
         What is to be told of a further page that cannot be read; empty if there is none.
     """
     there, told = _planes(tiff, series), _planes_told(tiff, series)
-    end = end_of_chain(tiff, series)
     if there < told and not (partial and _told_of_part(path, tiff, series)):
         begun = f"{path} is not complete: it tells of {told} planes but holds {there}. Copy it once more, or with the "
         if tiff.is_ome and end is not ChainEnd.CUT:
@@ -222,9 +230,9 @@ def require_whole(
 
 
 def _told_of_part(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> str:
-    """What is to be told of a whole part of a larger image; empty if it is no part, or not whole."""
+    """What is to be told of a part of a larger image; empty if it is none."""
     there, told = _planes(tiff, series), _planes_told(tiff, series)
-    if there >= told or not tiff.is_ome or end_of_chain(tiff, series) is ChainEnd.CUT:
+    if there >= told or not tiff.is_ome:
         return ""
     return f"{path} tells of {told} planes but holds {there}: these are taken."
 

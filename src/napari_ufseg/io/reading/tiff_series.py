@@ -8,20 +8,39 @@ import tifffile
 from napari_ufseg.io.paths import TIFF_SUFFIXES
 from napari_ufseg.io.quiet import without_log
 from napari_ufseg.io.reading.series import Series, choose_series, told_of_series
+from napari_ufseg.io.reading.tiff_directory import open_pages
+
+_KINDS = (  # as tifffile tells descriptions apart
+    *("shaped", "lsm", "mmstack", "ome", "imagej", "ndtiff", "fluoview", "stk", "sis", "svs", "scn", "qpi", "ndpi"),
+    *("bif", "avs", "eer", "philips", "scanimage", "nih", "mdgel"),
+)
 
 
-def series_in(tiff: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
-    """The images of which this file holds pixels.
+def series_in(tiff: tifffile.TiffFile) -> tuple[list[tifffile.TiffPageSeries], bool]:
+    """The images of which this file holds pixels, and whether its description of them can be understood.
 
-    Each file of an OME-TIFF tells of those of all its files. A file without any of its own has none of its own in
-    what it tells, and then all that it tells of count.
+    Each file of an OME-TIFF tells of the images in all its files.
     """
+    is_understood = True
     try:
-        found = tiff.series
-    except RuntimeError:  # pages that look alike, but for one in between
-        tiff.is_uniform = False
-        found = tiff.series
-    return [one for one in found if any(_is_of(tiff, page) for page in one)] or found
+        found = _series_without(tiff)
+    except Exception:  # pages that look alike but for one in between, or a description with anything in it
+        try:
+            found = _series_without(tiff, "uniform")
+        except Exception:
+            found, is_understood = _series_without(tiff, "uniform", *_KINDS), False
+    return [one for one in found if any(_is_of(tiff, page) for page in one)] or found, is_understood
+
+
+def _series_without(tiff: tifffile.TiffFile, *kinds: str) -> list[tifffile.TiffPageSeries]:
+    """The images in a file as if it were none of these kinds."""
+    for kind in kinds:
+        setattr(tiff, f"is_{kind}", False)
+    try:
+        return tiff.series
+    finally:
+        for kind in kinds:
+            vars(tiff).pop(f"is_{kind}", None)
 
 
 def _is_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> bool:
@@ -52,17 +71,19 @@ def chosen_series(
     FileError
         If there is none as it was asked for.
     """
-    found = series_in(tiff)
+    found, is_understood = series_in(tiff)
     described = as_series(found)
     number = choose_series(file, described, asked)
-    return number, found[number], told_of_series(file, described, number) if asked is None else ""
+    odd = "" if is_understood else f"What {file} says of its planes cannot be understood: they are taken as they are."
+    told = told_of_series(file, described, number) if asked is None else ""
+    return number, found[number], " ".join(filter(None, (odd, told)))
 
 
 def files_beside(file: Path) -> list[Path]:
     """The other files that are read with a TIFF file as one image; none for one that cannot be read."""
     if file.suffix.lower() not in TIFF_SUFFIXES:
         return []
-    with suppress(Exception), without_log(), tifffile.TiffFile(file) as tiff:  # whoever opens it tells what is wrong
+    with suppress(Exception), without_log(), open_pages(file)[0] as tiff:  # whoever opens it tells what is wrong
         if _tells_of_files(tiff):
             _, series, _ = chosen_series(file, tiff, None)
             paths = {Path(page.parent.filehandle.path) for page in series if page is not None}
