@@ -17,6 +17,7 @@ from napari_ufseg.io.reading.ome_zarr import label_folders, open_zarr, series_of
 from napari_ufseg.io.reading.picture import open_picture
 from napari_ufseg.io.reading.series import Series, choose_series
 from napari_ufseg.io.reading.tiff import open_tiff, series_of_tiff
+from napari_ufseg.io.reading.zarr_pixels import missing_words
 
 
 def open_image(
@@ -144,16 +145,20 @@ def _all_pixels(
     file: Path, series: int | str | None, *, numbers: bool = False, partial: bool = False
 ) -> npt.NDArray[Any]:
     check_is_image(file)
+    missing = ""
     with readable(file):
         if file.is_dir():
             image = open_zarr(file, 0, series)
+            missing = missing_words(image)
         elif file.suffix.lower() in TIFF_SUFFIXES:
             image = open_tiff(file, 0, series, numbers=numbers, partial=partial)
         else:
             return np.asarray(_one_picture(file, series, numbers=numbers).data)
         pixels = without_single(np.asarray(image.data[...]), image.axes)
-    if image.note:
-        warn(image.note, stacklevel=3)
+    if image.is_labels or numbers:
+        missing = ""  # nothing is stored where nothing is labelled
+    for words in filter(None, (image.note, missing)):
+        warn(words, stacklevel=3)
     return pixels
 
 

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ _CODECS = ("filters", "compressor", "codecs")  # where the metadata name them, i
 _METADATA = ("zarr.json", ".zarray")
 _CHUNK = re.compile(r"(?:c[./])?(\d+(?:[./]\d+)*)")
 _MOST_COUNTED = 200_000  # files of chunks; to list more takes too long on a share
+_MOST_PROBED = 1000  # files that are looked at where there are more
 
 
 class ZarrPixels:
@@ -96,15 +98,16 @@ class ZarrPixels:
         n = sum(key == expected for key, expected in self._chunk_files())
         return prod(self._grid) - n if self._state() == self._opened else None
 
-    def _chunk_files(self) -> Iterator[tuple[str, str]]:
-        """The files that are called as a chunk of this array may be, and how the metadata call that chunk."""
-        for place, _, names in os.walk(self._folder):
-            inside = Path(place).relative_to(self._folder).as_posix()
-            start = "" if inside == "." else f"{inside}/"
-            for name in names:
-                index = self._index_of(start + name)
-                if index is not None:
-                    yield start + name, self._array.metadata.encode_chunk_key(index)
+    def _chunk_files(self, most: int | None = None) -> Iterator[tuple[str, str]]:
+        """The files that are called as a chunk of this array may be, and how the metadata call that chunk.
+
+        With `most` only so many files are looked at, and of no folder more than a hundred entries.
+        """
+        for file in _all_files(self._folder) if most is None else islice(_some_files(self._folder, self.ndim), most):
+            key = file.relative_to(self._folder).as_posix()
+            index = self._index_of(key)
+            if index is not None:
+                yield key, self._array.metadata.encode_chunk_key(index)
 
     def _index_of(self, key: str) -> tuple[int, ...] | None:
         found = _CHUNK.fullmatch(key)
@@ -114,9 +117,10 @@ class ZarrPixels:
 
     def require_names(self) -> None:
         """FileError if chunks are missing by the names that the metadata give them, and there by other names."""
-        if not self.n_missing:
+        if self.n_missing == 0:
             return
-        other = next(((key, expected) for key, expected in self._chunk_files() if key != expected), None)
+        files = self._chunk_files(_MOST_PROBED if self.n_missing is None else None)
+        other = next(((key, expected) for key, expected in files if key != expected), None)
         if other is not None:
             raise FileError(
                 f"The metadata of {self._path} do not fit its chunks: one that they call {other[1]} is stored as "
@@ -148,6 +152,20 @@ class ZarrPixels:
                 f"The image {self._path} has lost {now - self.n_missing} of its chunks while it was read: bring it back "
                 "and start again."
             )
+
+
+def _all_files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
+
+
+def _some_files(folder: Path, depth: int) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, 100):
+            if not entry.is_dir():
+                yield Path(entry.path)
+            elif depth:
+                yield from _some_files(Path(entry.path), depth - 1)
 
 
 def pixels_of(path: Path, array: "zarr.Array[Any]") -> ZarrPixels:
