@@ -173,7 +173,7 @@ def test_a_part_of_a_larger_image_is_taken_with_axes(ufseg: Ufseg, tmp_path: Pat
     done = ufseg(*words, "--axes", "ZYX", *QUICK)
     assert (done.status, tifffile.imread(tmp_path / "l.tif").shape) == (0, (2, 48, 64))
     assert "warning: " in done.err
-    assert "tells of 12 planes but holds 2: these are taken." in done.err
+    assert "tells of 12 planes but holds 2: only what is there is taken." in done.err
 
 
 CHANNEL_AXES = {  # axes of the file, --channel-axis, and the axes that the sentence gives

@@ -205,7 +205,7 @@ def test_the_planes_that_are_there_of_a_larger_image(
         open_image(file)
     assert f"--axes {'YX' if n_planes == 1 else 'ZYX'} on the command line" in str(caught.value)
     image = open_image(file, partial=True)
-    assert image.note == f"{file} tells of {told} planes but holds {n_planes}: these are taken."
+    assert image.note == f"{file} tells of {told} planes but holds {n_planes}: only what is there is taken."
     np.testing.assert_array_equal(np.squeeze(np.asarray(image.data)), STACK[:n_planes].squeeze())
     np.testing.assert_array_equal(read_image(file, partial=True), STACK[:n_planes].squeeze())
 

@@ -174,10 +174,15 @@ def test_label_images_are_found_and_told_from_images(zarr_format: Any, tmp_path:
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("is_consolidated", [False, True])
 @pytest.mark.parametrize(("lost", "there"), [([0], "1"), ([1], "0"), ([0, 1], "")])
-def test_a_level_that_is_not_there(lost: list[int], there: str, zarr_format: Any, tmp_path: Path) -> None:
+def test_a_level_that_is_not_there(
+    lost: list[int], there: str, is_consolidated: bool, zarr_format: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "x.zarr"
     write_ome_zarr(folder, zarr_format)
+    if is_consolidated:  # then the metadata of the group describe it, though it is not there
+        zarr.consolidate_metadata(folder)
     for level in lost:
         shutil.rmtree(folder / f"s{level}")
     for level in lost:

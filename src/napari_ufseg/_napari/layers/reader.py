@@ -55,35 +55,35 @@ def read_layers(path: str) -> list[LayerData]:
     """
     file = Path(path)
     images = _open_images(file)
-    is_lazy = sum(map(_n_bytes, images)) > _IN_MEMORY
+    is_lazy = sum(_n_bytes(image) for image, _ in images) > _IN_MEMORY
     layers: list[LayerData] = []
-    for image in images:
-        # chunks of labels lack where nothing is labelled
-        for words in (image.note, "" if image.is_labels else missing_words(image)):
-            if words:
-                show_warning(words)
-        stem = file.stem.removesuffix(".ome")
-        name = _name(image) if len(images) > 1 else ""
-        layers.append(_layer(image, f"{stem}: {name}" if name else stem, is_labels=image.is_labels, is_lazy=is_lazy))
-        for labels in label_images_of(file, series=image.series):
-            try:
-                opened = open_image(labels)
-                layers.append(_layer(opened, labels.name, is_labels=True, is_lazy=_n_bytes(opened) > _IN_MEMORY))
-            except FileError as error:  # the image itself is well
-                show_warning(str(error))
+    of_labels: dict[Path, None] = {}
+    for image, name in images:
+        missing = "" if image.is_labels else missing_words(image)  # those of labels lack where nothing is labelled
+        for words in filter(None, (image.note, missing)):
+            show_warning(words)
+        layers.append(_layer(image, name, is_labels=image.is_labels, is_lazy=is_lazy))
+        of_labels |= dict.fromkeys(label_images_of(file, series=image.series))
+    for labels in of_labels:
+        try:
+            opened = open_image(labels)
+            layers.append(_layer(opened, labels.name, is_labels=True, is_lazy=_n_bytes(opened) > _IN_MEMORY))
+        except FileError as error:  # the image itself is well
+            show_warning(str(error))
     return layers
 
 
-def _open_images(file: Path) -> list[ImageFile]:
-    """All images of a file but reduced copies and masks, each at the largest resolution that is there."""
-    own = [number for number, one in enumerate(images_in(file)) if not one.aside]
+def _open_images(file: Path) -> list[tuple[ImageFile, str]]:
+    """All images of a file but reduced copies and masks, at the largest resolution that is there, with their names."""
+    stem = file.stem.removesuffix(".ome")
+    own = {number: one.name or str(number) for number, one in enumerate(images_in(file)) if not one.aside}
     if len(own) < 2:
-        return [_largest(file, None)]
-    images: list[ImageFile] = []
+        return [(_largest(file, None), stem)]
+    images: list[tuple[ImageFile, str]] = []
     errors: list[FileError] = []
-    for number in own:
+    for number, name in own.items():
         try:
-            images.append(_largest(file, number))
+            images.append((_largest(file, number), f"{stem}: {name}"))
         except FileError as error:  # the others may be well
             errors.append(error)
     if not images:
@@ -100,11 +100,6 @@ def _largest(file: Path, series: int | None) -> ImageFile:
     except MissingLevelError as error:
         show_warning(str(error))
         return open_image(file, error.others[0], series=series, partial=True)
-
-
-def _name(image: ImageFile) -> str:
-    """How one of several images is called in its file."""
-    return images_in(image.path)[image.series].name or str(image.series)
 
 
 def _n_bytes(image: ImageFile) -> int:

@@ -135,9 +135,9 @@ def _level(folder: Path, group: "zarr.Group", datasets: Sequence[Mapping[str, An
     import zarr
 
     name = datasets[level]["path"]
-    array = group.get(name)
+    array = _at(folder, group, name)
     if array is None:
-        others = [i for i, dataset in enumerate(datasets) if isinstance(group.get(dataset["path"]), zarr.Array)]
+        others = [i for i, one in enumerate(datasets) if isinstance(_at(folder, group, one["path"]), zarr.Array)]
         lacks = f"{folder} lacks its resolution level {level} ({name}), which its metadata name"
         if not others:
             raise FileError(f"{lacks}, and no other one is there.")
@@ -155,6 +155,11 @@ def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
         raise FileError(f"{folder} is no image: it has shape {array.shape}, without (Y, X).")
     ones, zeros = (1.0,) * array.ndim, (0.0,) * array.ndim
     return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX", ones, zeros)
+
+
+def _at(folder: Path, group: "zarr.Group", name: str) -> Any:
+    """What has that name in a group; None if its folder is not there, though metadata of the group may describe it."""
+    return group.get(name) if (folder / group.path / name).is_dir() else None
 
 
 _Image = tuple["zarr.Group", Mapping[str, Any]]  # the group that holds it, and its multiscales metadata

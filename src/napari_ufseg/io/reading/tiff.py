@@ -234,7 +234,7 @@ def _told_of_part(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPage
     there, told = _planes(tiff, series), _planes_told(tiff, series)
     if there >= told or not tiff.is_ome:
         return ""
-    return f"{path} tells of {told} planes but holds {there}: these are taken."
+    return f"{path} tells of {told} planes but holds {there}: only what is there is taken."
 
 
 def _present(series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:

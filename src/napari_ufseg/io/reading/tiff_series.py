@@ -83,8 +83,11 @@ def files_beside(file: Path) -> list[Path]:
     """The other files that are read with a TIFF file as one image; none for one that cannot be read."""
     if file.suffix.lower() not in TIFF_SUFFIXES:
         return []
-    with suppress(Exception), without_log(), open_pages(file)[0] as tiff:  # whoever opens it tells what is wrong
-        if _tells_of_files(tiff):
+    with suppress(Exception), without_log():  # whoever opens it tells what is wrong
+        with tifffile.TiffFile(file) as tiff:
+            if not _tells_of_files(tiff):
+                return []
+        with open_pages(file)[0] as tiff:
             _, series, _ = chosen_series(file, tiff, None)
             paths = {Path(page.parent.filehandle.path) for page in series if page is not None}
             return sorted(path for path in paths if path.name != file.name)
@@ -92,5 +95,5 @@ def files_beside(file: Path) -> list[Path]:
 
 
 def _tells_of_files(tiff: tifffile.TiffFile) -> bool:
-    """Whether the description names files; asked first, since to open them all takes long."""
+    """Whether the description names files: the first page tells, and to look at all pages takes long."""
     return bool(tiff.is_mmstack or (tiff.is_ome and "FileName=" in (tiff.ome_metadata or "")))
