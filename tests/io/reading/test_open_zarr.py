@@ -251,3 +251,12 @@ def test_a_codec_that_is_not_installed_is_named(zarr_format: Any, codec: dict[st
         with pytest.raises(FileError, match=f"is stored with the codec {name}, which is not installed here") as caught:
             read(folder)
         assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", {"name": "nope"}, "r16", "float8_e4m3", "int4"])
+def test_a_type_of_values_that_is_not_known_is_told(kind: Any, tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", data=IMAGE[0, 0], zarr_format=3)
+    file = tmp_path / "x.zarr" / "zarr.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"data_type": kind}))
+    with pytest.raises(FileError, match=r"x\.zarr holds values of a type that is not known here"):
+        open_image(tmp_path / "x.zarr")

@@ -49,7 +49,7 @@ def open_zarr(folder: Path, level: int, series: int | str | None = None) -> Imag
 
     if not is_marked(folder):
         raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
-    with _codecs_are_told(folder):
+    with _unknown_is_told(folder):
         node = zarr.open(folder, mode="r")
         if isinstance(node, zarr.Array):
             choose_series(folder, [Series("", node.shape, "?" * node.ndim)], series)
@@ -86,7 +86,7 @@ def series_of_zarr(folder: Path) -> list[Series]:
 
     if not is_marked(folder):
         raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
-    with _codecs_are_told(folder):
+    with _unknown_is_told(folder):
         node = zarr.open(folder, mode="r")
         if isinstance(node, zarr.Array):
             return [Series("", node.shape, "?" * node.ndim)]
@@ -103,7 +103,7 @@ def label_folders(folder: Path, series: int | str | None = None) -> list[Path]:
     """
     import zarr
 
-    with _codecs_are_told(folder):
+    with _unknown_is_told(folder):
         node = zarr.open(folder, mode="r")
         if isinstance(node, zarr.Array):
             return []
@@ -115,19 +115,23 @@ def label_folders(folder: Path, series: int | str | None = None) -> list[Path]:
 
 
 @contextmanager
-def _codecs_are_told(folder: Path) -> Iterator[None]:
-    """Let the message name a codec that is not installed."""
+def _unknown_is_told(folder: Path) -> Iterator[None]:
+    """Let the message name a codec that is not installed, or a type of values that is not known."""
     try:
         yield
     except ValueError as error:
-        if type(error).__name__ != "UnknownCodecError":  # of numcodecs, or of zarr
-            raise
-        found = re.search(r"'+([^']+)'+", str(error))
-        name = f" {found[1]}" if found else ""
-        raise FileError(
-            f"{folder} is stored with the codec{name}, which is not installed here: install the package that brings it, "
-            "or save the image with another codec, such as Blosc or Zstandard."
-        ) from error
+        if type(error).__name__ == "UnknownCodecError":  # of numcodecs, or of zarr
+            found = re.search(r"'+([^']+)'+", str(error))
+            name = f" {found[1]}" if found else ""
+            raise FileError(
+                f"{folder} is stored with the codec{name}, which is not installed here: install the package that brings "
+                "it, or save the image with another codec, such as Blosc or Zstandard."
+            ) from error
+        if re.match("No Zarr data type|Invalid data_type", str(error)):
+            raise FileError(
+                f"{folder} holds values of a type that is not known here: save it as whole or real numbers."
+            ) from error
+        raise
 
 
 def _level(folder: Path, group: "zarr.Group", datasets: Sequence[Mapping[str, Any]], level: int) -> "zarr.Array[Any]":

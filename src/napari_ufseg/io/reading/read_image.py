@@ -153,8 +153,10 @@ def _all_pixels(
         elif file.suffix.lower() in TIFF_SUFFIXES:
             image = open_tiff(file, 0, series, numbers=numbers, partial=partial)
         else:
-            return np.asarray(_one_picture(file, series, numbers=numbers).data)
-        pixels = without_single(np.asarray(image.data[...]), image.axes)
+            image = _one_picture(file, series, numbers=numbers)
+        pixels = np.asarray(image.data[...])
+        if file.suffix.lower() in TIFF_SUFFIXES or file.is_dir():
+            pixels = without_single(pixels, image.axes)
     if image.is_labels or numbers:
         missing = ""  # nothing is stored where nothing is labelled
     for words in filter(None, (image.note, missing)):
