@@ -137,6 +137,15 @@ def test_odd_words_in_a_png_cost_no_pixel(kind: str, image: npt.NDArray[Any], tm
         read_image(tmp_path / "x.png")
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_that_would_fill_the_memory_is_refused(depth: int, tmp_path: Path) -> None:
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, depth, 2, 0, 0, 0)
+    whole = png_encode(COLOUR)
+    (tmp_path / "x.png").write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
+    with pytest.raises(FileError, match=r"x\.png is not an image that can be read"):
+        read_image(tmp_path / "x.png")
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_every_kind_of_jpeg(mode: str, tmp_path: Path) -> None:
     Image.fromarray(COLOUR).convert(mode).save(tmp_path / "x.jpg")

@@ -28,8 +28,8 @@ def open_picture(file: Path, *, numbers: bool = False) -> ImageFile:
     note = ""
     try:
         pixels, told, is_understood = _by_pillow(file, numbers=numbers)
-    except Exception:  # Pillow refuses a PNG for what it says beside its pixels, too
-        if not _is_png(file) or _head(file)[25] == _PALETTE:
+    except Exception as error:  # Pillow refuses a PNG for what it says beside its pixels, too
+        if not _is_png(file) or _head(file)[25] == _PALETTE or _is_too_large(error):
             raise
         pixels, told, is_understood = _by_libpng(file), {}, False
     if not is_understood:
@@ -59,6 +59,15 @@ def _by_pillow(file: Path, *, numbers: bool) -> tuple[npt.NDArray[Any], dict[str
             mode = "P"
         pixels = _by_libpng(file) if _is_deep_colour(file) else picture.read(index=0, mode=mode)
     return pixels, told, is_understood
+
+
+def _is_too_large(error: BaseException | None) -> bool:
+    """Whether Pillow has refused a file since it would take too much memory."""
+    while error is not None:
+        if isinstance(error, Image.DecompressionBombError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_deep_colour(file: Path) -> bool:
