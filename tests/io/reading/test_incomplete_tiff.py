@@ -227,6 +227,8 @@ def test_a_description_that_nobody_understands_costs_no_pixel(tmp_path: Path) ->
         "ImageJ=1.5\nimages=many\nslices=-1",
         "<OME><Image",
         "<OME/>",
+        "<OME><Image></OME>",
+        '<OME><Image><Pixels SizeZ="six"/></Image></OME>',
     ):
         tifffile.imwrite(file, STACK, description=text, metadata=None, photometric="minisblack")
         np.testing.assert_array_equal(np.asarray(open_image(file).data), STACK)
