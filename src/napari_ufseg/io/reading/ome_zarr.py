@@ -127,7 +127,7 @@ def _unknown_is_told(folder: Path) -> Iterator[None]:
                 f"{folder} is stored with the codec{name}, which is not installed here: install the package that brings "
                 "it, or save the image with another codec, such as Blosc or Zstandard."
             ) from error
-        if re.match("No Zarr data type|Invalid data_type", str(error)):
+        if re.match("No Zarr data type found that matches '|Invalid data_type", str(error)):
             raise FileError(
                 f"{folder} holds values of a type that is not known here: save it as whole or real numbers."
             ) from error
