@@ -158,6 +158,12 @@ def test_the_last_axis_of_a_plain_zarr_that_is_taken_for_channels_is_told(ufseg:
     assert "warning: The last axis of" in done.err
     assert "x.zarr (3) is taken for channels." in done.err
     assert ufseg("segment", tmp_path / "x.zarr", "-o", tmp_path / "l.tif", "--axes", "YXC", *QUICK).err == ""
+    group = zarr.create_group(tmp_path / "o.zarr", zarr_format=2)  # one that says which axes are Y and X
+    group.create_array("0", data=np.zeros((50, 60, 4), np.uint8))
+    axes = [{"name": "angle"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs.put({"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]})
+    done = ufseg("segment", tmp_path / "o.zarr", "-o", tmp_path / "l.tif", *QUICK)
+    assert (done.status, "not clear what the axis of length 50 is" in done.err) == (2, True)
 
 
 def test_a_part_of_a_larger_image_is_taken_with_axes(ufseg: Ufseg, tmp_path: Path) -> None:

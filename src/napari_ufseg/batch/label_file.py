@@ -123,7 +123,7 @@ def open_input(
         name=f"The image {path}",
         squeezed=True,
     )
-    guessed = axes is None and channel_axis is None and _says_nothing(file) and source.axes == "YXC"
+    guessed = axes is None and channel_axis is None and not file.says_axes and source.axes == "YXC"
     colours = f"The last axis of {path} ({source.n_channels}) is taken for channels." if guessed else ""
     return InputImage(file, source, " ".join(filter(None, (file.note, missing_words(file), colours))))
 
@@ -145,16 +145,11 @@ def _check_channel_axis(file: ImageFile, channel_axis: int) -> None:
     )
 
 
-def _says_nothing(file: ImageFile) -> bool:
-    """Whether a file is a plain array, of which nobody knows what its axes are; the pages of a TIFF are known."""
-    return file.path.is_dir() and set(file.axes[:-2]) <= {UNKNOWN} and file.axes[-2:] == "YX" and file.unit is None
-
-
 def _axes_of(file: ImageFile, told: str | None) -> str | None:
     """What the user or the file says, one letter for every axis; None if nothing is said."""
     shape = file.data.shape
     if told is None:
-        return None if _says_nothing(file) else file.axes
+        return file.axes if file.says_axes else None
     n_singles = sum(n == 1 for n in shape)
     if len(told) == len(shape) - n_singles and len(told) != len(shape):
         letters = iter(told)

@@ -139,6 +139,9 @@ def test_files_that_name_each_other_but_hold_an_image_each_stay_images_of_their_
         for number, file in enumerate(found):
             assert np.unique(read_image(file)).tolist() == [100 * number + z for z in range(n_planes)]
             assert open_image(file).note == ""
+        (tmp_path / "pos0.ome.tif").rename(tmp_path / "another name.tif")
+        assert np.unique(read_image(tmp_path / "another name.tif")).tolist() == list(range(n_planes))
+        assert len(find_images([tmp_path])) == n_images
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ class ImageFile:
         Names and colours of labels that the file tells.
     series : int
         Which of the images in the file it is, from 0.
+    says_axes : bool
+        Something of the axes is known; False for a plain array, where Y and X are assumed.
     note : str
         What was assumed in reading it, as sentences for the user; empty if nothing was.
     """
@@ -94,4 +96,5 @@ class ImageFile:
     is_labels: bool = False
     classes: ClassTable = field(default_factory=ClassTable)
     series: int = 0
+    says_axes: bool = True
     note: str = ""

@@ -158,7 +158,7 @@ def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
     if array.ndim < 2:
         raise FileError(f"{folder} is no image: it has shape {array.shape}, without (Y, X).")
     ones, zeros = (1.0,) * array.ndim, (0.0,) * array.ndim
-    return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX", ones, zeros)
+    return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX", ones, zeros, says_axes=False)
 
 
 def _at(folder: Path, group: "zarr.Group", name: str) -> Any:

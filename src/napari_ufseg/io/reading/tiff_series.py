@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
 import tifffile
 
@@ -85,7 +86,7 @@ def files_beside(file: Path) -> list[Path]:
         return []
     with suppress(Exception), without_log():  # whoever opens it tells what is wrong
         with tifffile.TiffFile(file) as tiff:
-            if not _tells_of_files(tiff):
+            if not _tells_of_others(tiff, file.name):
                 return []
         with open_pages(file)[0] as tiff:
             _, series, _ = chosen_series(file, tiff, None)
@@ -94,6 +95,14 @@ def files_beside(file: Path) -> list[Path]:
     return []
 
 
-def _tells_of_files(tiff: tifffile.TiffFile) -> bool:
-    """Whether the description names files: the first page tells, and to look at all pages takes long."""
-    return bool(tiff.is_mmstack or (tiff.is_ome and "FileName=" in (tiff.ome_metadata or "")))
+def _tells_of_others(tiff: tifffile.TiffFile, name: str) -> bool:
+    """Whether the first page may tell of other files that hold planes of the same image.
+
+    To open all files that it names takes long, and in a set of images with a file each every one names all others.
+    """
+    if tiff.is_mmstack or not tiff.is_ome or "FileName=" not in (tiff.ome_metadata or ""):
+        return bool(tiff.is_mmstack)
+    images = [one for one in ElementTree.fromstring(tiff.ome_metadata or "") if one.tag.endswith("Image")]
+    named = [{part.get("FileName") for part in image.iter() if part.get("FileName")} for image in images]
+    own = [names for names in named if name in names]
+    return any(len(names) > 1 for names in own) if own else True  # it may have another name by now
