@@ -37,6 +37,7 @@ def run_batch_command(arguments: BatchArguments) -> int:
         level=arguments.opening.level,
         detail=arguments.detail,
         intensity=arguments.intensity,
+        series=arguments.opening.series,
     )
     rows: list[FileDone] = []
     try:
