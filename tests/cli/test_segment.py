@@ -558,3 +558,43 @@ def test_an_empty_field_is_background_and_it_is_told(ufseg: Ufseg, images: Path,
     assert ufseg("batch", model, empty.parent, "-o", tmp_path / "out", "--report", report).status == 0
     assert "scaled as the training images" in report.read_text()
     assert (read_labels(tmp_path / "out" / "empty_labels.tif") == background).mean() > 0.99
+
+
+@pytest.mark.parametrize("words", [["--nodata", "700"], ["--range", "0,4000"], ["--nodata=none", "--range=-5,4000"]])
+def test_what_holds_no_data_and_the_range_can_be_said(words: list[str], ufseg: Ufseg, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = (rng.normal(300, 6, (64, 96)) + 2000 * np.kron(np.eye(4, 6), np.ones((16, 16)))).astype(np.uint16)
+    image[:, :9] = 700
+    (tmp_path / "in").mkdir()
+    file, model, out = tmp_path / "in" / "i.tif", tmp_path / "m", tmp_path / "l.tif"
+    tifffile.imwrite(file, image)
+    assert ufseg("segment", file, "-o", out, "--model_path", model, *words, *QUICK).status == 0
+    is_gone = image == 700 if "700" in words else np.zeros(image.shape, bool)
+    labels = read_labels(out)
+    np.testing.assert_array_equal(labels == 0, is_gone)
+    if any("range" in word for word in words):
+        assert load_model(model).intensity[0].channels[0].high == 4000
+    assert ufseg("predict", model, file, "-o", out, *words).status == 0
+    np.testing.assert_array_equal(read_labels(out), labels)
+    assert ufseg("batch", model, file.parent, "-o", tmp_path / "out", *words).status == 0
+    np.testing.assert_array_equal(read_labels(tmp_path / "out" / "i_labels.tif"), labels)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--nodata", "some"], "nodata is 'some': give a number, 'auto' or 'none'."),
+        (["--range", "5"], "range is '5': give two numbers, the dark end and the bright end."),
+        (["--range", "5,1"], "range is 5 to 1: the second number must be larger, and both finite."),
+        (
+            ["--nodata", "0", "--preset", "paper"],
+            "nodata and intensity_range go with the scaling 'robust', as in the preset",
+        ),
+    ],
+)
+def test_what_can_be_no_value_or_range_is_refused(
+    words: list[str], sentence: str, ufseg: Ufseg, images: Path, tmp_path: Path
+) -> None:
+    done = ufseg("segment", images / "grey.png", "-o", tmp_path / "l.tif", *words)
+    assert done.status == 2
+    assert done.err.startswith(f"ufseg: {sentence}")

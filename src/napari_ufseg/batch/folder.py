@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 
 from napari_ufseg.batch.label_file import check_writable, is_written_as_folder, label_array, label_names, open_input
+from napari_ufseg.engine.config import INTENSITY_CHOICES
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, FileError, StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.images.axes import checked_axes
-from napari_ufseg.engine.images.intensity import INTENSITY_CHOICES
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import checked_detail
 from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
@@ -59,6 +59,8 @@ class BatchPlan:
         How many classes the labels show, as in `napari_ufseg.engine.network.model.SegmentationModel.at_detail`.
     intensity : {"auto", "trained", "own"}
         As in `napari_ufseg.predict`.
+    nodata, intensity_range
+        As in `napari_ufseg.segment`.
 
     Raises
     ------
@@ -80,6 +82,8 @@ class BatchPlan:
     detail: int | str = "auto"
     intensity: str = "auto"
     series: int | str | None = None
+    nodata: float | str = "auto"
+    intensity_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         checked_detail(self.detail)
@@ -289,7 +293,15 @@ def _labelled(
 ) -> Generator[FileProgress, None, str]:
     """Label one image into its file; returns what is worth knowing of the labels."""
     yield at(0.0)
-    file = open_input(image, model.config.spatial_dims, axes=plan.axes, level=plan.level, series=plan.series)
+    file = open_input(
+        image,
+        model.config.spatial_dims,
+        axes=plan.axes,
+        level=plan.level,
+        series=plan.series,
+        nodata=plan.nodata,
+        intensity_range=plan.intensity_range,
+    )
     model.require_channels(file.source)
     with _no_empty_folders(output.parent), label_array(output, file, classes) as labels:
         own = learn_intensity(file.source, model.config, stopped)

@@ -5,7 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,8 @@ def open_input(
     channel_axis: int | None = None,
     level: int = 0,
     series: int | str | None = None,
+    nodata: float | str = "auto",
+    intensity_range: Sequence[float] | None = None,
 ) -> InputImage:
     """Open and check an image without reading its pixels (a PNG or JPEG is read).
 
@@ -103,6 +105,8 @@ def open_input(
         Resolution level; 0 is the full one.
     series : int or str, optional
         Which of several images in the file, by number or name; by default as `open_image` says.
+    nodata, intensity_range
+        As in `napari_ufseg.segment`.
 
     Raises
     ------
@@ -119,7 +123,10 @@ def open_input(
         spatial_dims=spatial_dims,
         name=f"The image {path}",
         squeezed=True,
+        nodata=nodata,
+        intensity_range=intensity_range,
     )
+    source = replace(source, is_rgb=True if file.is_rgb else None)
     guessed = axes is None and channel_axis is None and not file.says_axes and source.axes == "YXC"
     colours = f"The last axis of {path} ({source.n_channels}) is taken for channels." if guessed else ""
     steps = file.steps.along(source.axes)

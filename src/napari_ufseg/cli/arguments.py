@@ -47,6 +47,10 @@ class ImageOpening:
         Resolution level of a pyramid; 0 is the full one.
     series : str, optional
         Number or name of an image among several in a file; by default the largest.
+    nodata : float or {"auto", "none"}
+        As in `napari_ufseg.segment`.
+    intensity_range : (float, float), optional
+        As in `napari_ufseg.segment`.
     """
 
     axes: str | None = None
@@ -54,6 +58,8 @@ class ImageOpening:
     n_channels: int | None = None
     level: int = 0
     series: str | None = None
+    nodata: float | str = "auto"
+    intensity_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ def run_batch_command(arguments: BatchArguments) -> int:
         detail=arguments.detail,
         intensity=arguments.intensity,
         series=arguments.opening.series,
+        nodata=arguments.opening.nodata,
+        intensity_range=arguments.opening.intensity_range,
     )
     rows: list[FileDone] = []
     try:

@@ -71,6 +71,8 @@ def load_image(opening: ImageOpening, path: Path, spatial_dims: int) -> InputIma
         channel_axis=opening.channel_axis,
         level=opening.level,
         series=opening.series,
+        nodata=opening.nodata,
+        intensity_range=opening.intensity_range,
     )
     if image.warning:
         warnings.warn(image.warning, UfsegWarning, stacklevel=2)
@@ -94,7 +96,7 @@ def _with_channels(source: ImageSource, n_channels: int, path: Path) -> ImageSou
             f"{path} has {counted(there, 'channel')}, not {n_channels}: "
             "only colour (3) to grey (1) and grey to colour are converted."
         )
-    return ImageSource(values, letters, source.spatial_dims, source.name, source.squeezed)
+    return replace(source, data=values, axes=letters, is_rgb=None)
 
 
 def _load_scribbles(

@@ -23,8 +23,9 @@ from napari_ufseg.cli.arguments import (
     SegmentArguments,
     UsageError,
 )
-from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, SegmentationConfig, options
-from napari_ufseg.engine.images.intensity import INTENSITY_CHOICES
+from napari_ufseg.engine.config import DEFAULT_PRESET, INTENSITY_CHOICES, PRESETS, Option, SegmentationConfig, options
+from napari_ufseg.engine.errors import ConfigError
+from napari_ufseg.engine.images.source import checked_intensity_range, checked_nodata
 from napari_ufseg.engine.labels.hierarchy import checked_detail
 from napari_ufseg.io import LABEL_FORMATS, TIFF, label_endings, label_formats_told, require_no_address
 
@@ -207,6 +208,25 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
         "size and scale (default: 0)",
     )
     _add_series(parser, group)
+    _add_brightness(parser, group)
+
+
+def _add_brightness(parser: _Parser, group: Any) -> None:
+    parser.flag(
+        group,
+        "nodata",
+        default="auto",
+        metavar="VALUE",
+        help="the value of pixels that hold no data, which get the label 0; auto (default) finds fill values and padding by "
+        "itself, none finds none",
+    )
+    parser.flag(
+        group,
+        "range",
+        metavar="LOW,HIGH",
+        help="the dark and the bright end of every channel; what lies beyond is clipped (default: as --scaling says; for a "
+        "negative number --range=-5,10)",
+    )
 
 
 def _add_series(parser: _Parser, group: Any) -> None:
@@ -327,6 +347,7 @@ def _fill_batch(parser: _Parser) -> None:
         help="which resolution of every image to read: 0, the full one, or a smaller one from 1 on (default: 0)",
     )
     _add_series(parser, parser)
+    _add_brightness(parser, parser)
     _add_detail(parser, parser)
     _add_intensity(parser)
     _add_device(parser, parser)
@@ -436,7 +457,7 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
         recursive=known.recursive,
         existing=known.existing,
         format=known.format,
-        opening=ImageOpening(axes=known.axes, level=known.level, series=known.series),
+        opening=ImageOpening(known.axes, None, None, known.level, known.series, *_brightness(known)),
         detail=_detail(known.detail),
         intensity=known.intensity,
         device=known.device,
@@ -471,7 +492,21 @@ def _opening(known: argparse.Namespace) -> ImageOpening:
     n_channels = _whole("n_channels", known.n_channels)
     if axis is not None and not isinstance(axis, int):
         raise UsageError(f"channel_axis is {axis!r}, but must be a whole number such as 0 or -1.")
-    return ImageOpening(known.axes, axis, n_channels, known.level, known.series)
+    return ImageOpening(known.axes, axis, n_channels, known.level, known.series, *_brightness(known))
+
+
+def _brightness(known: argparse.Namespace) -> tuple[float | str, tuple[float, float] | None]:
+    """--nodata and --range."""
+    ends = None if known.range is None else known.range.split(",")
+    try:
+        return checked_nodata(known.nodata), checked_intensity_range(ends)
+    except ConfigError as error:
+        words = (
+            str(error)
+            .replace(f"intensity_range is {ends!r}", f"range is {known.range!r}")
+            .replace("intensity_range", "range")
+        )
+        raise UsageError(words) from None
 
 
 def _whole(name: str, value: Any) -> int | None:

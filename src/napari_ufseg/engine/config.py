@@ -187,6 +187,7 @@ _INPUT = "Input"
 _TRUNCATE = 3.5  # where the Gaussian of the local contrast ends, in standard deviations
 _LARGEST_CELL = 16
 NOISE_WINDOW = 5
+INTENSITY_CHOICES = ("auto", "trained", "own")  # by what brightness a model sees an image
 
 
 @dataclass(frozen=True, kw_only=True)

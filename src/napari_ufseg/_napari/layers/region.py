@@ -22,6 +22,10 @@ _LETTERS = {
     "q": "Q", "other": "Q",
 }  # fmt: skip
 
+BRIGHTNESS = (
+    "napari_ufseg_brightness"  # in the metadata of an image: nodata and intensity_range, as in `napari_ufseg.segment`
+)
+
 
 class Extent(StrEnum):
     """What of a layer is segmented."""
@@ -251,7 +255,9 @@ def part_of(layer: Image, axes: str, what: Extent, point: Sequence[float], level
             f"{name} has an axis of length {size} and it is not known what it is: choose it beside "
             f"{row_of_axis(axis, size)}, or segment the current plane."
         )
-    source = replace(open_source(data, axes=letters, spatial_dims=what.spatial_dims, name=name), is_rgb=bool(layer.rgb))
+    light = layer.metadata.get(BRIGHTNESS, {})
+    source = open_source(data, axes=letters, spatial_dims=what.spatial_dims, name=name, **light)
+    source = replace(source, is_rgb=bool(layer.rgb))
     kept, stretched = _label_axes(axes, layer.ndim)
     singles = tuple(
         place

@@ -8,14 +8,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.config import InputOptions
+from napari_ufseg.engine.config import INTENSITY_CHOICES, InputOptions
 from napari_ufseg.engine.errors import ConfigError, ImageError, counted, go_on
 from napari_ufseg.engine.images.odd_pixels import Odd, OddPixels, Spread, holds_no_data, replace_left_out
 from napari_ufseg.engine.images.source import ImageSource
 from napari_ufseg.engine.images.threshold import FLATTEN, Levels, levels_of
 from napari_ufseg.engine.images.tiling import Box
 
-INTENSITY_CHOICES = ("auto", "trained", "own")
 PERCENTILES = (0.1, 99.9)
 _SAMPLED_VALUES = 2**24
 _SAMPLED_PIXELS = 2**20
