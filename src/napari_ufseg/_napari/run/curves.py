@@ -38,12 +38,13 @@ class CurvesPlot(QWidget):
 
     def show_epochs(self, records: "Sequence[EpochRecord]") -> None:
         """Draw these epochs in place of those that are drawn."""
-        if list(records) == self._records:
+        now = list(records)  # the thread of a run may add to them meanwhile
+        if now == self._records:
             return
-        self._records = list(records)
-        symbol = "o" if len(records) == 1 else None  # a line of one point cannot be seen
+        self._records = now
+        symbol = "o" if len(now) == 1 else None  # a line of one point cannot be seen
         self._loss.setData(self.epochs, self.losses, symbol=symbol)
-        self._classes.setData(self.epochs, [record.n_classes for record in records], symbol=symbol)
+        self._classes.setData(self.epochs, [record.n_classes for record in now], symbol=symbol)
 
     def _curve(self, column: QVBoxLayout, title: str, colour: str, *, whole: bool = False) -> pg.PlotDataItem:
         axes = {"bottom": _WholeNumbers("bottom"), **({"left": _WholeNumbers("left")} if whole else {})}
