@@ -159,6 +159,8 @@ def show_run(
     widget.config = config
     widget.device = device
     widget.detail = detail
+    for layer, source in zip(layers, sources, strict=True):
+        widget.tell_brightness(layer, nodata=source.nodata, intensity_range=source.intensity_range)
     widget.run_finished.connect(finish)
     widget.run_failed.connect(run.failures.append)
     widget.segment_layers(
@@ -175,7 +177,4 @@ def _add_layer(viewer: Any, source: ImageSource, name: str) -> Any:
     """An image layer with colour as colour, and other channels as a stack."""
     colour = source.axes.endswith("YXC") and source.n_channels == 3
     labels = None if colour else tuple(_AXIS_NAMES.get(letter, "other") for letter in source.axes)
-    from napari_ufseg._napari.layers.region import BRIGHTNESS
-
-    light = {"nodata": source.nodata, "intensity_range": source.intensity_range}
-    return viewer.add_image(source.data, name=name, rgb=colour, axis_labels=labels, metadata={BRIGHTNESS: light})
+    return viewer.add_image(source.data, name=name, rgb=colour, axis_labels=labels)

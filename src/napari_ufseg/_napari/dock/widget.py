@@ -128,9 +128,13 @@ class SegmentationWidget(QWidget):
         """Say what the axes of an image are, one letter for each, for example ``"TZYX"``."""
         self._source.tell_axes(layer, axes)
 
+    def tell_brightness(self, layer: Image, **light: Any) -> None:
+        """Say what counts of an image: `nodata` and `intensity_range`, as in `napari_ufseg.segment`."""
+        self._source.tell_brightness([layer], light)
+
     def segment(self) -> None:
         """Start a run on what is chosen, as the button does."""
-        if not self._source.pixels.finish():
+        if not (self._source.pixels.finish() and self._source.brightness.finish()):
             self._sections["image"].expand()
             return
         layers = self._source.layers

@@ -1,21 +1,24 @@
 """Which image is segmented, at which resolution, what its axes are, and which part of it is meant."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QWidget
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_ufseg._napari.image.axis_names import name_axis
+from napari_ufseg._napari.image.brightness_form import BrightnessForm
 from napari_ufseg._napari.image.first_steps import FirstSteps
 from napari_ufseg._napari.image.pixel_size_form import PixelSizeForm
 from napari_ufseg._napari.layers.levels import level_choices, n_levels, pixels_of
 from napari_ufseg._napari.layers.pixel_size import PixelSize, pixel_size, set_pixel_size, take_told_step, told_by
 from napari_ufseg._napari.layers.region import (
+    BRIGHTNESS,
     Extent,
     ImageRegion,
     anisotropy_of,
@@ -26,7 +29,7 @@ from napari_ufseg._napari.layers.region import (
 )
 from napari_ufseg._napari.layers.result_layer import belongs_to
 from napari_ufseg._napari.parts import labelled_choice, named_button
-from napari_ufseg.engine.errors import ImageError
+from napari_ufseg.engine.errors import ImageError, UfsegError
 from napari_ufseg.engine.images.axes import UNKNOWN
 
 NO_IMAGE = "Open an image first: File > Open Sample has some."
@@ -85,8 +88,15 @@ class ImagePanel(QWidget):
         self._change = named_button("Change...", "pixel_size", "Say how large a pixel is, and in which unit.")
         self._change.setAccessibleName("Change the pixel size")
         self._change.clicked.connect(self._open_or_close_pixels)
+        self.brightness = BrightnessForm(self)
+        self.brightness.entered.connect(self._on_brightness)
+        self._light = named_button(
+            "Brightness...", "brightness", "See which brightness is used of the image and what is left out, or say it."
+        )
+        self._light.clicked.connect(self._open_or_close_brightness)
         self._form.addRow(self._row_of_words())
         self._form.addRow(self.pixels)
+        self._form.addRow(self.brightness)
         self._first_steps = FirstSteps(viewer, self)
         self._form.addRow(self._first_steps)
         self._image: Image | None = None
@@ -200,24 +210,53 @@ class ImagePanel(QWidget):
         for control in (self._what, *self._of_image):
             control.enabled = enabled
         self.together.setEnabled(enabled)
-        self._change.setEnabled(enabled)
+        for button in (self._change, self._light):
+            button.setEnabled(enabled)
         if not enabled:
             self.pixels.hide()
+            self.brightness.hide()
 
     def _row_of_words(self) -> QWidget:
         row = QWidget()
         inner = QHBoxLayout(row)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.addWidget(self._words, 1)
-        inner.addWidget(self._change, alignment=Qt.AlignmentFlag.AlignTop)
+        buttons = QVBoxLayout()
+        for button in (self._change, self._light):
+            buttons.addWidget(button)
+        buttons.addStretch()
+        inner.addLayout(buttons)
         return row
 
     def _open_or_close_pixels(self) -> None:
         image = self.image.value
+        self.brightness.hide()
         if image is not None and self.pixels.isHidden():
             self.pixels.open(pixel_size(image, self.axes(image)))
         else:
             self.pixels.hide()
+
+    def _open_or_close_brightness(self) -> None:
+        image = self.image.value
+        if image is None or not self.brightness.isHidden():
+            self.brightness.hide()
+            return
+        self.pixels.hide()
+        try:
+            (part,) = self.parts([image])
+            self.brightness.open(part.source, image.metadata.get(BRIGHTNESS, {}))
+        except UfsegError as error:
+            show_error(str(error))
+
+    def _on_brightness(self, light: dict[str, Any]) -> None:
+        """Note it for all images that are chosen; they would be segmented with one rule as well."""
+        self.tell_brightness(self.layers, light)
+
+    def tell_brightness(self, layers: Sequence[Image], light: Mapping[str, Any]) -> None:
+        """Say what counts of images, as the form does."""
+        for layer in layers:
+            layer.metadata = {**layer.metadata, BRIGHTNESS: dict(light)}
+        self._on_change()
 
     def _on_pixel_size(self, size: PixelSize) -> None:
         """Set it for all images that are chosen; they would be segmented with one anisotropy as well."""
@@ -235,6 +274,7 @@ class ImagePanel(QWidget):
         """Offer the resolutions of the image, and a role for every axis that could be one thing or another."""
         self._drop()
         self.pixels.hide()
+        self.brightness.hide()
         self._listen(self._image, False)
         image = self._image = self.image.value
         self._listen(image, True)
@@ -336,7 +376,7 @@ class ImagePanel(QWidget):
     def _on_change(self, _: Any = None) -> None:
         layers = self.layers
         self._propose_what(layers)
-        for part in (self._image_title, self.image.native, self._words, self._change):
+        for part in (self._image_title, self.image.native, self._words, self._change, self._light):
             part.setVisible(bool(layers))
         self._first_steps.setVisible(not layers)
         for part in (self._what_title, self._what.native):
@@ -353,6 +393,7 @@ class ImagePanel(QWidget):
         words = f"{words_of(layer, axes, what, self.level(layer))}, {size.words}"
         if size.is_known:
             words += f" ({told_by(layer)})"
+        words += _light_in_words(layer.metadata.get(BRIGHTNESS, {}))
         words = ". ".join([words, *(note.removesuffix(".") for note in size.notes)])
         shape = pixels_of(layer, self.level(layer)).shape
         if UNKNOWN in axes and what is not Extent.PLANE:
@@ -362,3 +403,12 @@ class ImagePanel(QWidget):
             n_series = sum(letter not in "CYX" and n > 1 for letter, n in zip(axes, shape, strict=False))
             words = f"{'One of' if n_series == 1 else 'One plane of'} {words}"
         return words
+
+
+def _light_in_words(light: Mapping[str, Any]) -> str:
+    """What somebody has said of the brightness of an image, to go on after its size; empty if nothing."""
+    ends, nodata = light.get("intensity_range"), light.get("nodata", "auto")
+    said = [] if ends is None else [f"brightness {ends[0]:.6g} to {ends[1]:.6g}"]
+    if nodata != "auto":
+        said.append("all of it holds data" if nodata == "none" else f"no data where it is {nodata:.6g}")
+    return "".join(f", {words}" for words in said)
