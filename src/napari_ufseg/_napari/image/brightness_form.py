@@ -17,6 +17,7 @@ from napari_ufseg.engine.images.source import ImageSource, checked_intensity_ran
 from napari_ufseg.engine.images.tiling import Box
 
 _BINS, _HEIGHT = 96, 84
+_BEYOND = 0.2  # of the range, on either side of it
 _SEEN = 1024  # edge in pixels of the part in the middle of an image that is looked at
 _COLOURS = ("#d0d0d0", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2")
 _TIP = (
@@ -146,16 +147,17 @@ class BrightnessForm(QWidget):
             found = learn_range(source, InputOptions(scaling="robust"), [(0, source.whole)])
         except UfsegError as error:
             self.message.setText(str(error))
-            _draw_counts(self.plot, values)
             return
-        _draw_counts(self.plot, values[:, ~found.where_no_data(values)])
+        ends = [end for channel in found.channels for end in (channel.low, channel.high)]
+        _draw_counts(self.plot, values[:, ~found.where_no_data(values)], min(ends), max(ends))
         for channel, colour in zip(found.channels, _COLOURS * len(found.channels), strict=False):
             for end in (channel.low, channel.high):
                 self.plot.addItem(pg.InfiniteLine(end, pen=pg.mkPen(colour, style=Qt.PenStyle.DashLine)))
         for field, end in zip(self.ends, (found.channels[0].low, found.channels[0].high), strict=True):
             field.setPlaceholderText(f"{end:.6g}" if len(found.channels) == 1 else "each its own")
         used = "; ".join(f"{channel.low:.4g} to {channel.high:.4g}" for channel in found.channels)
-        self.message.setText(f"Used here: {used}. {found.doubt('It')}".strip())
+        told = [f"{words[:1].upper()}{words[1:]}" for words in found.told]
+        self.message.setText(" ".join([f"Used here: {used}.", *told]))
 
     def _buttons(self) -> QWidget:
         row = QWidget()
@@ -203,14 +205,11 @@ def _middle_of(source: ImageSource) -> ImageSource:
     return ImageSource(values, "CYX", is_rgb=False)
 
 
-def _draw_counts(plot: Any, values: npt.NDArray[Any]) -> None:
-    """How many pixels of each channel have which brightness, as a logarithm."""
-    numbers = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    if not numbers.size:
-        return
-    edges = np.linspace(float(numbers.min()), float(numbers.max()) or 1.0, _BINS + 1)
-    if edges[0] == edges[-1]:
-        edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, _BINS + 1)
+def _draw_counts(plot: Any, values: npt.NDArray[Any], low: float, high: float) -> None:
+    """How many pixels of each channel have which brightness, as a logarithm; those far outside of the range at the ends."""
+    beyond = (high - low) * _BEYOND or 0.5
+    edges = np.linspace(low - beyond, high + beyond, _BINS + 1)
     for its, colour in zip(values, _COLOURS * len(values), strict=False):
-        counts, _ = np.histogram(its[np.isfinite(its)] if its.dtype.kind == "f" else its, edges)
+        numbers = its[np.isfinite(its)] if its.dtype.kind == "f" else its.astype(np.float64)
+        counts, _ = np.histogram(numbers.clip(edges[0], edges[-1]), edges)
         plot.plot(edges, np.log1p(counts), stepMode="center", pen=pg.mkPen(colour))
