@@ -121,3 +121,18 @@ def test_the_network_of_a_tile_lies_in_memory_as_its_device_likes_it(tmp_path, m
     network, _, _ = tile_tasks._opened(plan)
     assert network.stages[1][0].weight.is_contiguous(memory_format=torch.channels_last)
     assert plan.model.network.stages[1][0].weight.is_contiguous()  # that of the caller stays as it is
+
+
+@pytest.mark.parametrize("series", [0, 1])
+def test_of_several_images_in_a_file_the_one_of_the_plan_is_labelled(series, tmp_path):
+    model, images = untrained(), [noise((64, 80), "u1"), noise((96, 128), "u2")]
+    with tifffile.TiffWriter(tmp_path / "x.tif") as tiff:
+        for image in images:
+            tiff.write(image, metadata=None)
+    source = open_source(open_image(tmp_path / "x.tif", series=series).data, axes="YX")
+    labels = create_label_array(tmp_path / "labels.zarr", source.labels_shape, (64, 64))
+    plan = TilePlan.of(model, source, tmp_path / "x.tif", labels, "cpu", series=series)
+    brightness = learnt(plan, source)
+    for tile in tiles_of([source]):
+        label_tile(tile, plan, brightness)
+    np.testing.assert_array_equal(labels[...], predict(model, images[series], device="cpu"))

@@ -334,3 +334,103 @@ def test_missing_chunks_are_told(movie: np.ndarray, tmp_path: Path, monkeypatch:
     assert len(_reader.read_layers(str(tmp_path / "x.ome.zarr"))) == 1
     assert len(told) == 1
     assert "missing" in told[0]
+
+
+def test_every_image_of_a_file_is_a_layer(bare: Dock, movie: np.ndarray, notices: Any, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as tiff:
+        about = {"PhysicalSizeX": 2.0, "PhysicalSizeY": 2.0}
+        tiff.write(movie[0, 0, ::2, ::2], metadata={"axes": "YX", "Name": "overview", **about})
+        tiff.write(movie[:, 0], metadata={"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
+    overview, main = bare.viewer.open(tmp_path / "two.ome.tif", plugin=PLUGIN)
+    assert (overview.name, main.name) == ("two: overview", "two: Image1")
+    assert (overview.axis_labels, main.axis_labels) == (("y", "x"), ("z", "y", "x"))
+    np.testing.assert_allclose((*overview.scale, *main.scale[1:]), (2, 2, 0.5, 0.5))
+    np.testing.assert_array_equal(main.data, movie[:, 0])
+    assert not notices
+
+
+def test_a_reduced_copy_is_no_layer_and_told(bare: Dock, movie: np.ndarray, notices: Any, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "x.tif") as tiff:
+        tiff.write(movie[0, 0, ::4, ::4], subfiletype=1, metadata=None)
+        tiff.write(movie[0, 0], metadata=None)
+    layer = opened(bare, tmp_path / "x.tif")
+    np.testing.assert_array_equal(layer.data, movie[0, 0])
+    assert "of which 1 (24 x 32) is taken; the other is 0 (6 x 8, a reduced copy)" in notices[-1].message
+
+
+@pytest.mark.parametrize("kind", ["opacity", "palette"])
+def test_colours_of_a_tiff_are_colours(bare: Dock, kind: str, tmp_path: Path) -> None:
+    colour = np.random.default_rng(0).integers(0, 255, (24, 32, 4), np.uint8)
+    if kind == "opacity":
+        tifffile.imwrite(tmp_path / "c.tif", colour, photometric="rgb", extrasamples=["unassalpha"])
+        shown = colour[..., :3]
+    else:
+        table = np.random.default_rng(1).integers(0, 256, (256, 3))
+        tifffile.imwrite(
+            tmp_path / "c.tif", colour[..., 0], photometric="palette", colormap=(table.T * 257).astype("u2")
+        )
+        shown = table[colour[..., 0]]
+    layer = opened(bare, tmp_path / "c.tif")
+    assert layer.rgb
+    np.testing.assert_array_equal(layer.data, shown)
+    assert words(bare) == "24 x 32, 3 channels"
+
+
+def test_pages_that_are_narrow_are_asked_for(bare: Dock, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((50, 60, 4), np.uint16), metadata=None, photometric="minisblack")
+    layer = opened(bare, tmp_path / "x.tif")
+    assert (layer.rgb, layer.data.shape, layer.axis_labels[1:]) == (False, (50, 60, 4), ("y", "x"))
+    bare.part("what", QComboBox).setCurrentText("All planes")
+    assert is_asked(bare, 3)
+
+
+def test_the_planes_that_are_there_of_a_larger_image_are_a_layer_and_told(
+    bare: Dock, movie: np.ndarray, notices: Any, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "x.ome.tif", movie[:, 0], metadata={"axes": "ZYX"}, photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "x.ome.tif") as tiff:
+        xml = (tiff.ome_metadata or "").replace('SizeZ="3"', 'SizeZ="12"')
+    tifffile.imwrite(tmp_path / "x.tif", movie[:, 0], description=xml.encode(), metadata=None, photometric="minisblack")
+    layer = opened(bare, tmp_path / "x.tif")
+    np.testing.assert_array_equal(layer.data, movie[:, 0])
+    assert "tells of 12 planes but holds 3: only what is there is taken." in notices[-1].message
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_missing_level_is_left_out_and_told(
+    movie: np.ndarray, lost: int, zarr_format: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(_reader, "show_warning", told.append)
+    levels = [movie[..., :: 2**i, :: 2**i] for i in range(3)]
+    group = write_ome_zarr(tmp_path / "x.zarr", levels, "TCYX", (1, 1, 0.5, 0.25), zarr_format)
+    del group[str(lost)]
+    ((data, about, _),) = _reader.read_layers(str(tmp_path / "x.zarr"))
+    there = [i for i in range(3) if i != lost]
+    assert [level.shape[-2:] for level in data] == [levels[i].shape[-2:] for i in there]
+    assert about["multiscale"]
+    np.testing.assert_allclose(about["scale"][-2:], np.multiply((0.5, 0.25), 2 ** there[0]))
+    assert len(told) == 1
+    assert f"lacks its resolution level {lost} " in told[0]
+
+
+def test_without_the_only_other_level_the_layer_has_one(
+    movie: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_reader, "show_warning", lambda _: None)
+    group = write_ome_zarr(tmp_path / "x.zarr", [movie, movie[..., ::2, ::2]], "TCYX", (1, 1, 1, 1))
+    del group["1"]
+    ((data, about, _),) = _reader.read_layers(str(tmp_path / "x.zarr"))
+    assert (data.shape, about["multiscale"]) == ((2, 3, 24, 32), False)
+
+
+def test_the_example_of_a_plate_opens(bare: Dock, movie: np.ndarray, tmp_path: Path) -> None:
+    plate = {"plate": {"wells": [{"path": "B/3"}]}}
+    zarr.create_group(tmp_path / "p.zarr", zarr_format=2, attributes=plate)
+    zarr.create_group(tmp_path / "p.zarr" / "B" / "3", zarr_format=2, attributes={"well": {"images": [{"path": "0"}]}})
+    write_ome_zarr(tmp_path / "p.zarr" / "B" / "3" / "0", [movie], "TCYX", (1, 1, 1, 1))
+    with pytest.raises(FileError) as caught:
+        bare.viewer.open(tmp_path / "p.zarr", plugin=PLUGIN)
+    example = str(caught.value).partition("such as ")[2].rstrip(".")
+    assert opened(bare, Path(example)).data.shape == (2, 3, 24, 32)

@@ -52,6 +52,8 @@ class BatchPlan:
         Where to compute.
     level : int
         Resolution level of every image; 0 is the full one.
+    series : int or str, optional
+        Which of several images in each file, by number or name; by default as `napari_ufseg.io.open_image` says.
     detail : int or {"auto", "all"}
         How many classes the labels show, as in `napari_ufseg.engine.network.model.SegmentationModel.at_detail`.
 
@@ -73,6 +75,7 @@ class BatchPlan:
     device: str = "auto"
     level: int = 0
     detail: int | str = "auto"
+    series: int | str | None = None
 
     def __post_init__(self) -> None:
         checked_detail(self.detail)
@@ -281,7 +284,7 @@ def _labelled(
 ) -> Generator[FileProgress, None, str]:
     """Label one image into its file; returns what is worth knowing of the labels."""
     yield at(0.0)
-    file = open_input(image, model.config.spatial_dims, axes=plan.axes, level=plan.level)
+    file = open_input(image, model.config.spatial_dims, axes=plan.axes, level=plan.level, series=plan.series)
     model.require_channels(file.source)
     with _no_empty_folders(output.parent), label_array(output, file, classes) as labels:
         job = LabellingJob(file.source, learn_intensity(file.source, model.config, stopped), labels)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.images.axes import UNKNOWN
+from napari_ufseg.engine.errors import FileError, ImageError
+from napari_ufseg.engine.images.axes import ROLES, UNKNOWN
 from napari_ufseg.engine.images.source import ImageSource, open_source
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.labels.class_table import ClassTable
@@ -78,7 +78,13 @@ class InputImage:
 
 
 def open_input(
-    path: Path, spatial_dims: int, *, axes: str | None = None, channel_axis: int | None = None, level: int = 0
+    path: Path,
+    spatial_dims: int,
+    *,
+    axes: str | None = None,
+    channel_axis: int | None = None,
+    level: int = 0,
+    series: int | str | None = None,
 ) -> InputImage:
     """Open and check an image without reading its pixels (a PNG or JPEG is read).
 
@@ -89,18 +95,23 @@ def open_input(
     spatial_dims : {2, 3}
         Whether planes or volumes are segmented.
     axes : str, optional
-        What each axis is, if the file should not be asked; axes of length 1 may be left out.
+        What each axis is, if the file should not be asked; axes of length 1 may be left out. With it the planes that
+        are there are taken of a file that is a part of a larger image.
     channel_axis : int, optional
         Which axis holds the channels.
     level : int
         Resolution level; 0 is the full one.
+    series : int or str, optional
+        Which of several images in the file, by number or name; by default as `open_image` says.
 
     Raises
     ------
     FileError, ImageError
         The sentence names the file.
     """
-    file = open_image(path, level)
+    file = open_image(path, level, series=series, partial=axes is not None)
+    if axes is None and channel_axis is not None:
+        _check_channel_axis(file, channel_axis)
     source = open_source(
         file.data,
         axes=_axes_of(file, axes),
@@ -109,16 +120,35 @@ def open_input(
         name=f"The image {path}",
         squeezed=True,
     )
+    guessed = axes is None and channel_axis is None and not file.says_axes and source.axes == "YXC"
+    colours = f"The last axis of {path} ({source.n_channels}) is taken for channels." if guessed else ""
     steps = file.steps.along(source.axes)
     notes = f"{path}: {' '.join(steps.notes)}" if steps.notes else ""
-    return InputImage(file, source, steps, " ".join(filter(None, (missing_words(file), notes))))
+    return InputImage(file, source, steps, " ".join(filter(None, (file.note, missing_words(file), colours, notes))))
+
+
+def _check_channel_axis(file: ImageFile, channel_axis: int) -> None:
+    """ImageError if the file calls that axis otherwise; the sentence tells how to overrule it."""
+    ndim = len(file.axes)
+    letter = file.axes[channel_axis] if -ndim <= channel_axis < ndim else UNKNOWN
+    if letter in ("C", UNKNOWN) or file.data.shape[channel_axis] == 1:
+        return
+    said = f"channel_axis is {channel_axis}, but {file.path} says that its axes are {file.axes}"
+    if letter in "YX":
+        raise ImageError(f"{said}, where that one is {letter}, the {ROLES[letter]}s: leave channel_axis out.")
+    letters = ["Q" if one in ("C", UNKNOWN) else one for one in file.axes]
+    letters[channel_axis] = "C"
+    raise ImageError(
+        f"{said}: to overrule it, name all of them in its place, --axes {''.join(letters)} on the command line "
+        f"(axes='{''.join(letters)}' in Python)."
+    )
 
 
 def _axes_of(file: ImageFile, told: str | None) -> str | None:
-    """What the user or the file says, one letter for every axis; None if nothing is said of any but Y and X."""
+    """What the user or the file says, one letter for every axis; None if nothing is said."""
     shape = file.data.shape
     if told is None:
-        return None if set(file.axes[:-2]) <= {UNKNOWN} and file.axes[-2:] == "YX" else file.axes
+        return file.axes if file.says_axes else None
     n_singles = sum(n == 1 for n in shape)
     if len(told) == len(shape) - n_singles and len(told) != len(shape):
         letters = iter(told)

@@ -49,6 +49,10 @@ class TilePlan:
         As for `resolve_device`.
     level : int
         Which resolution level of the image it is.
+    series : int, optional
+        Which of the images in the file it is.
+    partial : bool
+        As for `open_image`.
     """
 
     name: str
@@ -58,14 +62,25 @@ class TilePlan:
     labels: Path = field(compare=False)
     device: str = field(compare=False, default="auto")
     level: int = field(compare=False, default=0)
+    series: int | None = field(compare=False, default=None)
+    partial: bool = field(compare=False, default=False)
 
     @classmethod
     def of(
-        cls, model: SegmentationModel, source: ImageSource, image: Path, labels: Any, device: str, level: int = 0
+        cls,
+        model: SegmentationModel,
+        source: ImageSource,
+        image: Path,
+        labels: Any,
+        device: str,
+        level: int = 0,
+        series: int | None = None,
+        partial: bool = False,
     ) -> Self:
         """The plan of labelling an image file into a Zarr array on disk."""
         folder = Path(labels.store.root).absolute() / labels.path
-        return cls(uuid.uuid4().hex, model, replace(source, data=None), image.absolute(), folder, device, level)
+        without = replace(source, data=None)
+        return cls(uuid.uuid4().hex, model, without, image.absolute(), folder, device, level, series, partial)
 
 
 def hand_on(plan: TilePlan) -> TilePlan:
@@ -102,7 +117,7 @@ def _opened(plan: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
 
     require_files(plan.image, plan.labels)
     network = place_on(copy.deepcopy(plan.model.network), resolve_device(plan.device)).eval()
-    data = open_image(plan.image, plan.level).data
+    data = open_image(plan.image, plan.level, series=plan.series, partial=plan.partial).data
     return network, replace(plan.source, data=data), zarr.open_array(plan.labels, mode="r+")
 
 

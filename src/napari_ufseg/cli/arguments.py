@@ -45,12 +45,15 @@ class ImageOpening:
         Channels to work with: grey is made from colour, or colour from grey; by default those of the file.
     level : int
         Resolution level of a pyramid; 0 is the full one.
+    series : str, optional
+        Number or name of an image among several in a file; by default the largest.
     """
 
     axes: str | None = None
     channel_axis: int | None = None
     n_channels: int | None = None
     level: int = 0
+    series: str | None = None
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def run_batch_command(arguments: BatchArguments) -> int:
         device=arguments.device,
         level=arguments.opening.level,
         detail=arguments.detail,
+        series=arguments.opening.series,
     )
     rows: list[FileDone] = []
     try:

@@ -64,7 +64,14 @@ def warm_start_of(arguments: SegmentArguments, model: SegmentationModel | None, 
 
 def load_image(opening: ImageOpening, path: Path, spatial_dims: int) -> InputImage:
     """Open and check one image; with another number of channels it is converted, and for that read."""
-    image = open_input(path, spatial_dims, axes=opening.axes, channel_axis=opening.channel_axis, level=opening.level)
+    image = open_input(
+        path,
+        spatial_dims,
+        axes=opening.axes,
+        channel_axis=opening.channel_axis,
+        level=opening.level,
+        series=opening.series,
+    )
     if image.warning:
         warnings.warn(image.warning, UfsegWarning, stacklevel=2)
     if opening.n_channels not in (None, image.source.n_channels):

@@ -25,7 +25,7 @@ from napari_ufseg.cli.arguments import (
 )
 from napari_ufseg.engine.config import DEFAULT_PRESET, PRESETS, Option, SegmentationConfig, options
 from napari_ufseg.engine.labels.hierarchy import checked_detail
-from napari_ufseg.io import LABEL_FORMATS, TIFF, label_endings, label_formats_told
+from napari_ufseg.io import LABEL_FORMATS, TIFF, label_endings, label_formats_told, require_no_address
 
 SMALLEST_BUDGET = 5 * 10**8
 _EPILOG = "Exit status: 0; 2 with one sentence on stderr if something can be mended; 130 after Ctrl-C."
@@ -205,6 +205,17 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
         help="which resolution of a pyramid to read: 0, the full one, or a smaller one from 1 on; the labels get its "
         "size and scale (default: 0)",
     )
+    _add_series(parser, group)
+
+
+def _add_series(parser: _Parser, group: Any) -> None:
+    parser.flag(
+        group,
+        "series",
+        metavar="N|NAME",
+        help="which of several images in one file to read, by its number from 0 on or its name (default: the largest that is "
+        "no reduced copy, and a warning tells which that was)",
+    )
 
 
 def _add_outputs(parser: _Parser) -> None:
@@ -302,6 +313,7 @@ def _fill_batch(parser: _Parser) -> None:
         metavar="N",
         help="which resolution of every image to read: 0, the full one, or a smaller one from 1 on (default: 0)",
     )
+    _add_series(parser, parser)
     _add_detail(parser, parser)
     _add_device(parser, parser)
     parser.flag(parser, "report", metavar="FILE", help="write what became of each image, as .csv or .json")
@@ -380,7 +392,7 @@ def _segment_arguments(known: argparse.Namespace) -> SegmentArguments:
 
 def _predict_arguments(known: argparse.Namespace) -> PredictArguments:
     return PredictArguments(
-        model=Path(known.model),
+        model=_file(known.model),
         opening=_opening(known),
         inputs=_inputs(known.inputs),
         output=_labels_output(known),
@@ -403,13 +415,13 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
     if report and report.suffix.lower() not in (".csv", ".json"):
         raise UsageError(f"The report is written as CSV or JSON: let the name {report} end in .csv or .json.")
     return BatchArguments(
-        model=Path(known.model),
-        folder=Path(known.folder),
-        output=Path(known.output),
+        model=_file(known.model),
+        folder=_file(known.folder),
+        output=_file(known.output),
         recursive=known.recursive,
         existing=known.existing,
         format=known.format,
-        opening=ImageOpening(axes=known.axes, level=known.level),
+        opening=ImageOpening(axes=known.axes, level=known.level, series=known.series),
         detail=_detail(known.detail),
         device=known.device,
         report=report,
@@ -418,11 +430,11 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
 
 
 def _info_arguments(known: argparse.Namespace) -> InfoArguments:
-    return InfoArguments(Path(known.file), known.json, _messages(known))
+    return InfoArguments(_file(known.file), known.json, _messages(known))
 
 
 def _demo_arguments(known: argparse.Namespace) -> DemoArguments:
-    return DemoArguments(Path(known.output), known.headless, known.device, _messages(known))
+    return DemoArguments(_file(known.output), known.headless, known.device, _messages(known))
 
 
 _ARGUMENTS_OF: dict[str, Callable[[argparse.Namespace], Any]] = {
@@ -443,7 +455,7 @@ def _opening(known: argparse.Namespace) -> ImageOpening:
     n_channels = _whole("n_channels", known.n_channels)
     if axis is not None and not isinstance(axis, int):
         raise UsageError(f"channel_axis is {axis!r}, but must be a whole number such as 0 or -1.")
-    return ImageOpening(known.axes, axis, n_channels, known.level)
+    return ImageOpening(known.axes, axis, n_channels, known.level, known.series)
 
 
 def _whole(name: str, value: Any) -> int | None:
@@ -471,19 +483,25 @@ def _memory_budget(text: str | None) -> int | None:
 def _inputs(given: Sequence[str]) -> tuple[Path, ...]:
     if not given:
         raise UsageError("Give at least one image: TIFF, PNG, JPEG or OME-Zarr, or folders of them.")
-    return tuple(map(Path, given))
+    return tuple(map(_file, given))
 
 
 def _labels_output(known: argparse.Namespace) -> LabelsOutput:
     if not known.output:
         raise UsageError("Say with -o OUT where the labels go.")
-    return LabelsOutput(Path(known.output), known.output.endswith(("/", os.sep)))
+    return LabelsOutput(_file(known.output), known.output.endswith(("/", os.sep)))
 
 
 def _one_per_image(files: Sequence[str] | None) -> tuple[Path | None, ...] | None:
     """Files of a flag that is given once per image; ``-`` stands for an image without."""
-    return tuple(None if file == "-" else Path(file) for file in files) if files else None
+    return tuple(None if file == "-" else _file(file) for file in files) if files else None
 
 
 def _path(name: str | None) -> Path | None:
-    return Path(name) if name else None
+    return _file(name) if name else None
+
+
+def _file(name: str) -> Path:
+    """A path as it was given; FileError if it is an address, which a path could no longer tell."""
+    require_no_address(name)
+    return Path(name)

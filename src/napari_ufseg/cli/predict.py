@@ -84,7 +84,10 @@ def _predict_on(
     """Label an image file into a Zarr array, on workers that open both by themselves."""
     from napari_ufseg.batch.tile_tasks import TilePlan
 
-    plan = TilePlan.of(model, image.source, image.path, array, arguments.device, image.file.level)
+    file, partial = image.file, arguments.opening.axes is not None
+    plan = TilePlan.of(
+        model, image.source, file.path, array, arguments.device, file.level, series=file.series, partial=partial
+    )
     brightness = _learn(cluster.learn_intensity(plan, image.source), image, arguments)
     with engine_errors("Prediction"):
         follow_labelling(cluster.label_image(plan, image.source, brightness), path.name, quiet=arguments.messages.quiet)

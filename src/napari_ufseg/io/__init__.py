@@ -1,11 +1,20 @@
 """Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, labels out in any of `LABEL_FORMATS`."""
 
 from napari_ufseg.io.axis_steps import AxisSteps, Step, ToldSteps
-from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem, is_zarr
+from napari_ufseg.io.paths import (
+    IMAGE_SUFFIXES,
+    LABELS_ENDING,
+    TIFF_SUFFIXES,
+    ZARR_SUFFIX,
+    image_stem,
+    is_zarr,
+    require_no_address,
+)
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading.find import find_images
-from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
+from napari_ufseg.io.reading.image_file import ImageFile, LazyArray, MissingLevelError
 from napari_ufseg.io.reading.read_image import (
+    images_in,
     label_images_of,
     open_image,
     read_image,
@@ -13,6 +22,7 @@ from napari_ufseg.io.reading.read_image import (
     read_labels,
     readable,
 )
+from napari_ufseg.io.reading.series import Series
 from napari_ufseg.io.reading.zarr_pixels import missing_words, require_chunks
 from napari_ufseg.io.units import unit_name, unit_ratio, unit_symbol
 from napari_ufseg.io.writing.label_formats import (
@@ -49,6 +59,8 @@ __all__ = [
     "ImageFile",
     "LabelFormat",
     "LazyArray",
+    "MissingLevelError",
+    "Series",
     "Step",
     "ToldSteps",
     "check_replaceable",
@@ -59,6 +71,7 @@ __all__ = [
     "finish_label_zarr",
     "folder_written_whole",
     "image_stem",
+    "images_in",
     "is_zarr",
     "label_dialog_filters",
     "label_endings",
@@ -75,6 +88,7 @@ __all__ = [
     "readable",
     "require_chunks",
     "require_label_format",
+    "require_no_address",
     "unit_name",
     "unit_ratio",
     "unit_symbol",

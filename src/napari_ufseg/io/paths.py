@@ -1,7 +1,10 @@
 """Names of files: which endings are images, and what marks a folder as Zarr or a file as labels."""
 
 import os
+import re
 from pathlib import Path
+
+from napari_ufseg.engine.errors import FileError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PNG_SUFFIX = ".png"
@@ -9,6 +12,17 @@ IMAGE_SUFFIXES = (*TIFF_SUFFIXES, PNG_SUFFIX, ".jpg", ".jpeg")
 LABELS_ENDING = "_labels"
 ZARR_SUFFIX = ".zarr"
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/])")  # of two letters at least: one is a drive of Windows
+
+
+def require_no_address(path: str | os.PathLike[str]) -> None:
+    """Raise FileError if a path is an address of the web or of a store, such as ``https://...`` or ``s3://...``."""
+    text = os.fspath(path)
+    if (found := _ADDRESS.match(text)) and not os.path.lexists(text):
+        address = text if "://" in text else f"{found[1]}://{text[found.end() :]}"  # a Path has one slash
+        raise FileError(
+            f"{address} is an address, but only files and folders can be used: download it, or mount its place."
+        )
 
 
 def image_stem(path: Path) -> str:

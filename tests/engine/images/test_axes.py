@@ -130,3 +130,13 @@ def test_the_axes_along_which_the_network_looks():
     assert spatial_axes("TZCYX", 3) == "ZYX"
     assert spatial_axes("XTYZ", 3) == "XYZ"
     assert spatial_axes("XTYZ", 2) == "XY"
+
+
+@pytest.mark.parametrize("axes", ["??", "???", "?YX", "Y?", "?X", "T??", "??C", "C???", "????YX", "Q??"])
+def test_the_example_for_unknown_axes_can_be_given_as_it_stands(axes: str) -> None:
+    shape = tuple(range(5, 5 + len(axes)))
+    with pytest.raises(ImageError, match="it is not clear what") as caught:
+        resolved_axes(axes, shape)
+    example = str(caught.value).partition("for example ")[2].split()[0]
+    assert checked_axes(example, len(shape)) == example
+    assert all(letter in ("?", given) for letter, given in zip(axes, example, strict=True))

@@ -1,6 +1,7 @@
 """Zarr folders, opened without reading their pixels."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def test_axes_by_type_or_name(axes: Any, letters: str, tmp_path: Path) -> None:
         ("plate", "images of a plate: name one of them"),
         ("line", "without \\(Y, X\\)"),
         ("bad json", "is not an image that can be read, or it is damaged"),
-        ("lost level", "is not an image that can be read, or it is damaged"),
+        ("lost level", r"lacks its resolution level 0 \(s0\), which its metadata name: level 1 is there"),
         ("level is a group", "is damaged: its level s0 is no array"),
     ],
 )
@@ -269,3 +270,92 @@ def test_an_entry_of_labels_that_makes_no_sense_is_left_out(key: str, value: Any
     image = open_image(folder)
     assert (image.is_labels, image.classes[2].name, image.classes[2].colour) == (True, "cells", "#010203")
     np.testing.assert_array_equal(read_image(folder), IMAGE[0, 0])
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("is_consolidated", [False, True])
+@pytest.mark.parametrize(("lost", "there"), [([0], "1"), ([1], "0"), ([0, 1], "")])
+def test_a_level_that_is_not_there(
+    lost: list[int], there: str, is_consolidated: bool, zarr_format: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "x.zarr"
+    write_ome_zarr(folder, zarr_format)
+    if is_consolidated:  # then the metadata of the group describe it, though it is not there
+        zarr.consolidate_metadata(folder)
+    for level in lost:
+        shutil.rmtree(folder / f"s{level}")
+    for level in lost:
+        ending = f"level {there} is there" if there else "and no other one is there"
+        with pytest.raises(FileError, match=f"lacks its resolution level {level} .*{ending}"):
+            open_image(folder, level)
+    for level in {0, 1} - set(lost):
+        np.testing.assert_array_equal(open_image(folder, level).data[1, 2], IMAGE[1, 2, :: level + 1, :: level + 1])
+
+
+PLATES = {
+    "one well": (["B/3"], {"B/3": ["0"]}),
+    "two digits": (["H/12", "A/1"], {"H/12": ["2", "5"], "A/1": ["0"]}),
+    "the first well is not there": (["A/1", "C/2"], {"C/2": ["1"]}),
+    "the first field is not there": (["A/1"], {"A/1": ["1"]}),
+    "the first well has no fields": (["A/1", "B/2"], {"A/1": [], "B/2": ["0"]}),
+}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("kind", PLATES)
+def test_the_example_of_a_plate_is_an_image_that_is_there(kind: str, zarr_format: Any, tmp_path: Path) -> None:
+    told, there = PLATES[kind]
+    folder = tmp_path / "plate.zarr"
+
+    def put(path: str, metadata: dict[str, Any]) -> None:
+        group = zarr.open_group(folder / path, mode="a", zarr_format=zarr_format)
+        group.attrs.put({"ome": metadata} if zarr_format == 3 else metadata)
+
+    put("", {"plate": {"wells": [{"path": well} for well in told]}})
+    for well, fields in there.items():
+        put(well.split("/")[0], {})
+        named = ["0", *fields] if kind == "the first field is not there" else fields
+        put(well, {"well": {"images": [{"path": field} for field in named]}})
+        for field in fields:
+            write_ome_zarr(folder / well / field, zarr_format)
+    well = next(well for well in told if there.get(well))
+    for place in (folder, folder / well):
+        with pytest.raises(FileError, match="holds the images of a plate: name one of them, such as ") as caught:
+            open_image(place)
+        example = str(caught.value).partition("such as ")[2].rstrip(".")
+        assert example == str(folder / well / there[well][0])
+        assert open_image(example).data.shape == IMAGE.shape
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "codec"),
+    [
+        (2, {"compressor": {"id": "imagecodecs_jpegxl"}}),
+        (2, {"compressor": {"id": "b3d", "quant": 1}}),
+        (2, {"filters": [{"id": "no_such_filter"}]}),
+        (3, {"codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "imagecodecs_jpegxl"}]}),
+        (3, {"codecs": [{"name": "numcodecs.nothing", "configuration": {}}]}),
+        (3, {"codecs": [{"name": "bytes"}, {"name": "https://example.org/codec", "configuration": {}}]}),
+    ],
+)
+def test_a_codec_that_is_not_installed_is_named(zarr_format: Any, codec: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "x.zarr"
+    write_ome_zarr(folder, zarr_format)
+    file = folder / "s0" / (".zarray" if zarr_format == 2 else "zarr.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | codec))
+    described = next(iter(codec.values()))
+    last = described if isinstance(described, dict) else described[-1]
+    name = last.get("id") or last["name"]
+    for read in (open_image, read_image):
+        with pytest.raises(FileError, match=f"is stored with the codec {name}, which is not installed here") as caught:
+            read(folder)
+        assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", {"name": "nope"}, "r16", "float8_e4m3", "int4"])
+def test_a_type_of_values_that_is_not_known_is_told(kind: Any, tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", data=IMAGE[0, 0], zarr_format=3)
+    file = tmp_path / "x.zarr" / "zarr.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"data_type": kind}))
+    with pytest.raises(FileError, match=r"x\.zarr holds values of a type that is not known here"):
+        open_image(tmp_path / "x.zarr")

@@ -1,5 +1,7 @@
 """All pixels of an image, and of a label image."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,11 @@ import numpy.typing as npt
 import pytest
 import tifffile
 import zarr
+from imagecodecs import png_encode
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.errors import FileError, UfsegWarning
 from napari_ufseg.io import open_image, read_image, read_labels
 
 GREY = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
@@ -89,6 +92,58 @@ def test_what_a_png_says_of_its_classes_may_be_damaged(tmp_path: Path) -> None:
         indexed([[0, 1]]).save(tmp_path / f"{number}.png", pnginfo=said)
         image = open_image(tmp_path / f"{number}.png")
         assert (image.is_labels, dict(image.classes)) == (True, {})
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("largest", [65535, 510, 200])
+def test_a_png_of_16_bits_is_read_whole(largest: int, n_channels: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, largest + 1, (12, 10, n_channels)).astype(np.uint16)
+    (tmp_path / "x.png").write_bytes(png_encode(values.squeeze()))
+    image = open_image(tmp_path / "x.png")
+    expected = values[..., : 1 if n_channels < 3 else 3].squeeze()  # without opacity
+    assert (image.data.dtype, image.is_rgb) == (np.uint16, n_channels > 2)
+    np.testing.assert_array_equal(np.asarray(image.data), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), expected)
+
+
+def test_a_damaged_png_of_16_bits_is_one_sentence(tmp_path: Path) -> None:
+    whole = png_encode(np.full((12, 10, 3), 300, np.uint16))
+    (tmp_path / "x.png").write_bytes(whole[:60])
+    with pytest.raises(FileError, match=r"x\.png is not an image that can be read, or it is damaged\.$"):
+        read_image(tmp_path / "x.png")
+
+
+ODD_CHUNKS = {  # of a PNG, beside its pixels: kind, content, and whether its check sum is right
+    "text with a wrong check sum": (b"tEXt", b"a\0b", False),
+    "text that is too long": (b"zTXt", b"a\0\0" + zlib.compress(b"x" * 3_000_000), True),
+    "EXIF that is none": (b"eXIf", b"junkjunk", True),
+    "pixel size that is too short": (b"pHYs", b"ju", True),
+    "gamma that is too short": (b"gAMA", b"j", True),
+}
+
+
+@pytest.mark.parametrize("image", [GREY, COLOUR, GREY.astype(np.uint16) * 300], ids=["grey", "colour", "16 bit"])
+@pytest.mark.parametrize("kind", ODD_CHUNKS)
+def test_odd_words_in_a_png_cost_no_pixel(kind: str, image: npt.NDArray[Any], tmp_path: Path) -> None:
+    name, content, is_right = ODD_CHUNKS[kind]
+    sum_ = zlib.crc32(name + content) + (not is_right)
+    whole = png_encode(image)
+    chunk = struct.pack(">I", len(content)) + name + content + struct.pack(">I", sum_ & 0xFFFFFFFF)
+    (tmp_path / "x.png").write_bytes(whole[:33] + chunk + whole[33:])
+    with pytest.warns(UfsegWarning, match=r"What .*x\.png says beside its pixels cannot be understood"):
+        np.testing.assert_array_equal(read_image(tmp_path / "x.png"), image)
+    (tmp_path / "x.png").write_bytes(whole[:33] + chunk + whole[33 : len(whole) * 2 // 3])
+    with pytest.raises(FileError, match="or it is damaged"):
+        read_image(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_that_would_fill_the_memory_is_refused(depth: int, tmp_path: Path) -> None:
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, depth, 2, 0, 0, 0)
+    whole = png_encode(COLOUR)
+    (tmp_path / "x.png").write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
+    with pytest.raises(FileError, match=r"x\.png is not an image that can be read"):
+        read_image(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

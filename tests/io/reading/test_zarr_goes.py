@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io import missing_words, open_image, require_chunks
+from napari_ufseg.engine.errors import FileError, UfsegWarning
+from napari_ufseg.io import missing_words, open_image, read_image, require_chunks
 from napari_ufseg.io.reading import zarr_pixels
 
 IMAGE = np.arange(1, 1 + 50 * 60, dtype=np.uint16).reshape(50, 60)
@@ -108,3 +108,43 @@ def test_too_many_chunks_are_not_listed(tmp_path: Path, monkeypatch: pytest.Monk
     assert missing_words(image) == ""
     (folder / "0.1").unlink()
     require_chunks(image)
+
+
+KEYS: list[tuple[dict[str, Any], str, str]] = [  # how the metadata call chunks, and how they are stored
+    ({"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}, "{}/{}", "{}.{}"),
+    ({"zarr_format": 2}, "{}.{}", "{}/{}"),
+    ({"zarr_format": 3}, "c/{}/{}", "c.{}.{}"),
+    ({"zarr_format": 3}, "c/{}/{}", "{}.{}"),
+    ({"zarr_format": 3}, "c/{}/{}", "{}/{}"),
+    ({"zarr_format": 3, "chunk_key_encoding": {"name": "default", "separator": "."}}, "c.{}.{}", "c/{}/{}"),
+    ({"zarr_format": 3, "chunk_key_encoding": {"name": "v2", "separator": "."}}, "{}.{}", "c.{}.{}"),
+]
+
+
+@pytest.mark.parametrize("renamed", ["all", "some", "all of too many to count"])
+@pytest.mark.parametrize(("options", "told", "stored"), KEYS)
+def test_chunks_by_other_names_than_the_metadata_say_are_an_error(
+    options: Any, told: str, stored: str, renamed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if renamed == "all of too many to count":
+        monkeypatch.setattr(zarr_pixels, "_MOST_COUNTED", 15)
+    folder = tmp_path / "x.zarr"
+    zarr.create_array(folder, data=IMAGE, chunks=(16, 16), **options)
+    assert missing_words(open_image(folder)) == ""
+    for y, x in np.ndindex(2 if renamed == "some" else 4, 4):
+        (folder / stored.format(y, x)).parent.mkdir(parents=True, exist_ok=True)
+        (folder / told.format(y, x)).rename(folder / stored.format(y, x))
+    for read in (lambda: missing_words(open_image(folder)), lambda: read_image(folder)):
+        with pytest.raises(
+            FileError, match=r"The metadata of .*x\.zarr do not fit its chunks: one that they call "
+        ) as caught:
+            read()
+        assert "separator" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_image_without_any_chunk_is_told(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", shape=(50, 60), dtype=np.uint16, chunks=(16, 16), zarr_format=2)
+    assert "none of 16 chunks is there: all of it is read as 0." in missing_words(open_image(tmp_path / "x.zarr"))
+    with pytest.warns(UfsegWarning, match="none of 16 chunks is there"):
+        assert not read_image(tmp_path / "x.zarr").any()

@@ -12,7 +12,9 @@ from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io import (
     TIFF_SUFFIXES,
     ImageFile,
+    MissingLevelError,
     Step,
+    images_in,
     is_zarr,
     label_images_of,
     missing_words,
@@ -43,7 +45,9 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 
 
 def read_layers(path: str) -> list[LayerData]:
-    """An image with the label images it brings along, or one label image.
+    """The images of a file, each with the label images it brings along, or one label image.
+
+    Reduced copies and masks are no images of their own.
 
     Raises
     ------
@@ -51,21 +55,73 @@ def read_layers(path: str) -> list[LayerData]:
         If the file cannot be read; the message is one sentence.
     """
     file = Path(path)
-    first = open_image(file)
-    if not first.is_labels and (words := missing_words(first)):  # those of labels lack where nothing is labelled
+    images = _open_images(file)
+    is_lazy = sum(_n_bytes(image) for image, _ in images) > _IN_MEMORY
+    layers: list[LayerData] = []
+    of_labels: dict[Path, None] = {}
+    told: dict[str, None] = {}  # of several images each sentence once
+    for image, name in images:
+        missing = "" if image.is_labels else missing_words(image)  # those of labels lack where nothing is labelled
+        notes = f"{file.name}: {' '.join(image.axis_steps.notes)}" if image.axis_steps.notes else ""
+        told |= dict.fromkeys(filter(None, (image.note, missing, notes)))
+        layers.append(_layer(image, name, is_labels=image.is_labels, is_lazy=is_lazy))
+        of_labels |= dict.fromkeys(label_images_of(file, series=image.series))
+    for words in told:
         show_warning(words)
-    if first.axis_steps.notes:
-        show_warning(f"{file.name}: {' '.join(first.axis_steps.notes)}")
-    layers = [_layer(first, file.stem.removesuffix(".ome"), is_labels=first.is_labels)]
-    for labels in label_images_of(file):
+    for labels in of_labels:
         try:
-            layers.append(_layer(open_image(labels), labels.name, is_labels=True))
+            opened = open_image(labels)
+            layers.append(_layer(opened, labels.name, is_labels=True, is_lazy=_n_bytes(opened) > _IN_MEMORY))
         except FileError as error:  # the image itself is well
             show_warning(str(error))
     return layers
 
 
-def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
+def _open_images(file: Path) -> list[tuple[ImageFile, str]]:
+    """All images of a file but reduced copies and masks, at the largest resolution that is there, with their names."""
+    stem = file.stem.removesuffix(".ome")
+    own = {number: one.name or str(number) for number, one in enumerate(images_in(file)) if not one.aside}
+    if len(own) < 2:
+        return [(_largest(file, None), stem)]
+    images: list[tuple[ImageFile, str]] = []
+    errors: list[FileError] = []
+    for number, name in own.items():
+        try:
+            images.append((_largest(file, number), f"{stem}: {name}"))
+        except FileError as error:  # the others may be well
+            errors.append(error)
+    if not images:
+        raise errors[0]
+    for faulty in errors:
+        show_warning(str(faulty))
+    return images
+
+
+def _largest(file: Path, series: int | None) -> ImageFile:
+    """An image at full resolution; at the next lower one, which is told, if that is missing."""
+    try:
+        return open_image(file, series=series, partial=True)
+    except MissingLevelError as error:
+        show_warning(str(error))
+        return open_image(file, error.others[0], series=series, partial=True)
+
+
+def _n_bytes(image: ImageFile) -> int:
+    return prod(image.data.shape) * image.data.dtype.itemsize
+
+
+def _levels(full: ImageFile) -> list[ImageFile]:
+    """The resolutions of an image; those that are missing are told, and left out."""
+    levels = [full]
+    for level in range(full.level + 1, full.n_levels):
+        try:
+            levels.append(open_image(full.path, level, series=full.series, partial=True))
+        except MissingLevelError as error:
+            show_warning(str(error))
+    return levels
+
+
+def _layer(full: ImageFile, name: str, *, is_labels: bool, is_lazy: bool) -> LayerData:
     """A layer of an image file, opened at full resolution."""
     is_rgb = full.is_rgb and not is_labels
     order = _order(full, is_rgb)
@@ -90,12 +146,10 @@ def _layer(full: ImageFile, name: str, *, is_labels: bool) -> LayerData:
             from napari_ufseg._napari.layers.pixel_size import TOLD_STEPS
 
             about["metadata"] = {TOLD_STEPS: _told_steps(full)}
-    is_lazy = prod(full.data.shape) * full.data.dtype.itemsize > _IN_MEMORY
-    n_levels = 1 if is_labels and not is_lazy else full.n_levels  # one level can be painted on
-    levels = [full, *(open_image(full.path, level) for level in range(1, n_levels))]
+    levels = [full] if is_labels and not is_lazy else _levels(full)  # one level can be painted on
     data = [_turned(level, order, is_lazy) for level in levels]
-    about["multiscale"] = n_levels > 1
-    return data if n_levels > 1 else data[0], about, "labels" if is_labels else "image"
+    about["multiscale"] = len(levels) > 1
+    return data if len(levels) > 1 else data[0], about, "labels" if is_labels else "image"
 
 
 def _told_steps(image: ImageFile) -> dict[str, list[Any]]:

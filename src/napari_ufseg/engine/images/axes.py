@@ -97,6 +97,11 @@ def resolved_axes(axes: str, shape: Sequence[int], name: str = "The image") -> s
     ImageError
         If one is; the sentence names its length and says how to tell.
     """
+    if UNKNOWN in axes and not {"Y", "X"} <= set(axes):
+        raise ImageError(
+            f"{name} has shape {tuple(shape)} and it is not clear what its axes are: name them (axes in Python, --axes on "
+            f"the command line), for example {_filled(axes)} (T time, Z depth, C channel, Y row, X column, Q other)."
+        )
     if UNKNOWN in axes:
         size = shape[axes.index(UNKNOWN)]
         free = next(letter for letter in "ZTQ" if letter == "Q" or letter not in axes)
@@ -107,6 +112,15 @@ def resolved_axes(axes: str, shape: Sequence[int], name: str = "The image") -> s
             "(T time, Z depth, C channel, Q other)."
         )
     return checked_axes(axes, len(shape), name)
+
+
+def _filled(axes: str) -> str:
+    """The axes with letters that are possible where one is unknown."""
+    letters = list(axes)
+    for i in reversed(range(len(letters))):
+        if letters[i] == UNKNOWN:
+            letters[i] = next(letter for letter in "XYZTQ" if letter == "Q" or letter not in letters)
+    return "".join(letters)
 
 
 def spatial_axes(axes: str, spatial_dims: int) -> str:

@@ -4,13 +4,16 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, ZARR_SUFFIX, is_zarr
+from napari_ufseg.engine.errors import FileError, warn
+from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, ZARR_SUFFIX, is_zarr, require_no_address
 from napari_ufseg.io.reading.known_labels import says_labels
+from napari_ufseg.io.reading.tiff_series import files_beside
+
+_MOST_NAMED = 4  # files that a sentence names one by one
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
-    """The images that some files and folders stand for, each once.
+    """The images that some files and folders stand for, each once; an image that is spread among files is its first one.
 
     Parameters
     ----------
@@ -30,12 +33,38 @@ def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = Fa
         If a path does not exist, or a folder holds no image.
     """
     found: dict[Path, Path] = {}
-    for path in map(Path, paths):
+    for path in map(_checked, paths):
         for file in _images_in(path, recursive) if path.is_dir() and not is_zarr(path) else [path]:
             if not file.exists():
                 raise FileError(f"There is no file or folder {path}.")
             found.setdefault(file.resolve(), file)
-    return list(found.values())
+    return _without_parts(found)
+
+
+def _checked(path: str | os.PathLike[str]) -> Path:
+    require_no_address(path)
+    return Path(path)
+
+
+def _without_parts(found: dict[Path, Path]) -> list[Path]:
+    """The files without those that are read with another one, as the planes of an OME-TIFF; that is told.
+
+    Parameters
+    ----------
+    found : dict
+        Each file as it was given, by its real path.
+    """
+    parts: set[Path] = set()
+    for real, file in found.items():
+        if real in parts:
+            continue
+        beside = [other for path in files_beside(file) if (other := path.resolve()) in found and other not in parts]
+        parts.update(beside)
+        if beside:
+            names = ", ".join(found[other].name for other in beside[:_MOST_NAMED])
+            more = f" and {len(beside) - _MOST_NAMED} more" if len(beside) > _MOST_NAMED else ""
+            warn(f"{file} is read as one image with its other files: {names}{more}.", stacklevel=3)
+    return [file for real, file in found.items() if real not in parts]
 
 
 def _images_in(folder: Path, recursive: bool) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io.axis_steps import AxisSteps, ToldSteps
 
@@ -28,6 +29,21 @@ class LazyArray(Protocol):
 
     def __getitem__(self, region: Any, /) -> Any:
         """The values of a region, given by slices and whole numbers."""
+
+
+class MissingLevelError(FileError):
+    """A resolution level that the metadata of an image name is not there.
+
+    Parameters
+    ----------
+    message : str
+    others : list of int
+        The levels that are there; at least one.
+    """
+
+    def __init__(self, message: str, others: list[int]) -> None:
+        super().__init__(message)
+        self.others = others
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +73,12 @@ class ImageFile:
         The file says that its values are labels.
     classes : ClassTable
         Names and colours of labels that the file tells.
+    series : int
+        Which of the images in the file it is, from 0.
+    says_axes : bool
+        Something of the axes is known; False for a plain array, where Y and X are assumed.
+    note : str
+        What was assumed in reading it, as sentences for the user; empty if nothing was.
     """
 
     path: Path
@@ -68,6 +90,9 @@ class ImageFile:
     is_rgb: bool = False
     is_labels: bool = False
     classes: ClassTable = field(default_factory=ClassTable)
+    series: int = 0
+    says_axes: bool = True
+    note: str = ""
 
     @cached_property
     def axis_steps(self) -> AxisSteps:

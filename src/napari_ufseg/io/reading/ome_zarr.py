@@ -4,8 +4,11 @@ The metadata are read with tolerance, not checked against the rules: those that
 other programs break most often (order of the axes, versions) do not matter here.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +18,9 @@ import numpy.typing as npt
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.io.axis_steps import Step, ToldSteps, as_number, unreadable
 from napari_ufseg.io.paths import is_marked
-from napari_ufseg.io.reading.image_file import ImageFile
+from napari_ufseg.io.reading.image_file import ImageFile, MissingLevelError
 from napari_ufseg.io.reading.known_labels import classes_of, ome_attributes
+from napari_ufseg.io.reading.series import Series, choose_series, told_of_series
 from napari_ufseg.io.reading.zarr_pixels import pixels_of
 
 if TYPE_CHECKING:
@@ -26,37 +30,67 @@ _LETTERS = {"time": "T", "channel": "C"}
 _Numbers = npt.NDArray[np.float64]
 
 
-def open_zarr(folder: Path, level: int) -> ImageFile:
+def open_zarr(folder: Path, level: int, series: int | str | None = None) -> ImageFile:
     """An image in a Zarr folder; of its levels, `level`, or the full one if there is no such level.
+
+    Parameters
+    ----------
+    folder : Path
+    level : int
+    series : int or str, optional
+        Number or name of the image; by default as `choose_series` says.
 
     Raises
     ------
     FileError
-        If the folder is no Zarr, or a Zarr without an image of numbers.
+        If the folder is no Zarr, or a Zarr without an image of numbers, or the level is not there.
     """
     import zarr
 
     if not is_marked(folder):
         raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
-    node = zarr.open(folder, mode="r")
-    if isinstance(node, zarr.Array):
-        return _plain(folder, node)
-    group, metadata = _first_image(folder, node)
-    datasets = metadata["datasets"]
-    level = level if 0 <= level < len(datasets) else 0
-    array = group[datasets[level]["path"]]
-    if not isinstance(array, zarr.Array):
-        raise FileError(f"{folder} is damaged: its level {datasets[level]['path']} is no array.")
+    with _unknown_is_told(folder):
+        node = zarr.open(folder, mode="r")
+        if isinstance(node, zarr.Array):
+            choose_series(folder, [Series("", node.shape, "?" * node.ndim)], series)
+            return _plain(folder, node)
+        images = _images(folder, node)
+        described_images = _as_series(images)
+        number = choose_series(folder, described_images, series)
+        group, metadata = images[number]
+        datasets = metadata["datasets"]
+        level = level if 0 <= level < len(datasets) else 0
+        array = _level(folder, group, datasets, level)
     described = _described(metadata, level, array.ndim)
     axes = "".join(map(_letter, described))
     steps = _steps(described, *_placed(group, metadata, level, array.shape))
     ome = ome_attributes(group)
     is_labels = "image-label" in ome and array.dtype.kind in "bui"
-    about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label"))}
+    about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label")), "series": number}
+    about["note"] = told_of_series(folder, described_images, number) if series is None else ""
     return ImageFile(folder, pixels_of(folder, array), axes, steps, len(datasets), level, **about)
 
 
-def label_folders(folder: Path) -> list[Path]:
+def series_of_zarr(folder: Path) -> list[Series]:
+    """What images a Zarr folder holds.
+
+    Raises
+    ------
+    FileError
+        As for `open_zarr`.
+    """
+    import zarr
+
+    if not is_marked(folder):
+        raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
+    with _unknown_is_told(folder):
+        node = zarr.open(folder, mode="r")
+        if isinstance(node, zarr.Array):
+            return [Series("", node.shape, "?" * node.ndim)]
+        return _as_series(_images(folder, node))
+
+
+def label_folders(folder: Path, series: int | str | None = None) -> list[Path]:
     """The label images that an OME-Zarr image brings along; none for a plain array.
 
     Raises
@@ -66,33 +100,144 @@ def label_folders(folder: Path) -> list[Path]:
     """
     import zarr
 
-    node = zarr.open(folder, mode="r")
-    if isinstance(node, zarr.Array):
-        return []
-    image, _ = _first_image(folder, node)
-    labels = image.get("labels")
+    with _unknown_is_told(folder):
+        node = zarr.open(folder, mode="r")
+        if isinstance(node, zarr.Array):
+            return []
+        images = _images(folder, node)
+        image, _ = images[choose_series(folder, _as_series(images), series)]
+        labels = image.get("labels")
     names = ome_attributes(labels).get("labels", []) if isinstance(labels, zarr.Group) else []
     return [folder / image.path / "labels" / str(name) for name in names]
+
+
+@contextmanager
+def _unknown_is_told(folder: Path) -> Iterator[None]:
+    """Let the message name a codec that is not installed, or a type of values that is not known."""
+    try:
+        yield
+    except ValueError as error:
+        if type(error).__name__ == "UnknownCodecError":  # of numcodecs, or of zarr
+            found = re.search(r"'+([^']+)'+", str(error))
+            name = f" {found[1]}" if found else ""
+            raise FileError(
+                f"{folder} is stored with the codec{name}, which is not installed here: install the package that brings "
+                "it, or save the image with another codec, such as Blosc or Zstandard."
+            ) from error
+        if re.match("No Zarr data type found that matches '|Invalid data_type", str(error)):
+            raise FileError(
+                f"{folder} holds values of a type that is not known here: save it as whole or real numbers."
+            ) from error
+        raise
+
+
+def _level(folder: Path, group: "zarr.Group", datasets: Sequence[Mapping[str, Any]], level: int) -> "zarr.Array[Any]":
+    """The array of a level; FileError if it is not there."""
+    import zarr
+
+    name = datasets[level]["path"]
+    array = _at(folder, group, name)
+    if array is None:
+        others = [i for i, one in enumerate(datasets) if isinstance(_at(folder, group, one["path"]), zarr.Array)]
+        lacks = f"{folder} lacks its resolution level {level} ({name}), which its metadata name"
+        if not others:
+            raise FileError(f"{lacks}, and no other one is there.")
+        there = " or ".join(map(str, others))
+        raise MissingLevelError(
+            f"{lacks}: level {there} is there (level in Python, --level on the command line).", others
+        )
+    if not isinstance(array, zarr.Array):
+        raise FileError(f"{folder} is damaged: its level {name} is no array.")
+    return array
 
 
 def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:
     if array.ndim < 2:
         raise FileError(f"{folder} is no image: it has shape {array.shape}, without (Y, X).")
-    return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX")
+    return ImageFile(folder, pixels_of(folder, array), "?" * (array.ndim - 2) + "YX", says_axes=False)
 
 
-def _first_image(folder: Path, group: "zarr.Group") -> tuple["zarr.Group", Mapping[str, Any]]:
-    """The group that holds the (first) image, and its multiscales metadata."""
+def _at(folder: Path, group: "zarr.Group", name: str) -> Any:
+    """What has that name in a group; None if its folder is not there, though metadata of the group may describe it."""
+    return group.get(name) if (folder / group.path / name).is_dir() else None
+
+
+_Image = tuple["zarr.Group", Mapping[str, Any]]  # the group that holds it, and its multiscales metadata
+
+
+def _images(folder: Path, group: "zarr.Group") -> list[_Image]:
+    """The images of a group: its own, or those of the groups in it (bioformats2raw), in their order."""
+    metadata = ome_attributes(group)
+    if not metadata.get("multiscales") and ("plate" in metadata or "well" in metadata):
+        raise FileError(_told_of_plate(folder, group))
+    if metadata.get("multiscales"):
+        return [(group, multiscales) for multiscales in metadata["multiscales"]]
+    images = [image for inner in _inner_groups(group) for image in _own_images(inner)]
+    if not images:
+        raise FileError(f"{folder} is a Zarr group, but holds no OME-Zarr image (no multiscales).")
+    return images
+
+
+def _own_images(group: "zarr.Group") -> list[_Image]:
+    return [(group, multiscales) for multiscales in ome_attributes(group).get("multiscales") or []]
+
+
+def _inner_groups(group: "zarr.Group") -> Iterator["zarr.Group"]:
+    """The groups that hold the images of a group: those that it names, else 0, 1, 2 and so on."""
+    import zarr
+
+    names = group.get("OME")
+    named = ome_attributes(names).get("series") if isinstance(names, zarr.Group) else None
+    for name in named if isinstance(named, list) else map(str, count()):
+        inner = group.get(str(name))
+        if isinstance(inner, zarr.Group):
+            yield inner
+        elif not isinstance(named, list):
+            return
+
+
+def _as_series(images: Sequence[_Image]) -> list[Series]:
+    """What is told of images; of a single one its shape is no question, and is not looked up."""
+    if len(images) == 1:
+        return [Series(_name_of(*images[0]), (), "")]
+    return [_one_series(group, multiscales) for group, multiscales in images]
+
+
+def _one_series(group: "zarr.Group", multiscales: Mapping[str, Any]) -> Series:
+    array = next(filter(None, (group.get(dataset["path"]) for dataset in multiscales["datasets"])), None)
+    shape = tuple(getattr(array, "shape", ()))
+    axes = "".join(map(_letter, _described(multiscales, 0, len(shape))))
+    return Series(_name_of(group, multiscales), shape, axes)
+
+
+def _name_of(group: "zarr.Group", multiscales: Mapping[str, Any]) -> str:
+    name = str(multiscales.get("name") or "")
+    return name if name.strip("/") else ""
+
+
+def _told_of_plate(folder: Path, group: "zarr.Group") -> str:
+    """The sentence that names an image of a plate or well which is there."""
+    found = _image_of_plate(group)
+    if found is None:
+        return f"{folder} holds the images of a plate: name one of them (none that its metadata name is there)."
+    return f"{folder} holds the images of a plate: name one of them, such as {folder / found}."
+
+
+def _image_of_plate(group: "zarr.Group") -> str | None:
+    """Where, below a plate or well, an image is that its metadata name."""
     import zarr
 
     metadata = ome_attributes(group)
-    if "plate" in metadata or "well" in metadata:
-        raise FileError(f"{folder} holds the images of a plate: name one of them, such as {folder / 'A' / '1' / '0'}.")
-    if not metadata.get("multiscales") and isinstance(first := group.get("0"), zarr.Group):
-        group, metadata = first, ome_attributes(first)
-    if not metadata.get("multiscales"):
-        raise FileError(f"{folder} is a Zarr group, but holds no OME-Zarr image (no multiscales).")
-    return group, metadata["multiscales"][0]
+    inner, kind = ("wells", "plate") if "plate" in metadata else ("images", "well")
+    told = metadata.get(kind)
+    for one in told.get(inner) or [] if isinstance(told, Mapping) else []:
+        place = str(one.get("path") or "") if isinstance(one, Mapping) else ""
+        node = group.get(place) if place else None
+        if isinstance(node, zarr.Group):
+            below = _image_of_plate(node) if kind == "plate" else ""
+            if below is not None:
+                return f"{place}/{below}".rstrip("/")
+    return None
 
 
 def _letter(axis: Mapping[str, Any]) -> str:
@@ -143,9 +288,9 @@ def _placed(
     """
     datasets = metadata["datasets"]
     here = _transformed(len(shape), datasets[level], metadata)
-    if level == 0 or here.is_placed:
+    full_shape: Any = getattr(group.get(datasets[0]["path"]), "shape", None)
+    if level == 0 or here.is_placed or full_shape is None:  # the full level is not there
         return here.step, here.start, here.notes
-    full_shape: Any = getattr(group[datasets[0]["path"]], "shape", shape)
     full = _transformed(len(shape), datasets[0], metadata)
     step = full.step * np.divide(full_shape, np.maximum(shape, 1))
     return step, full.start + (step - full.step) / 2, full.notes

@@ -9,54 +9,96 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io.paths import IMAGE_SUFFIXES, TIFF_SUFFIXES, is_zarr
+from napari_ufseg.engine.errors import FileError, warn
+from napari_ufseg.io.paths import IMAGE_SUFFIXES, TIFF_SUFFIXES, is_zarr, require_no_address
 from napari_ufseg.io.quiet import without_log
 from napari_ufseg.io.reading.image_file import ImageFile
-from napari_ufseg.io.reading.ome_zarr import label_folders, open_zarr
+from napari_ufseg.io.reading.ome_zarr import label_folders, open_zarr, series_of_zarr
 from napari_ufseg.io.reading.picture import open_picture
-from napari_ufseg.io.reading.tiff import open_tiff, read_tiff
+from napari_ufseg.io.reading.series import Series, choose_series
+from napari_ufseg.io.reading.tiff import open_tiff, series_of_tiff
+from napari_ufseg.io.reading.zarr_pixels import missing_words
 
 
-def open_image(path: str | os.PathLike[str], level: int = 0) -> ImageFile:
+def open_image(
+    path: str | os.PathLike[str], level: int = 0, *, series: int | str | None = None, partial: bool = False
+) -> ImageFile:
     """Open an image without reading its pixels.
 
     Parameters
     ----------
     path : path-like
         A TIFF, PNG or JPEG file, or a Zarr folder: OME-Zarr 0.4 or 0.5, one
-        whose first image is series 0 (bioformats2raw), or a plain array.
+        that holds several (bioformats2raw), or a plain array.
     level : int
         Resolution level; 0 is the full one.
+    series : int or str, optional
+        Of several images in the file the one with this number, from 0, or name; see
+        `images_in`. By default the first of the largest, reduced copies and masks left aside.
+    partial : bool
+        Take the planes that are there, if the file is a whole part of an image that
+        is spread among several files, of which others are missing.
 
     Returns
     -------
     ImageFile
-        With the axes as the file tells them. Only a PNG or JPEG is read whole.
+        With the axes as the file tells them, and what was assumed as its ``note``.
+        Only a PNG or JPEG is read whole.
 
     Raises
     ------
     FileError
-        If there is no such image or level, or it is damaged. Damage among the
+        If there is no such image, series or level, or it is damaged. Damage among the
         pixels shows only when these are read from ``data``: see `readable`.
     """
     file = Path(path)
     check_is_image(file)
     with readable(file):
         if file.is_dir():
-            image = open_zarr(file, level)
+            image = open_zarr(file, level, series)
         elif file.suffix.lower() in TIFF_SUFFIXES:
-            image = open_tiff(file, level)
+            image = open_tiff(file, level, series, partial=partial)
         else:
-            image = open_picture(file)
+            image = _one_picture(file, series)
     if not 0 <= level < image.n_levels:
         there = "only one, level 0" if image.n_levels == 1 else f"{image.n_levels} levels, 0 to {image.n_levels - 1}"
         raise FileError(f"{file} has no resolution level {level}: it has {there}.")
     return image
 
 
-def label_images_of(path: str | os.PathLike[str]) -> list[Path]:
+def _one_picture(file: Path, series: int | str | None, *, numbers: bool = False) -> ImageFile:
+    """A PNG or JPEG file, which is one image; FileError if another one was asked for."""
+    image = open_picture(file, numbers=numbers)
+    choose_series(file, [Series("", image.data.shape, image.axes)], series)
+    return image
+
+
+def images_in(path: str | os.PathLike[str]) -> list[Series]:
+    """What images a file or Zarr folder holds, in their order; for `series` of `open_image`.
+
+    Raises
+    ------
+    FileError
+        If there is no such image, or it is damaged.
+    """
+    file = Path(path)
+    check_is_image(file)
+    with readable(file):
+        if file.is_dir():
+            return series_of_zarr(file)
+        if file.suffix.lower() in TIFF_SUFFIXES:
+            return series_of_tiff(file)
+        image = open_picture(file)
+        return [Series("", image.data.shape, image.axes)]
+
+
+def label_images_of(path: str | os.PathLike[str], *, series: int | str | None = None) -> list[Path]:
     """The label images that an OME-Zarr image brings along, each for `open_image`; none for any other file.
+
+    Parameters
+    ----------
+    path, series
+        As in `open_image`.
 
     Raises
     ------
@@ -66,45 +108,60 @@ def label_images_of(path: str | os.PathLike[str]) -> list[Path]:
     folder = Path(path)
     check_is_image(folder)
     with readable(folder):
-        return label_folders(folder) if folder.is_dir() else []
+        return label_folders(folder, series) if folder.is_dir() else []
 
 
-def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """All pixels of an image.
+def read_image(
+    path: str | os.PathLike[str], *, series: int | str | None = None, partial: bool = False
+) -> npt.NDArray[Any]:
+    """All pixels of an image; what was assumed in reading it is a UfsegWarning.
 
     Parameters
     ----------
-    path : path-like
+    path, series, partial
         As in `open_image`.
 
     Returns
     -------
     (Y, X) or (Y, X, C) array; for a TIFF or Zarr any axes, as stored
-        Axes of length 1 beside Y and X are dropped, and so is the alpha
-        channel of a PNG; a palette is looked up, except that of labels of this program.
+        Axes of length 1 beside Y and X are dropped, and so is the opacity of a PNG or
+        TIFF; a palette is looked up, except that of labels of this program, and in
+        TIFF that of ImageJ and of microscopes, which only says how numbers are shown.
 
     Raises
     ------
     FileError
         If the file is missing, cannot be read or is no such image.
     """
-    return _all_pixels(Path(path))
+    return _all_pixels(Path(path), series, partial=partial)
 
 
-def read_label_numbers(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """All pixels of a label image of any axes, as `read_image`; of a PNG with a palette the numbers, not the colours."""
-    return _all_pixels(Path(path), numbers=True)
+def read_label_numbers(path: str | os.PathLike[str], *, series: int | str | None = None) -> npt.NDArray[Any]:
+    """All pixels of a label image of any axes, as `read_image`; of one with a palette the numbers, not the colours."""
+    return _all_pixels(Path(path), series, numbers=True)
 
 
-def _all_pixels(file: Path, *, numbers: bool = False) -> npt.NDArray[Any]:
+def _all_pixels(
+    file: Path, series: int | str | None, *, numbers: bool = False, partial: bool = False
+) -> npt.NDArray[Any]:
     check_is_image(file)
+    missing = ""
     with readable(file):
         if file.is_dir():
-            image = open_zarr(file, 0)
-            return without_single(np.asarray(image.data[...]), image.axes)
-        if file.suffix.lower() in TIFF_SUFFIXES:
-            return without_single(*read_tiff(file))
-        return np.asarray(open_picture(file, numbers=numbers).data)
+            image = open_zarr(file, 0, series)
+            missing = missing_words(image)
+        elif file.suffix.lower() in TIFF_SUFFIXES:
+            image = open_tiff(file, 0, series, numbers=numbers, partial=partial)
+        else:
+            image = _one_picture(file, series, numbers=numbers)
+        pixels = np.asarray(image.data[...])
+        if file.suffix.lower() in TIFF_SUFFIXES or file.is_dir():
+            pixels = without_single(pixels, image.axes)
+    if image.is_labels or numbers:
+        missing = ""  # nothing is stored where nothing is labelled
+    for words in filter(None, (image.note, missing)):
+        warn(words, stacklevel=3)
+    return pixels
 
 
 def without_single(array: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
@@ -115,6 +172,7 @@ def without_single(array: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
 
 def check_is_image(file: Path) -> None:
     """Raise FileError if there is no file or Zarr folder, or its name is of no image."""
+    require_no_address(file)
     if file.exists() and not os.access(file, os.R_OK | (os.X_OK if file.is_dir() else 0)):
         raise FileError(f"Cannot read {file}: permission denied.")
     if file.is_dir():
@@ -146,14 +204,16 @@ def readable(file: str | os.PathLike[str]) -> Iterator[None]:
         raise FileError(f"{file} is not an image that can be read, or it is damaged.") from error
 
 
-def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+def read_labels(path: str | os.PathLike[str], *, series: int | str | None = None) -> npt.NDArray[Any]:
     """A label image, such as scribbles, from a file.
 
     Parameters
     ----------
     path : path-like
-        A TIFF or PNG file, or a Zarr folder, with one channel of whole numbers; a
-        PNG may have a palette, of which the numbers count.
+        A TIFF or PNG file, or a Zarr folder, with one channel of whole numbers; it
+        may have a palette, of which the numbers count.
+    series : int or str, optional
+        As in `open_image`.
 
     Returns
     -------
@@ -164,7 +224,7 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     FileError
         If it cannot be read, has channels, or holds other than whole numbers.
     """
-    array = read_label_numbers(path)
+    array = read_label_numbers(path, series=series)
     if array.ndim != 2:
         raise FileError(f"{path} has shape {array.shape}, but a label image has one channel: (Y, X).")
     if array.dtype.kind not in "bui":

@@ -1,7 +1,6 @@
 """TIFF files: their pixels, axes and scale, and whether they hold all that they tell of."""
 
 import json
-import struct
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,57 +18,89 @@ from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io.axis_steps import Step, ToldSteps, as_number, unreadable
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, classes_in_json
+from napari_ufseg.io.reading.series import Series
+from napari_ufseg.io.reading.tiff_directory import ChainEnd, end_of_chain, open_pages
+from napari_ufseg.io.reading.tiff_samples import Channels, Colours, is_colour, kept_samples, palette_of, told_of_samples
+from napari_ufseg.io.reading.tiff_series import TiffImage, as_series, chosen_series, series_in
 
 
-def read_tiff(file: Path) -> tuple[npt.NDArray[Any], str]:
-    """All pixels of the first series of a TIFF file, and a letter for each axis."""
-    with _opened(file) as tiff:
-        require_whole(tiff)
-        series = tiff.series[0]
-        array = np.asarray(series.asarray())
-        return array, _axes(series.axes, array.ndim)
+def open_tiff(
+    file: Path, level: int, series: int | str | None = None, *, numbers: bool = False, partial: bool = False
+) -> ImageFile:
+    """An image in a TIFF file; of its levels, `level`, or the full one if there is no such level.
 
-
-def open_tiff(file: Path, level: int) -> ImageFile:
-    """The first series of a TIFF file; of its levels, `level`, or the full one if there is no such level."""
-    tiff = _opened(file)
+    Parameters
+    ----------
+    file : Path
+    level : int
+    series : int or str, optional
+        Number or name of the image; by default as `choose_series` says.
+    numbers : bool
+        Of an image with a palette, take the numbers of the pixels and not the colours of the palette.
+    partial : bool
+        Take the planes that are in the file, if it tells of more that are in others.
+    """
+    tiff, following = open_pages(file)
     try:
-        series = tiff.series[0]
-        level = level if 0 <= level < len(series.levels) else 0
-        require_whole(tiff, level)
-        data = _lazy(tiff, level)
-        axes = _axes(series.axes, data.ndim)
-        steps = _at_level(_steps(tiff, series.keyframe, axes), axes, series.shape, data.shape)
-        is_labels = series.keyframe.software == LABELS_SOFTWARE
-        about: dict[str, Any] = {"is_rgb": _is_rgb(series), "is_labels": is_labels, "classes": _classes(series)}
-        return ImageFile(file, data, axes, steps, len(series.levels), level, **about)
+        image = chosen_series(file, tiff, series)
+        chosen, notes = image.pages, [image.note]
+        ome_number = _ome_number(tiff, chosen)
+        if partial:
+            notes.append(_told_of_part(file, tiff, chosen))
+            chosen = _present(chosen)
+        level = level if 0 <= level < len(chosen.levels) else 0
+        end = end_of_chain(tiff, chosen, following)
+        notes += [require_whole(file, tiff, chosen, level, end, partial=partial), told_of_samples(file, chosen)]
+        _require_codec(file, chosen)
+        palette = None if numbers else palette_of(chosen)
+        data, axes = _samples(_lazy(file, tiff, chosen.levels[level]), chosen, palette)
+        steps = _at_level(
+            _steps(tiff, image, axes, ome_number), axes, (*chosen.shape, *data.shape[chosen.ndim :]), data.shape
+        )
+        is_labels = chosen.keyframe.software == LABELS_SOFTWARE
+        about: dict[str, Any] = {"is_labels": is_labels, "classes": _classes(chosen), "series": image.number}
+        about["is_rgb"] = isinstance(data, Colours) or is_colour(chosen, axes, data.shape)
+        about["note"] = " ".join(filter(None, notes))
+        return ImageFile(file, data, axes, steps, len(chosen.levels), level, **about)
     except BaseException:
         tiff.close()
         raise
 
 
-def _opened(file: Path) -> tifffile.TiffFile:
-    """A TIFF file; one whose description by OME or ImageJ makes no sense as if it had none."""
-    tiff = tifffile.TiffFile(file)
+def series_of_tiff(file: Path) -> list[Series]:
+    """What images a TIFF file holds."""
+    with open_pages(file)[0] as tiff:
+        return as_series(series_in(tiff)[0])
+
+
+def _require_codec(file: Path, series: tifffile.TiffPageSeries) -> None:
+    """FileError if nobody here can decode the pixels."""
+    kind = series.keyframe.compression
     try:
-        tiff.series  # noqa: B018  # tifffile reads the description now, and raises anything
-    except Exception:
-        tiff.close()
-        if not (tiff.is_ome or tiff.is_imagej):
-            raise
-        return tifffile.TiffFile(file, is_ome=False, is_imagej=False)
-    return tiff
+        tifffile.TIFF.DECOMPRESSORS[kind]
+    except KeyError as error:
+        name = getattr(kind, "name", None) or f"number {int(kind)}"
+        raise FileError(
+            f"{file} is compressed in a way that cannot be read here ({name}): save it anew, without compression or with "
+            "LZW or Deflate."
+        ) from error
 
 
-def _is_not_understood(tiff: tifffile.TiffFile) -> bool:
-    """Whether `_opened` had to leave a description out."""
-    first = tiff.pages.first
-    return (first.is_ome and not tiff.is_ome) or (first.is_imagej and not tiff.is_imagej)
+def _samples(
+    data: LazyArray, series: tifffile.TiffPageSeries, palette: npt.NDArray[Any] | None
+) -> tuple[LazyArray, str]:
+    """The pixels without opacity, and with the colours of a palette if there is one; and their axes."""
+    if palette is not None:
+        return Colours(data, palette), _axes(f"{series.axes}S", data.ndim + 1)
+    kept = kept_samples(series) if len(series.axes) == data.ndim else None
+    if kept is not None:
+        data = Channels(data, series.axes.index("S"), kept)
+    return data, _axes(series.axes, data.ndim)
 
 
 def _at_level(told: ToldSteps, axes: str, full: Sequence[int], shape: Sequence[int]) -> ToldSteps:
     """The steps of a level of that shape, whose outer edges are those of the full one."""
-    if tuple(full) == tuple(shape):
+    if all(n == size for letter, n, size in zip(axes, full, shape, strict=True) if letter in "ZYX"):
         return told
     no_pixel = not any(step.size for letter, step in zip(axes, told.by_axis, strict=True) if letter in "YX")
     steps = []
@@ -80,12 +111,11 @@ def _at_level(told: ToldSteps, axes: str, full: Sequence[int], shape: Sequence[i
     return replace(told, by_axis=tuple(steps))
 
 
-def _lazy(tiff: tifffile.TiffFile, level: int) -> LazyArray:
-    """The pixels of one level of the first series, read when they are asked for; takes over closing `tiff`."""
-    pages = tiff.series[0].levels[level]
-    in_one_piece = pages.dataoffset is not None and not pages.is_multifile  # and not compressed
-    if in_one_piece and not _is_not_understood(tiff):  # else tifffile can't map it by its name
-        mapped = tifffile.memmap(tiff.filehandle.path, level=level, mode="r")
+def _lazy(file: Path, tiff: tifffile.TiffFile, pages: tifffile.TiffPageSeries) -> LazyArray:
+    """The pixels of one level of an image, read when they are asked for; takes over closing `tiff`."""
+    if pages.dataoffset is not None and pages.dtype is not None and not pages.is_multifile:
+        dtype = pages.dtype.newbyteorder(tiff.byteorder)  # not compressed and in one piece
+        mapped = np.memmap(file, dtype, "r", pages.dataoffset, pages.shape)
         tiff.close()
         return mapped if mapped.dtype.isnative else _Native(mapped)
     import zarr
@@ -120,26 +150,19 @@ def _axes(axes: str, ndim: int) -> str:
     return "".join(axis if axis in "TZCYX" else "?" for axis in axes)
 
 
-def _is_rgb(series: tifffile.TiffPageSeries) -> bool:
-    colours = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
-    n_samples = dict(zip(series.axes, series.shape, strict=False)).get("S")
-    return "C" not in series.axes and n_samples in (3, 4) and series.keyframe.photometric in colours
-
-
-def _steps(tiff: tifffile.TiffFile, page: tifffile.TiffPage, axes: str) -> ToldSteps:
+def _steps(tiff: tifffile.TiffFile, image: TiffImage, axes: str, ome_number: int) -> ToldSteps:
     """The steps along axes by ImageJ's or OME's metadata; if these say nothing of pixels, by the tags that all TIFF have."""
+    page = image.pages.keyframe
     told: dict[str, tuple[str, Any, Any]] = {}
     notes: list[str] = []
-    try:
-        if tiff.is_ome and tiff.ome_metadata:
-            told = _ome_steps(tiff.ome_metadata)
-        elif tiff.is_imagej and tiff.imagej_metadata:
-            told = _imagej_steps(tiff.imagej_metadata, page)
-        is_understood = not _is_not_understood(tiff)
-    except Exception:  # XML may be broken in any way
-        is_understood = False
-    if not is_understood:
-        notes.append("Its metadata cannot be understood, and are left out.")
+    if image.is_understood:
+        try:
+            if tiff.is_ome and tiff.ome_metadata:
+                told = _ome_steps(tiff.ome_metadata, ome_number)
+            elif tiff.is_imagej and tiff.imagej_metadata:
+                told = _imagej_steps(tiff.imagej_metadata, page)
+        except Exception:  # XML may be broken in any way
+            notes.append("Its metadata cannot be understood, and are left out.")
     steps = {letter: Step.told(size, unit) for letter, (_, size, unit) in told.items()}
     notes += [unreadable(name, size) for name, size, _ in told.values() if as_number(size) is None]
     if not any(steps.get(letter, Step()).size for letter in "YX"):
@@ -170,9 +193,9 @@ def _imagej_steps(metadata: dict[str, Any], page: tifffile.TiffPage) -> dict[str
     return told
 
 
-def _ome_steps(xml: str) -> dict[str, tuple[str, Any, Any]]:
-    """Name, size and unit by the OME-XML of the first image."""
-    pixels = ome_pixels(xml)
+def _ome_steps(xml: str, number: int) -> dict[str, tuple[str, Any, Any]]:
+    """Name, size and unit by the OME-XML of an image."""
+    pixels = ome_pixels(xml, number)
     names = {**{letter: f"PhysicalSize{letter}" for letter in "XYZ"}, "T": "TimeIncrement"}
     return {
         letter: (name, pixels[name], pixels.get(f"{name}Unit", "s" if letter == "T" else "µm"))
@@ -216,60 +239,123 @@ def _classes(series: tifffile.TiffPageSeries) -> ClassTable:
     return classes_in_json(series.keyframe.tags.valueof(CLASSES_TAG, "[]"))
 
 
-def require_whole(tiff: tifffile.TiffFile, level: int = 0) -> None:
-    """Raise FileError if planes of the first series, or parts of them, are not in the file.
+def require_whole(
+    path: Path,
+    tiff: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    level: int,
+    end: ChainEnd,
+    *,
+    partial: bool = False,
+) -> str:
+    """Raise FileError if planes of an image, or parts of them, are not in the file.
 
     Parameters
     ----------
+    path : Path
+        As it was given.
     tiff : tifffile.TiffFile
         Open.
+    series : tifffile.TiffPageSeries
+        The image.
     level : int
         The resolution level whose planes are looked at.
+    end : ChainEnd
+        How the chain of pages ends.
+    partial : bool
+        Planes that would be in other files may be missing.
+
+    Returns
+    -------
+    str
+        What is to be told of a further page that cannot be read; empty if there is none.
     """
-    series = tiff.series[0]
-    told = 0
-    with suppress(
-        LookupError, TypeError, ValueError, AttributeError, SyntaxError
-    ):  # of a description that makes no sense
-        told = _planes_told(tiff, series)
-    there = _planes(tiff, series)
-    if there < told:
-        raise FileError(
-            f"{tiff.filehandle.path} is not complete: it tells of {told} planes but holds {there}. "
-            "Copy it once more, or with the files that belong to it."
-        )
-    if not _directory_ends(tiff) or not _all_inside(series.levels[level]):
-        raise FileError(f"{tiff.filehandle.path} is not complete: its end is missing. Copy it once more.")
+    there, told = _planes(tiff, series), _planes_told(tiff, series)
+    if there < told and not (partial and _told_of_part(path, tiff, series)):
+        begun = f"{path} is not complete: it tells of {told} planes but holds {there}. Copy it once more, or with the "
+        if tiff.is_ome and end is not ChainEnd.CUT:
+            example = "YX" if there == 1 else "ZYX"
+            raise FileError(
+                f"{begun}files that belong to it; or name the axes of the planes that are there, for example "
+                f"--axes {example} on the command line, to take these alone."
+            )
+        raise FileError(f"{begun}files that belong to it.")
+    if end is ChainEnd.CUT or not _all_inside(series.levels[level]):
+        raise FileError(f"{path} is not complete: its end is missing. Copy it once more.")
+    if end is ChainEnd.ODD:
+        return f"A further page of {path} cannot be read, since its place in the file is wrong: what is before it is taken."
+    return ""
+
+
+def _told_of_part(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> str:
+    """What is to be told of a part of a larger image; empty if it is none."""
+    there, told = _planes(tiff, series), _planes_told(tiff, series)
+    if there >= told or not tiff.is_ome:
+        return ""
+    return f"{path} tells of {told} planes but holds {there}: only what is there is taken."
+
+
+def _present(series: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:
+    """The planes of an OME-TIFF that are there, one behind the other, if some are missing."""
+    pages = [page for page in series if page is not None]
+    if series.kind != "ome" or not pages or len(pages) == len(series):
+        return series
+    page = series.keyframe
+    shape, axes = (len(pages), *page.shape), f"I{page.axes}"
+    multifile = series.is_multifile
+    return tifffile.TiffPageSeries(
+        pages, shape, page.dtype, axes, parent=page.parent, name=series.name, multifile=multifile, kind="ome"
+    )
 
 
 def _planes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> int:
     """How many planes can be read, as those count that wrote the description."""
-    if series.kind in ("ome", "imagej", "shaped"):
-        absent = sum(page is None for page in series)
+    if series.kind in ("ome", "mmstack", "imagej", "shaped"):
+        absent = sum(page is None or (series.kind == "mmstack" and page.offset == 0) for page in series)
         return series.size // max(1, series.keyframe.size) - absent
     return len(tiff.pages)
 
 
 def _planes_told(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> int:
-    """How many planes the description in the file tells of; 0 if it tells of none."""
-    page = tiff.pages.first
-    if page.is_ome and page.description:  # also of one that `_opened` has left out
-        return _ome_planes(page.description)
-    if tiff.is_imagej and tiff.imagej_metadata and series.kind != "imagej":
-        told = tiff.imagej_metadata
-        return max(int(told.get("images", 1)), int(told.get("frames", 1)) * int(told.get("slices", 1)))
-    if page.shaped_description and page.shaped_description.startswith("{"):
-        shape: list[int] = json.loads(page.shaped_description).get("shape", [])
-        return prod(shape) // max(1, page.size)
+    """How many planes the description in the file tells of; 0 if it tells of none, or nobody can understand it."""
+    page = series.keyframe
+    with suppress(Exception):  # the description may hold anything
+        if series.kind == "ome":
+            return series.size // max(1, page.size)
+        if series.kind == "mmstack":
+            in_xml = _ome_planes(tiff.ome_metadata) if tiff.ome_metadata else 0
+            return max(in_xml, series.size // max(1, page.size))
+        if tiff.is_ome and tiff.ome_metadata:
+            return _ome_planes(tiff.ome_metadata)
+        if tiff.is_imagej and tiff.imagej_metadata and series.kind != "imagej":
+            told = tiff.imagej_metadata
+            return max(int(told.get("images", 1)), int(told.get("frames", 1)) * int(told.get("slices", 1)))
+        if page.shaped_description and page.shaped_description.startswith("{"):
+            shape: list[int] = json.loads(page.shaped_description).get("shape", [])
+            return prod(shape) // max(1, page.size)
     return 0
 
 
-def ome_pixels(xml: str) -> dict[str, Any]:
-    """What OME-XML says of the pixels of its first image; empty if it has none."""
-    images = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
-    image: dict[str, Any] = images[0] if isinstance(images, list | tuple) else images
-    pixels: dict[str, Any] = image.get("Pixels", {})
+def ome_pixels(xml: str, number: int = 0) -> dict[str, Any]:
+    """What OME-XML says of the pixels of an image; empty if it has none."""
+    images = _ome_images(xml)
+    pixels: dict[str, Any] = images[number].get("Pixels", {}) if number < len(images) else {}
     return pixels
+
+
+def _ome_images(xml: str) -> list[dict[str, Any]]:
+    images = tifffile.xml2dict(xml).get("OME", {}).get("Image", [])
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def _ome_number(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> int:
+    """Which image of the OME-XML a series is: those without pixels in the file are no series."""
+    with suppress(Exception):  # the description may hold anything
+        images = _ome_images(tiff.ome_metadata or "") if series.kind == "ome" else []
+        if len(images) == len(tiff.series):
+            return tiff.series.index(series)
+        return next(i for i, image in enumerate(images) if str(image.get("Name", "")) == series.name)
+    return 0
 
 
 def _ome_planes(xml: str) -> int:
@@ -278,19 +364,6 @@ def _ome_planes(xml: str) -> int:
     first = channels[0] if isinstance(channels, list | tuple) else channels
     n = prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZTC")
     return n // max(1, int(first.get("SamplesPerPixel", 1)))
-
-
-def _directory_ends(tiff: tifffile.TiffFile) -> bool:
-    """Whether the last page is the last one, or points to another one that isn't there."""
-    form, file, last = tiff.tiff, tiff.filehandle, tiff.pages[-1]
-    file.seek(last.offset)
-    try:
-        (n_tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        file.seek(last.offset + form.tagnosize + n_tags * form.tagsize)
-        (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
-    except struct.error:
-        return False
-    return bool(following == 0)
 
 
 def _all_inside(pages: Iterable[tifffile.TiffPage | tifffile.TiffFrame | None]) -> bool:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ _CODECS = ("filters", "compressor", "codecs")  # where the metadata name them, i
 _METADATA = ("zarr.json", ".zarray")
 _CHUNK = re.compile(r"(?:c[./])?(\d+(?:[./]\d+)*)")
 _MOST_COUNTED = 200_000  # files of chunks; to list more takes too long on a share
+_MOST_PROBED = 1000  # files that are looked at where there are more
 
 
 class ZarrPixels:
@@ -93,17 +95,37 @@ class ZarrPixels:
         """How many of the files are missing; None if there are too many to count, or none is there any more."""
         if prod(self._grid) > _MOST_COUNTED:
             return None
-        n = 0
-        for place, _, names in os.walk(self._folder):
-            inside = Path(place).relative_to(self._folder).as_posix()
-            start = "" if inside == "." else f"{inside}/"
-            n += sum(self._is_chunk(start + name) for name in names)
+        n = sum(key == expected for key, expected in self._chunk_files())
         return prod(self._grid) - n if self._state() == self._opened else None
 
-    def _is_chunk(self, key: str) -> bool:
+    def _chunk_files(self, most: int | None = None) -> Iterator[tuple[str, str]]:
+        """The files that are called as a chunk of this array may be, and how the metadata call that chunk.
+
+        With `most` only so many files are looked at, and of no folder more than a hundred entries.
+        """
+        for file in _all_files(self._folder) if most is None else islice(_some_files(self._folder, self.ndim), most):
+            key = file.relative_to(self._folder).as_posix()
+            index = self._index_of(key)
+            if index is not None:
+                yield key, self._array.metadata.encode_chunk_key(index)
+
+    def _index_of(self, key: str) -> tuple[int, ...] | None:
         found = _CHUNK.fullmatch(key)
-        index = re.split("[./]", found[1]) if found else []
-        return len(index) == self.ndim and all(int(i) < n for i, n in zip(index, self._grid, strict=True))
+        index = tuple(map(int, re.split("[./]", found[1]))) if found else ()
+        fits = len(index) == self.ndim and all(i < n for i, n in zip(index, self._grid, strict=True))
+        return index if fits else None
+
+    def require_names(self) -> None:
+        """FileError if chunks are missing by the names that the metadata give them, and there by other names."""
+        if self.n_missing == 0:
+            return
+        files = self._chunk_files(_MOST_PROBED if self.n_missing is None else None)
+        other = next(((key, expected) for key, expected in files if key != expected), None)
+        if other is not None:
+            raise FileError(
+                f"The metadata of {self._path} do not fit its chunks: one that they call {other[1]} is stored as "
+                f"{other[0]}: correct their separator (dimension_separator in .zarray, chunk_key_encoding in zarr.json)."
+            )
 
     @cached_property
     def n_missing(self) -> int | None:
@@ -118,6 +140,8 @@ class ZarrPixels:
         what, are = "shards" if self._array.shards else "chunks", "is" if self.n_missing == 1 else "are"
         total, value = prod(self._grid), self._array.fill_value
         as_what = 0 if value is None else value
+        if self.n_missing == total:
+            return f"Of the image {self._path} none of {total} {what} is there: all of it is read as {as_what}."
         return f"Of the image {self._path} {self.n_missing} of {total} {what} {are} missing: {as_what} is read there."
 
     def require_chunks(self) -> None:
@@ -128,6 +152,20 @@ class ZarrPixels:
                 f"The image {self._path} has lost {now - self.n_missing} of its chunks while it was read: bring it back "
                 "and start again."
             )
+
+
+def _all_files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
+
+
+def _some_files(folder: Path, depth: int) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, 100):
+            if not entry.is_dir():
+                yield Path(entry.path)
+            elif depth:
+                yield from _some_files(Path(entry.path), depth - 1)
 
 
 def pixels_of(path: Path, array: "zarr.Array[Any]") -> ZarrPixels:
@@ -172,8 +210,16 @@ def missing_words(image: ImageFile) -> str:
     """What to tell of the chunks that an image lacks; nothing if all are there, or it is no Zarr.
 
     Chunks may lack rightly: those that are empty need not be written.
+
+    Raises
+    ------
+    FileError
+        If they are there, but by other names than the metadata say.
     """
-    return image.data.missing_words if isinstance(image.data, ZarrPixels) else ""
+    if not isinstance(image.data, ZarrPixels):
+        return ""
+    image.data.require_names()
+    return image.data.missing_words
 
 
 def require_chunks(image: ImageFile) -> None:
