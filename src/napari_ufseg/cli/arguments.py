@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from napari_ufseg.engine.errors import UfsegError
 
-if TYPE_CHECKING:
-    from napari_ufseg.batch.folder import Existing
+Existing = Literal["overwrite", "skip", "fail"]
 
 
 class UsageError(UfsegError):
@@ -102,6 +101,8 @@ class SegmentArguments:
         How many classes the labels show, as in `napari_ufseg.predict`; the model keeps all that `force` leaves.
     show : bool
         Run in a window of napari.
+    existing : {"overwrite", "skip", "fail"}
+        What becomes of labels that are there already.
     messages : Messages
     """
 
@@ -121,6 +122,7 @@ class SegmentArguments:
     force: int | None = None
     detail: int | str = "auto"
     show: bool = False
+    existing: Existing = "overwrite"
     messages: Messages = Messages()
 
 
@@ -143,6 +145,8 @@ class PredictArguments:
         Address of a scheduler of dask whose workers do the work.
     detail : int or str
         As in `napari_ufseg.predict`.
+    existing : {"overwrite", "skip", "fail"}
+        What becomes of labels that are there already.
     messages : Messages
     """
 
@@ -153,6 +157,7 @@ class PredictArguments:
     device: str = "auto"
     scheduler: str | None = None
     detail: int | str = "auto"
+    existing: Existing = "overwrite"
     messages: Messages = Messages()
 
 
@@ -187,7 +192,7 @@ class BatchArguments:
     folder: Path
     output: Path
     recursive: bool = True
-    existing: "Existing" = "skip"
+    existing: Literal["skip", "overwrite"] = "skip"
     format: str = "tif"
     opening: ImageOpening = ImageOpening()
     detail: int | str = "auto"

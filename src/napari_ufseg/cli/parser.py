@@ -210,6 +210,7 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
 def _add_outputs(parser: _Parser) -> None:
     outputs = parser.add_argument_group("Output")
     _add_labels_output(outputs)
+    _add_existing(parser, outputs)
     parser.flag(outputs, "model_path", metavar="FILE", help="save the trained model, for ufseg predict")
     parser.flag(outputs, "report", metavar="FILE.json", help="write settings, versions, losses, times and classes")
     parser.flag(outputs, "pie", metavar="FILE.png", help="write a chart of the area of each class")
@@ -241,6 +242,17 @@ def _add_labels_output(group: Any) -> None:
     )
 
 
+def _add_existing(parser: _Parser, group: Any) -> None:
+    parser.flag(
+        group,
+        "existing",
+        choices=("overwrite", "skip", "fail"),
+        default="overwrite",
+        help="what becomes of labels that are in OUT already: overwrite (default), skip (they stay), or fail (nothing is "
+        "done, also if another output is there); a file that is there and holds no labels is never replaced by them",
+    )
+
+
 def _add_device(parser: _Parser, group: Any) -> None:
     parser.flag(group, "device", default="auto", help="auto (default), cpu, cuda or mps")
 
@@ -249,6 +261,7 @@ def _fill_predict(parser: _Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model that ufseg segment --model_path wrote")
     _add_inputs(parser, parser)
     _add_labels_output(parser)
+    _add_existing(parser, parser)
     _add_detail(parser, parser)
     _add_device(parser, parser)
     parser.flag(
@@ -374,6 +387,7 @@ def _segment_arguments(known: argparse.Namespace) -> SegmentArguments:
         force=force,
         detail=detail,
         show=known.show,
+        existing=known.existing,
         messages=_messages(known),
     )
 
@@ -386,6 +400,7 @@ def _predict_arguments(known: argparse.Namespace) -> PredictArguments:
         output=_labels_output(known),
         device=known.device,
         scheduler=known.scheduler,
+        existing=known.existing,
         detail=_detail(known.detail),
         messages=_messages(known),
     )

@@ -1,12 +1,46 @@
-"""Writing a file whole or not at all."""
+"""Writing files whole or not at all: the one way in which everything is written."""
 
+import ctypes
 import os
+import re
+import shutil
+import socket
+import stat
+import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
+import psutil
+
 from napari_ufseg.engine.errors import FileError
+
+_PREFIX = ".ufseg-"
+_HIDING = ".was"  # ends the name of a folder that holds what gives way to something else of its name
+_OF_WRITER = re.compile(r"\.ufseg-(\w+)-(\d+)-[0-9a-f]{8}(?:\.|$)")
+_LONGEST_SUFFIX = 20  # bytes
+_LONGEST_NAME = 255  # bytes of a name, where the system does not say it
+_STRANGERS_TIME = 60  # seconds after which what a writer of another machine has hidden is put back
+_REST = 100  # times as long as a folder took to look through it is left alone
+
+_active: set[str] = set()  # temporary names of this process
+_looked_through: dict[Path, float] = {}  # when each folder may be looked through again
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Something whole under a temporary name: how it takes its place, and what then remains to be removed."""
+
+    place: Callable[[], None]
+    drop: Callable[[], None]
+
+
+_together: ContextVar[list[_Written] | None] = ContextVar("together", default=None)
 
 
 @contextmanager
@@ -15,21 +49,328 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The folder is made if it is missing. On an error the temporary file is
     removed and whatever stood at `path` before stays untouched. The suffix is
-    kept, since writers choose their format by it.
+    kept, since writers choose their format by it. A link is followed: the file
+    that it leads to is written. Permissions of a file that was there are kept.
 
     Raises
     ------
     FileError
         If the system refuses (no permission, disk full, a folder of that name).
     """
-    target = Path(path)
-    temporary = target.parent / f".ufseg-{uuid.uuid4().hex[:8]}{target.suffix}"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with placed_whole(path) as (target, temporary):
+        before = _existing_file(Path(path), target)
+        mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) | stat.S_IWUSR
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise FileError(f"Cannot write {target}: {error.strerror or error}.") from error
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # or else a power cut leaves an empty file under the name
+        if before is not None:
+            _take_permissions(target, temporary, before)
+
+
+@contextmanager
+def placed_whole(
+    path: str | os.PathLike[str], place: Callable[[Path, Path], None] = os.replace
+) -> Iterator[tuple[Path, Path]]:
+    """What is to be written, and a temporary path beside it that takes its place when the block ends well.
+
+    Parameters
+    ----------
+    path : path-like
+        As it was asked for, and as messages call it; if it is a link, where that leads to is written.
+    place : callable
+        Moves the temporary path (its first argument) to the target.
+
+    Raises
+    ------
+    FileError
+        If the system refuses, in the block too.
+    """
+    asked = Path(path)
+    written: _Written | None = None
+    try:
+        with _told_as(asked):
+            target = target_of(asked)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            clear_litter(target.parent)
+            temporary = temporary_beside(target)
+            written = _Written(_told_as(asked)(partial(place, temporary, target)), partial(_drop, temporary))
+            yield target, temporary
+            waiting = _together.get()
+            if waiting is None:
+                written.place()
+            else:
+                waiting.append(written)
+                written = None
     finally:
+        if written is not None:
+            written.drop()
+
+
+@contextmanager
+def written_together() -> Iterator[None]:
+    """What is written whole within the block takes its place only when all of it is there: in that order, at once.
+
+    If the block fails none does, and whatever stood there before stays. Nested blocks are one.
+    """
+    if _together.get() is not None:
+        yield
+        return
+    written: list[_Written] = []
+    token = _together.set(written)
+    try:
+        try:
+            yield
+        finally:
+            _together.reset(token)
+        for one in written:
+            one.place()
+    finally:
+        for one in written:
+            one.drop()
+
+
+@contextmanager
+def _told_as(path: Path) -> Iterator[None]:
+    """Let errors of the system name the file that was asked for."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def target_of(path: Path) -> Path:
+    """Where a path leads to, if it is a link or lies behind one; FileError if it leads nowhere."""
+    try:
+        if not path.is_symlink():
+            return path
+    except OSError:  # a name that is too long
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise FileError(f"Cannot write {path}: it is a link that leads to itself.")
+    return target
+
+
+def check_writable(path: Path, *, is_folder: bool = False) -> None:
+    """Raise FileError now if a file could not be written to `path` later.
+
+    Parameters
+    ----------
+    path : Path
+    is_folder : bool
+        It becomes a folder, as a Zarr is one.
+    """
+    with _told_as(path):
+        target = target_of(path)
+        nearest = next(parent for parent in target.absolute().parents if os.access(parent, os.F_OK))
+        if not nearest.is_dir():
+            raise FileError(f"Cannot write {path}: {nearest} is not a folder.")
+        longest = _longest_name(nearest)
+        for name in target.absolute().relative_to(nearest).parts:
+            if len(os.fsencode(name)) > longest:
+                raise FileError(
+                    f"Cannot write {path}: the name {name} is too long, it has {len(os.fsencode(name))} bytes and may "
+                    f"have {longest}."
+                )
+        if not is_folder:
+            _existing_file(path, target)
+        elif os.access(target, os.F_OK) and not os.access(target, os.W_OK):
+            raise FileError(f"Cannot write {path}: the folder that is there is read-only.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise FileError(f"Cannot write {path}: there is no permission to write in {nearest}.")
+
+
+def _longest_name(folder: Path) -> int:
+    """How many bytes a name in a folder may have."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        return _LONGEST_NAME
+
+
+def _existing_file(path: Path, target: Path) -> os.stat_result | None:
+    """What is known of the file that is written anew, None if there is none; FileError if it may not be written."""
+    try:
+        there = target.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(there.st_mode):
+        raise FileError(f"Cannot write {path}: it is a folder.")
+    if not stat.S_ISREG(there.st_mode):
+        raise FileError(f"Cannot write {path}: there is something of that name that is no file (a device or a pipe).")
+    writable = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    if not there.st_mode & writable or not os.access(target, os.W_OK):
+        raise FileError(f"Cannot write {path}: the file that is there is read-only.")
+    return there
+
+
+def _take_permissions(old: Path, new: Path, before: os.stat_result) -> None:
+    """Give a file the owner, the mode and the access list of another."""
+    if hasattr(os, "chown"):
+        now = new.stat()
+        if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+            with suppress(OSError):  # only the superuser may give files away
+                os.chown(new, before.st_uid, before.st_gid)
+    new.chmod(stat.S_IMODE(before.st_mode))
+    if hasattr(os, "listxattr"):
+        with suppress(OSError):  # not every file system has them
+            for name in os.listxattr(old):
+                os.setxattr(new, name, os.getxattr(old, name))
+
+
+# -- temporary names, and what is left under them -----------------------------------------------------
+
+
+@cache
+def _machine() -> str:
+    """The machine, and whose numbers of processes are meant, as a part of the name of a file."""
+    name = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40]
+    with suppress(OSError):  # a container counts its processes anew, and may have the name of its host
+        name += f"_{Path('/proc/self/ns/pid').stat().st_ino}"
+    return name
+
+
+def temporary_beside(target: Path) -> Path:
+    """A hidden path in the same folder, by whose name it can be told who writes it."""
+    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
+    return target.parent / _claim_name(suffix)
+
+
+def _claim_name(suffix: str) -> str:
+    name = f"{_PREFIX}{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{suffix}"
+    _active.add(name)
+    return name
+
+
+@contextmanager
+def temporary_folder(beside: Path) -> Iterator[Path]:
+    """A hidden folder in the same folder as `beside`, that is there during the block only.
+
+    Raises
+    ------
+    FileError
+        If the system refuses, in the block too.
+    """
+    folder: Path | None = None
+    try:
+        with _told_as(beside):
+            target = target_of(beside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            clear_litter(target.parent)
+            folder = temporary_beside(target).with_suffix("")
+            _active.add(folder.name)
+            folder.mkdir()
+            yield folder
+    finally:
+        if folder is not None:
+            _drop(folder)
+
+
+def _drop(path: Path) -> None:
+    """Remove a temporary file or folder, if it is there, and give its name free."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+    _active.discard(path.name)
+
+
+def clear_litter(folder: Path) -> None:
+    """Remove what writers that are dead have left in a folder, and put back what they had hidden there.
+
+    Those of other machines are not touched, since nobody here knows whether they are alive.
+    """
+    folder = folder.absolute()
+    begun = time.monotonic()
+    if begun < _looked_through.get(folder, 0.0):
+        return
+    with suppress(OSError):
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith(_PREFIX)]
+        for name in filter(_is_left, names):
+            if name.endswith(_HIDING):
+                _put_back(folder / name)
+            _drop(folder / name)
+    if len(_looked_through) > 1000:
+        _looked_through.clear()
+    now = time.monotonic()
+    _looked_through[folder] = now + _REST * (now - begun)
+
+
+def _is_left(name: str) -> bool:
+    """Whether a temporary name is of a process of this machine that is not there any more."""
+    found = _OF_WRITER.match(name)
+    if found is None or found[1] != _machine():
+        return False
+    pid = int(found[2])
+    return name not in _active if pid == os.getpid() else not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
+
+
+# -- a folder in the place of another -----------------------------------------------------------------
+
+
+def exchange(new: Path, target: Path) -> None:
+    """Move a folder to the place of another, which is removed: in one step, if the system can."""
+    if not target.exists():
+        new.rename(target)
+        return
+    new.chmod(stat.S_IMODE(target.stat().st_mode))
+    if not _swapped(new, target):
+        _replace_in_two_steps(new, target)
+    # after a swap it is the old one that has the temporary name, and goes with it
+
+
+def _swapped(new: Path, target: Path) -> bool:
+    """Let two paths change their names at once; False if the system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):  # a C library without it
+        return False
+    at_cwd, swap = -100, 2
+    return bool(rename(at_cwd, os.fsencode(new), at_cwd, os.fsencode(target), swap) == 0)
+
+
+def _replace_in_two_steps(new: Path, target: Path) -> None:
+    """Hide the old folder, then move the new one: who is killed between leaves what `restore` and `clear_litter` mend."""
+    hiding = target.parent / _claim_name(_HIDING)
+    hiding.mkdir()
+    try:
+        target.rename(hiding / target.name)
+        new.rename(target)
+    finally:
+        _put_back(hiding)  # if the second step has failed
+        _drop(hiding)
+
+
+def _put_back(hiding: Path) -> None:
+    """Give what is hidden in a folder its place again, unless that is taken."""
+    with suppress(OSError):
+        for hidden in list(hiding.iterdir()):
+            place = hiding.parent / hidden.name
+            if not place.exists():
+                hidden.rename(place)
+
+
+def restore(path: Path) -> None:
+    """If nothing is at a path, put back what a writer has hidden that was killed before it had put another in place."""
+    with suppress(OSError):
+        if path.exists():
+            return
+        for hiding in path.parent.glob(f"{_PREFIX}*{_HIDING}"):
+            is_old = time.time() - hiding.stat().st_mtime > _STRANGERS_TIME
+            if (hiding / path.name).exists() and (is_old or _is_left(hiding.name)):
+                _put_back(hiding)
+                _drop(hiding)

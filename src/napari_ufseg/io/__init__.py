@@ -4,6 +4,7 @@ from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, 
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading.find import find_images
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
+from napari_ufseg.io.reading.known_labels import MADE_BY_KEY, made_by, mixture_words
 from napari_ufseg.io.reading.read_image import (
     label_images_of,
     open_image,
@@ -13,6 +14,7 @@ from napari_ufseg.io.reading.read_image import (
     readable,
 )
 from napari_ufseg.io.reading.zarr_pixels import missing_words, require_chunks
+from napari_ufseg.io.replaceable import CHART_SOFTWARE, FileKind, check_no_data_lost, check_replaceable
 from napari_ufseg.io.units import length_name
 from napari_ufseg.io.writing.label_formats import (
     LABEL_FORMATS,
@@ -34,19 +36,23 @@ from napari_ufseg.io.writing.label_zarr import (
     finish_label_zarr,
 )
 from napari_ufseg.io.writing.labels import write_labels
-from napari_ufseg.io.zarr_folder import check_replaceable, folder_written_whole
+from napari_ufseg.io.zarr_folder import folder_written_whole
 
 __all__ = [
+    "CHART_SOFTWARE",
     "IMAGE_SUFFIXES",
     "LABELS_ENDING",
     "LABEL_FORMATS",
+    "MADE_BY_KEY",
     "OME_ZARR",
     "TIFF",
     "TIFF_SUFFIXES",
     "ZARR_SUFFIX",
+    "FileKind",
     "ImageFile",
     "LabelFormat",
     "LazyArray",
+    "check_no_data_lost",
     "check_replaceable",
     "create_label_array",
     "create_label_zarr",
@@ -64,7 +70,9 @@ __all__ = [
     "label_images_of",
     "label_titles",
     "length_name",
+    "made_by",
     "missing_words",
+    "mixture_words",
     "open_image",
     "read_image",
     "read_label_numbers",

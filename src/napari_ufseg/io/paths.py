@@ -21,6 +21,12 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or is_marked(path))
 
 
+def is_below(name: str) -> bool:
+    """Whether a name that a file tells is of something in its folder or below, on any system; else it must not be opened."""
+    parts = name.replace("\\", "/").split("/")
+    return bool(name) and "\0" not in name and ":" not in parts[0] and "" not in parts and ".." not in parts
+
+
 def is_marked(folder: Path) -> bool:
     """Whether a folder holds the files that make it a Zarr array or group."""
     return os.access(folder, os.X_OK) and any((folder / mark).is_file() for mark in _MARKS)

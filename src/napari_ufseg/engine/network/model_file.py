@@ -1,7 +1,9 @@
 """Models on disk: a safetensors file, which holds numbers and text and can hold nothing that runs."""
 
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +23,9 @@ from napari_ufseg.engine.network.model import SegmentationModel
 _FORMAT = "napari-ufseg model 1"
 
 
-def save_model(model: SegmentationModel, path: str | os.PathLike[str]) -> None:
+def save_model(
+    model: SegmentationModel, path: str | os.PathLike[str], *, labels: Sequence[str | os.PathLike[str]] = ()
+) -> None:
     """Write a model to a file, whole or not at all.
 
     Parameters
@@ -30,24 +34,55 @@ def save_model(model: SegmentationModel, path: str | os.PathLike[str]) -> None:
         ``segmentation.model``; its BatchNorm statistics are those of the training images.
     path : path-like
         Any name; ``.safetensors`` tells other programs what it is.
+    labels : sequence of path-like
+        Label files that were written with it. Those in its folder or below are named in the file, so that it can be told
+        if they are those of another run.
 
     Raises
     ------
     FileError
         If the system refuses to write there.
     """
-    header = {
-        "format": _FORMAT,
-        "version": __version__,
+    header = {"format": _FORMAT, "version": __version__, **_facts(model)}
+    if labels:
+        folder = Path(path).absolute().parent
+        below = [Path(file).absolute() for file in labels if Path(file).absolute().is_relative_to(folder)]
+        header["labels"] = json.dumps([file.relative_to(folder).as_posix() for file in below])
+    with written_whole(path) as temporary:
+        temporary.write_bytes(save(_tensors(model), metadata=header))
+
+
+def fingerprint(model: SegmentationModel) -> str:
+    """A hash of all that a model is; labels carry that of the model that has made them."""
+    found = hashlib.sha256(json.dumps(_facts(model), sort_keys=True).encode())
+    for name, value in sorted(_tensors(model).items()):
+        found.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _facts(model: SegmentationModel) -> dict[str, str]:
+    return {
         "config": json.dumps(model.config.to_dict()),
         "n_channels": str(model.n_channels),
         "class_labels": json.dumps(model.class_labels),
         "classes": json.dumps(model.classes.to_list()),
         "hierarchy": json.dumps(model.hierarchy.to_dict()),
     }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
-    with written_whole(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata=header))
+
+
+def _tensors(model: SegmentationModel) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
+
+
+def labels_with(path: str | os.PathLike[str]) -> list[str]:
+    """The label files that a model file says were written with it, as names in its folder or below; none if it says none."""
+    try:
+        with safe_open(Path(path), framework="pt", device="cpu") as handle:
+            names = json.loads((handle.metadata() or {}).get("labels", "[]"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def load_model(path: str | os.PathLike[str]) -> SegmentationModel:

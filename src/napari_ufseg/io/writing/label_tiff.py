@@ -22,7 +22,7 @@ def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
     or ``.ome.tiff``. That is done in any case if the pixels may pass 4 GB, as a
     BigTIFF, since there is no BigTIFF of ImageJ's kind.
     """
-    grid, classes = labels.grid, labels.classes
+    grid, classes, made_by = labels.grid, labels.classes, labels.made_by
     ome = labels.path.stem.lower().endswith(".ome")
     big = int(np.prod(grid.shape, dtype=np.int64)) * np.dtype(np.uint16).itemsize > LARGEST_TIFF
     tifffile.imwrite(
@@ -33,7 +33,7 @@ def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
         photometric="minisblack",
         compression="zlib",
         software=LABELS_SOFTWARE,
-        extratags=[(CLASSES_TAG, "s", 0, json_of_classes(classes), True)] if classes else [],
+        extratags=[(CLASSES_TAG, "s", 0, json_of_classes(classes, made_by), True)] if classes or made_by else [],
         bigtiff=big,
         **(_ome(grid) if ome or big else _imagej(grid)),
     )
