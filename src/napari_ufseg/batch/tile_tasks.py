@@ -24,7 +24,7 @@ from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import label_box
 from napari_ufseg.engine.prediction.tile_pool import Tile
-from napari_ufseg.io import open_image
+from napari_ufseg.io import are_claims_believed, believe_claims, open_image
 
 _WRITING = threading.Lock()
 _ENDED: set[str] = set()  # names of plans that nobody may write for any more
@@ -49,6 +49,8 @@ class TilePlan:
         As for `resolve_device`.
     level : int
         Which resolution level of the image it is.
+    is_believed : bool
+        The image is opened whatever size it claims.
     """
 
     name: str
@@ -58,6 +60,7 @@ class TilePlan:
     labels: Path = field(compare=False)
     device: str = field(compare=False, default="auto")
     level: int = field(compare=False, default=0)
+    is_believed: bool = field(compare=False, default=False)
 
     @classmethod
     def of(
@@ -65,7 +68,16 @@ class TilePlan:
     ) -> Self:
         """The plan of labelling an image file into a Zarr array on disk."""
         folder = Path(labels.store.root).absolute() / labels.path
-        return cls(uuid.uuid4().hex, model, replace(source, data=None), image.absolute(), folder, device, level)
+        return cls(
+            uuid.uuid4().hex,
+            model,
+            replace(source, data=None),
+            image.absolute(),
+            folder,
+            device,
+            level,
+            are_claims_believed(),
+        )
 
 
 def hand_on(plan: TilePlan) -> TilePlan:
@@ -102,7 +114,8 @@ def _opened(plan: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
 
     require_files(plan.image, plan.labels)
     network = place_on(copy.deepcopy(plan.model.network), resolve_device(plan.device)).eval()
-    data = open_image(plan.image, plan.level).data
+    with believe_claims(plan.is_believed):
+        data = open_image(plan.image, plan.level).data
     return network, replace(plan.source, data=data), zarr.open_array(plan.labels, mode="r+")
 
 

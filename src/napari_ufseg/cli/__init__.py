@@ -13,6 +13,7 @@ from napari_ufseg.cli.arguments import (
     Arguments,
     BatchArguments,
     DemoArguments,
+    ImageOpening,
     InfoArguments,
     PredictArguments,
     SegmentArguments,
@@ -53,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse(words)
         share_the_processor()
         with _one_line_warnings(debug), signals_like_ctrl_c():
-            from napari_ufseg.io import with_log
+            from napari_ufseg.io import believe_claims, with_log
 
-            with with_log() if debug else nullcontext():
+            is_believed = getattr(arguments, "opening", ImageOpening()).is_believed
+            with with_log() if debug else nullcontext(), believe_claims(is_believed):
                 return _run(arguments)
     except InternalError as error:
         return _fail_inside(str(error), debug)

@@ -44,12 +44,15 @@ class ImageOpening:
         Channels to work with: grey is made from colour, or colour from grey; by default those of the file.
     level : int
         Resolution level of a pyramid; 0 is the full one.
+    is_believed : bool
+        Images are opened whatever size they claim.
     """
 
     axes: str | None = None
     channel_axis: int | None = None
     n_channels: int | None = None
     level: int = 0
+    is_believed: bool = False
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,16 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
         help="which resolution of a pyramid to read: 0, the full one, or a smaller one from 1 on; the labels get its "
         "size and scale (default: 0)",
     )
+    _add_yes(parser, group)
+
+
+def _add_yes(parser: _Parser, group: Any) -> None:
+    parser.flag(
+        group,
+        "yes",
+        action="store_true",
+        help="open images that claim more pixels than their files seem to hold, as those that are nearly empty do",
+    )
 
 
 def _add_outputs(parser: _Parser) -> None:
@@ -315,6 +325,7 @@ def _fill_batch(parser: _Parser) -> None:
         metavar="N",
         help="which resolution of every image to read: 0, the full one, or a smaller one from 1 on (default: 0)",
     )
+    _add_yes(parser, parser)
     _add_detail(parser, parser)
     _add_device(parser, parser)
     parser.flag(parser, "report", metavar="FILE", help="write what became of each image, as .csv or .json")
@@ -424,7 +435,7 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
         recursive=known.recursive,
         existing=known.existing,
         format=known.format,
-        opening=ImageOpening(axes=known.axes, level=known.level),
+        opening=ImageOpening(axes=known.axes, level=known.level, is_believed=known.yes),
         detail=_detail(known.detail),
         device=known.device,
         report=report,
@@ -458,7 +469,7 @@ def _opening(known: argparse.Namespace) -> ImageOpening:
     n_channels = _whole("n_channels", known.n_channels)
     if axis is not None and not isinstance(axis, int):
         raise UsageError(f"channel_axis is {axis!r}, but must be a whole number such as 0 or -1.")
-    return ImageOpening(known.axes, axis, n_channels, known.level)
+    return ImageOpening(known.axes, axis, n_channels, known.level, known.yes)
 
 
 def _whole(name: str, value: Any) -> int | None:

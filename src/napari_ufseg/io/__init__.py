@@ -2,6 +2,7 @@
 
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem, is_zarr
 from napari_ufseg.io.quiet import with_log
+from napari_ufseg.io.reading.claims import are_claims_believed, believe_claims
 from napari_ufseg.io.reading.find import find_images
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.known_labels import MADE_BY_KEY, made_by, mixture_words
@@ -52,6 +53,8 @@ __all__ = [
     "ImageFile",
     "LabelFormat",
     "LazyArray",
+    "are_claims_believed",
+    "believe_claims",
     "check_no_data_lost",
     "check_replaceable",
     "create_label_array",

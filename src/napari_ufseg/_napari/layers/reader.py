@@ -24,6 +24,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 _IN_MEMORY = 2**27  # bytes; larger images are read piece by piece when they are looked at
 _SIDE, _PIECE = 1024, 2**22  # of a piece: pixels along Y and X, and values in all
+_MOST_PIECES = 10**6  # of a lazy image: dask makes a list of them
 _ORDER = "C?TZYX"  # channels first, since napari lines layers up at the last axis and labels have no channels
 
 
@@ -120,6 +121,12 @@ def _turned(image: ImageFile, order: Sequence[int], is_lazy: bool) -> Any:
     else:
         import dask.array as da
 
+        pieces = prod(-(-size // step) for size, step in zip(image.data.shape, _chunks(image), strict=True))
+        if pieces > _MOST_PIECES:
+            raise FileError(
+                f"{image.path} cannot be shown: its shape {image.data.shape} makes {pieces} pieces, and more than "
+                f"{_MOST_PIECES} are too many for a layer of napari."
+            )
         nothing = np.empty((0,) * image.data.ndim, image.data.dtype)
         data = da.from_array(_Regions(image), _chunks(image), name=False, meta=nothing)  # type: ignore[no-untyped-call]
     singles = [i for i in range(data.ndim) if i not in order]

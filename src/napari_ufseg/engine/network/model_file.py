@@ -1,5 +1,6 @@
 """Models on disk: a safetensors file, which holds numbers and text and can hold nothing that runs."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.images.source import MAX_CHANNELS
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import ClassHierarchy
+from napari_ufseg.engine.labels.told_numbers import whole
 from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 
@@ -103,8 +105,7 @@ def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
         If the file is missing, is not such a model, or is damaged.
     """
     file = Path(path)
-    if not _is_file(file):
-        raise ModelFileError(f"There is no model file {file}.")
+    _require_file(file)
     try:
         with safe_open(file, framework="pt", device="cpu") as handle:
             header = handle.metadata() or {}
@@ -119,17 +120,32 @@ def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
         )
     try:
         return _built(header, tensors)
-    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except MemoryError as error:
+        raise ModelFileError(f"The model {file} does not fit into memory.") from error
+    except _NotFiniteError as error:
+        raise ModelFileError(
+            f"{file} is a damaged model of napari-ufseg: the weights {error} are not finite, or below 0 where that cannot be."
+        ) from error
+    except (ArithmeticError, ConfigError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(
             f"{file} is a damaged model of napari-ufseg: its header and its weights do not fit."
         ) from error
 
 
-def _is_file(file: Path) -> bool:
+class _NotFiniteError(ValueError):
+    """Weights that no training has made: infinite, or no numbers, or variances below 0."""
+
+
+def _require_file(file: Path) -> None:
+    """Raise ModelFileError with the reason if there is no file that can be read."""
     try:
-        return file.is_file()
-    except OSError:  # for example a name that is too long
-        return False
+        if file.is_file():
+            with file.open("rb"):
+                return
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise ModelFileError(f"Cannot read the model {file}: {error.strerror or error}.") from error
+    raise ModelFileError(f"There is no model file {file}.")
 
 
 def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> SegmentationModel:
@@ -137,9 +153,16 @@ def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> Segmenta
     n_channels = int(header["n_channels"])
     if not 1 <= n_channels <= MAX_CHANNELS:
         raise ValueError(f"{n_channels} channels")
+    with torch.device("meta"):  # a network without weights: a file may claim one of any size
+        claimed = {name: value.shape for name, value in FeatureNet.of_config(config, n_channels).state_dict().items()}
+    if claimed != {name: value.shape for name, value in tensors.items()}:
+        raise ValueError("weights of another network")
+    for name, value in tensors.items():
+        if not value.isfinite().all() or (name.endswith("running_var") and (value < 0).any()):
+            raise _NotFiniteError(name)
     network = FeatureNet.of_config(config, n_channels)
     network.load_state_dict(tensors)
-    class_labels = tuple(int(label) for label in json.loads(header["class_labels"]))
+    class_labels = tuple(whole(label) for label in json.loads(header["class_labels"]))
     if len(class_labels) != config.n_classes:
         raise ValueError(f"{len(class_labels)} labels for {config.n_classes} classes")
     if not all(0 <= label < 2**16 for label in class_labels):

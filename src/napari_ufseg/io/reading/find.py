@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.files import restore
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, ZARR_SUFFIX, is_zarr
 from napari_ufseg.io.reading.known_labels import says_labels
 
@@ -31,6 +32,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = Fa
     """
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
+        restore(path)
         for file in _images_in(path, recursive) if path.is_dir() and not is_zarr(path) else [path]:
             if not file.exists():
                 raise FileError(f"There is no file or folder {path}.")

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import tifffile
 from PIL import Image
 
-from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex
+from napari_ufseg.engine.errors import counted, warn
+from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, n_left_out
+from napari_ufseg.engine.labels.told_numbers import colour_of_rgba, whole
 from napari_ufseg.io.paths import PNG_SUFFIX, TIFF_SUFFIXES, is_below
 from napari_ufseg.io.quiet import without_log
+from napari_ufseg.io.reading.zarr_store import open_node
 
 if TYPE_CHECKING:
     import zarr
@@ -45,8 +48,15 @@ def json_of_classes(classes: ClassTable, made_by: str = "") -> str:
 def classes_in_json(text: Any) -> ClassTable:
     """The table out of `json_of_classes`; an empty one of what is damaged."""
     with suppress(ValueError, TypeError, RecursionError):
-        return ClassTable.from_list(json.loads(text))
+        told = json.loads(text)
+        _tell_left_out(n_left_out(told))
+        return ClassTable.from_list(told)
     return ClassTable()
+
+
+def _tell_left_out(n: int) -> None:
+    if n:
+        warn(f"What a label file says about {counted(n, 'class')} cannot be understood, and is left out.", stacklevel=3)
 
 
 def classes_of(image_label: Any) -> ClassTable:
@@ -56,19 +66,21 @@ def classes_of(image_label: Any) -> ClassTable:
     """
     said = image_label if isinstance(image_label, Mapping) else {}
     entries: dict[Any, dict[str, Any]] = {}
+    n_odd = 0
     for key in ("colors", "properties"):
-        for item in said.get(key) or []:
-            if isinstance(item, Mapping) and isinstance(label := item.get("label-value"), int | float):
-                entries.setdefault(int(label), {"label": int(label)}).update(item)
+        for item in told if isinstance(told := said.get(key), list) else []:
+            if isinstance(item, Mapping):
+                try:
+                    label = whole(item.get("label-value"))
+                except ValueError:
+                    n_odd += 1
+                    continue
+                entries.setdefault(label, {"label": label}).update({**item, "label": label})
     for label, entry in entries.items():
-        rgba = entry.get("rgba")
-        if (
-            not {"colour", "shade"} & set(entry)
-            and isinstance(rgba, list)
-            and len(rgba) >= 3
-            and rgba != ClassInfo(label).rgba
-        ):
-            entry["colour"] = as_hex([value / 255 for value in rgba])
+        colour = colour_of_rgba(entry.get("rgba"))
+        if not {"colour", "shade"} & set(entry) and colour and entry["rgba"] != ClassInfo(label).rgba:
+            entry["colour"] = colour
+    _tell_left_out(n_odd + n_left_out(list(entries.values())))
     return ClassTable.from_list([*entries.values(), {"detail": said.get("detail")}])
 
 
@@ -94,7 +106,7 @@ def zarr_says_labels(folder: Path) -> bool:
     """Whether a Zarr folder is an OME-Zarr label image."""
     import zarr
 
-    node = zarr.open(folder, mode="r")
+    node = open_node(folder)
     return isinstance(node, zarr.Group) and "image-label" in ome_attributes(node)
 
 
@@ -104,7 +116,7 @@ def made_by(path: Path) -> str:
         if path.is_dir():
             import zarr
 
-            node = zarr.open(path, mode="r")
+            node = open_node(path)
             return _made_by([ome_attributes(node).get("image-label")]) if isinstance(node, zarr.Group) else ""
         if path.suffix.lower() in TIFF_SUFFIXES:
             with tifffile.TiffFile(path) as tiff:
@@ -143,9 +155,7 @@ def mixture_words(model_file: Path, fingerprint: str, labels: Sequence[str]) -> 
 def zarr_is_unfinished(folder: Path) -> bool:
     """Whether a path is a Zarr folder in which labels were begun and not finished."""
     with suppress(Exception):
-        import zarr
-
-        return folder.is_dir() and UNFINISHED in zarr.open_group(folder, mode="r").attrs
+        return folder.is_dir() and UNFINISHED in open_node(folder).attrs
     return False
 
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.errors import FileError
-from napari_ufseg.io.paths import is_marked
+from napari_ufseg.engine.errors import FileError, warn
+from napari_ufseg.io.paths import is_below, is_marked
 from napari_ufseg.io.reading.image_file import ImageFile
 from napari_ufseg.io.reading.known_labels import classes_of, ome_attributes
 from napari_ufseg.io.reading.zarr_pixels import pixels_of
+from napari_ufseg.io.reading.zarr_store import open_node
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
 
     if not is_marked(folder):
         raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
-    node = zarr.open(folder, mode="r")
+    node = open_node(folder)
     if isinstance(node, zarr.Array):
         return _plain(folder, node)
     group, metadata = _first_image(folder, node)
@@ -56,7 +57,17 @@ def open_zarr(folder: Path, level: int) -> ImageFile:
     ome = ome_attributes(group)
     is_labels = "image-label" in ome and array.dtype.kind in "bui"
     about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label"))}
-    return ImageFile(folder, pixels_of(folder, array), axes, scale, translate, unit, len(datasets), level, **about)
+    return ImageFile(
+        folder,
+        pixels_of(folder, array, is_believed=is_labels),
+        axes,
+        scale,
+        translate,
+        unit,
+        len(datasets),
+        level,
+        **about,
+    )
 
 
 def label_folders(folder: Path) -> list[Path]:
@@ -69,13 +80,21 @@ def label_folders(folder: Path) -> list[Path]:
     """
     import zarr
 
-    node = zarr.open(folder, mode="r")
+    node = open_node(folder)
     if isinstance(node, zarr.Array):
         return []
     image, _ = _first_image(folder, node)
     labels = image.get("labels")
     names = ome_attributes(labels).get("labels", []) if isinstance(labels, zarr.Group) else []
-    return [folder / image.path / "labels" / str(name) for name in names]
+    told = [str(name) for name in names] if isinstance(names, list) else []
+    if outside := [name for name in told if not _is_within(folder / image.path / "labels", name)]:
+        warn(f"{folder} names label images that are not in its folder, which are not opened: {', '.join(outside)}.")
+    return [folder / image.path / "labels" / name for name in told if name not in outside]
+
+
+def _is_within(folder: Path, name: str) -> bool:
+    """Whether a name is of something below a folder, and is no link that leads out of it."""
+    return is_below(name) and (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 def _plain(folder: Path, array: "zarr.Array[Any]") -> ImageFile:

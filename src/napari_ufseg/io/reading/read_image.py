@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.files import restore
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, TIFF_SUFFIXES, is_zarr
 from napari_ufseg.io.quiet import without_log
+from napari_ufseg.io.reading.claims import check_fits
 from napari_ufseg.io.reading.image_file import ImageFile
 from napari_ufseg.io.reading.ome_zarr import label_folders, open_zarr
 from napari_ufseg.io.reading.picture import open_picture
@@ -101,6 +104,7 @@ def _all_pixels(file: Path, *, numbers: bool = False) -> npt.NDArray[Any]:
     with readable(file):
         if file.is_dir():
             image = open_zarr(file, 0)
+            check_fits(file, prod(image.data.shape) * image.data.dtype.itemsize)
             return without_single(np.asarray(image.data[...]), image.axes)
         if file.suffix.lower() in TIFF_SUFFIXES:
             return without_single(*read_tiff(file))
@@ -115,6 +119,7 @@ def without_single(array: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
 
 def check_is_image(file: Path) -> None:
     """Raise FileError if there is no file or Zarr folder, or its name is of no image."""
+    restore(file)
     if file.exists() and not os.access(file, os.R_OK | (os.X_OK if file.is_dir() else 0)):
         raise FileError(f"Cannot read {file}: permission denied.")
     if file.is_dir():

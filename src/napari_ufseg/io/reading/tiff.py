@@ -14,6 +14,8 @@ import tifffile
 
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io.reading.claims import check_fits, check_series, open_checked
+from napari_ufseg.io.reading.file_pixels import FilePixels, WatchedPixels
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, classes_in_json
 from napari_ufseg.io.units import length_ratio, length_unit, seconds
@@ -21,18 +23,20 @@ from napari_ufseg.io.units import length_ratio, length_unit, seconds
 
 def read_tiff(file: Path) -> tuple[npt.NDArray[Any], str]:
     """All pixels of the first series of a TIFF file, and a letter for each axis."""
-    with tifffile.TiffFile(file) as tiff:
+    with open_checked(file) as tiff:
         require_whole(tiff)
         series = tiff.series[0]
+        check_fits(file, prod(series.shape) * series.dtype.itemsize)
         array = np.asarray(series.asarray())
         return array, _axes(series.axes, array.ndim)
 
 
 def open_tiff(file: Path, level: int) -> ImageFile:
     """The first series of a TIFF file; of its levels, `level`, or the full one if there is no such level."""
-    tiff = tifffile.TiffFile(file)
+    tiff = open_checked(file)
     try:
         series = tiff.series[0]
+        check_series(file, series)
         level = level if 0 <= level < len(series.levels) else 0
         require_whole(tiff, level)
         data = _lazy(tiff, level)
@@ -56,31 +60,17 @@ def open_tiff(file: Path, level: int) -> ImageFile:
 def _lazy(tiff: tifffile.TiffFile, level: int) -> LazyArray:
     """The pixels of one level of the first series, read when they are asked for; takes over closing `tiff`."""
     pages = tiff.series[0].levels[level]
+    path = Path(tiff.filehandle.path)
     if pages.dataoffset is not None and not pages.is_multifile:  # not compressed and in one piece
-        mapped = tifffile.memmap(tiff.filehandle.path, level=level, mode="r")
+        stored = pages.dtype.newbyteorder(tiff.byteorder)
         tiff.close()
-        return mapped if mapped.dtype.isnative else _Native(mapped)
+        return FilePixels(path, pages.dataoffset, pages.shape, stored)
     import zarr
 
+    files = {Path(page.parent.filehandle.path): page.parent.filehandle.size for page in pages if page is not None}
     array = zarr.open_array(pages.aszarr(level=0), mode="r", zarr_format=2)
     weakref.finalize(array, tiff.close)
-    return array
-
-
-class _Native:
-    """A memory map in the other byte order, as of ImageJ, whose values come in that of this machine."""
-
-    def __init__(self, mapped: npt.NDArray[Any]) -> None:
-        self._mapped = mapped
-        self.shape = mapped.shape
-        self.ndim = mapped.ndim
-        self.dtype = mapped.dtype.newbyteorder("=")
-
-    def __getitem__(self, region: Any) -> Any:
-        return np.asarray(self._mapped[region], self.dtype)
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self._mapped, dtype or self.dtype)
+    return WatchedPixels(path, array, files)
 
 
 def _axes(axes: str, ndim: int) -> str:
