@@ -1,6 +1,14 @@
 """Images and label images in files: TIFF, PNG, JPEG and OME-Zarr in, labels out in any of `LABEL_FORMATS`."""
 
-from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem, is_zarr
+from napari_ufseg.io.paths import (
+    IMAGE_SUFFIXES,
+    LABELS_ENDING,
+    TIFF_SUFFIXES,
+    ZARR_SUFFIX,
+    cut_name,
+    image_stem,
+    is_zarr,
+)
 from napari_ufseg.io.quiet import with_log
 from napari_ufseg.io.reading.claims import are_claims_believed, believe_claims
 from napari_ufseg.io.reading.find import find_images
@@ -60,6 +68,7 @@ __all__ = [
     "create_label_array",
     "create_label_zarr",
     "create_temporary_labels",
+    "cut_name",
     "find_images",
     "finish_label_zarr",
     "folder_written_whole",

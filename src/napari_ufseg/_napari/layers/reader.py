@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.utils.notifications import show_warning
 
-from napari_ufseg.engine.errors import FileError
+from napari_ufseg._napari.parts import plain, show_warning
+from napari_ufseg.engine.errors import FileError, hear_warnings
 from napari_ufseg.io import (
     TIFF_SUFFIXES,
     ImageFile,
@@ -50,7 +50,15 @@ def read_layers(path: str) -> list[LayerData]:
     FileError
         If the file cannot be read; the message is one sentence.
     """
-    file = Path(path)
+    try:
+        with hear_warnings(show_warning):
+            return _read(Path(path))
+    except FileError as error:
+        raise FileError(plain(str(error))) from error  # napari shows it in a label
+
+
+def _read(file: Path) -> list[LayerData]:
+    """The layers of a file."""
     first = open_image(file)
     if not first.is_labels and (words := missing_words(first)):  # those of labels lack where nothing is labelled
         show_warning(words)
