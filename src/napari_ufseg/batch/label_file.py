@@ -168,8 +168,11 @@ def has_labels(path: Path) -> bool:
     restore(path)
     if is_written_as_folder(path):
         check_replaceable(path)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return False
+    try:
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return False
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
     try:
         open_image(path)
     except FileError as error:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from napari_ufseg._version import __version__
 from napari_ufseg.engine.config import SegmentationConfig
@@ -23,6 +23,7 @@ from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 
 _FORMAT = "napari-ufseg model 1"
+_LONGEST_HEADER = 10**8  # bytes, as safetensors has it
 
 
 def save_model(
@@ -80,9 +81,8 @@ def _tensors(model: SegmentationModel) -> dict[str, torch.Tensor]:
 def labels_with(path: str | os.PathLike[str]) -> list[str]:
     """The label files that a model file says were written with it, as names in its folder or below; none if it says none."""
     try:
-        with safe_open(Path(path), framework="pt", device="cpu") as handle:
-            names = json.loads((handle.metadata() or {}).get("labels", "[]"))
-    except (SafetensorError, OSError, ValueError, RecursionError):
+        names = json.loads(_header_of(Path(path)).get("labels", "[]"))
+    except (OSError, ValueError, RecursionError):
         return []
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
@@ -107,17 +107,16 @@ def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
     file = Path(path)
     _require_file(file)
     try:
-        with safe_open(file, framework="pt", device="cpu") as handle:
-            header = handle.metadata() or {}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
+        header = _header_of(file)
+        if header.get("format") != _FORMAT:
+            raise ModelFileError(
+                f"{file} is not a model of napari-ufseg (format {header.get('format')!r}, not {_FORMAT!r})."
+            )
+        tensors = load(file.read_bytes())
+    except (SafetensorError, OSError, ValueError, RecursionError, MemoryError, KeyError) as error:
         raise ModelFileError(
             f"{file} is not a model of napari-ufseg: it is no safetensors file, or it is damaged."
         ) from error
-    if header.get("format") != _FORMAT:
-        raise ModelFileError(
-            f"{file} is not a model of napari-ufseg (format {header.get('format')!r}, not {_FORMAT!r})."
-        )
     try:
         return _built(header, tensors)
     except MemoryError as error:
@@ -130,6 +129,17 @@ def load_model(path: str | os.PathLike[str]) -> SegmentationModel:
         raise ModelFileError(
             f"{file} is a damaged model of napari-ufseg: its header and its weights do not fit."
         ) from error
+
+
+def _header_of(file: Path) -> dict[str, str]:
+    """The texts in the header of a safetensors file, whose own reader takes no names that are no UTF-8."""
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if length > _LONGEST_HEADER:
+            raise ValueError(f"a header of {length} bytes")
+        told = json.loads(opened.read(length))
+    texts = told.get("__metadata__", {}) if isinstance(told, dict) else {}
+    return {key: text for key, text in texts.items() if isinstance(text, str)} if isinstance(texts, dict) else {}
 
 
 class _NotFiniteError(ValueError):

@@ -33,10 +33,13 @@ def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = Fa
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
         restore(path)
-        for file in _images_in(path, recursive) if path.is_dir() and not is_zarr(path) else [path]:
-            if not file.exists():
-                raise FileError(f"There is no file or folder {path}.")
-            found.setdefault(file.resolve(), file)
+        try:
+            for file in _images_in(path, recursive) if path.is_dir() and not is_zarr(path) else [path]:
+                if not file.exists():
+                    raise FileError(f"There is no file or folder {path}.")
+                found.setdefault(file.resolve(), file)
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise FileError(f"Cannot read {path}: {error.strerror or error}.") from error
     return list(found.values())
 
 

@@ -120,6 +120,13 @@ def without_single(array: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
 def check_is_image(file: Path) -> None:
     """Raise FileError if there is no file or Zarr folder, or its name is of no image."""
     restore(file)
+    try:
+        _check_is_image(file)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise FileError(f"Cannot read {file}: {error.strerror or error}.") from error
+
+
+def _check_is_image(file: Path) -> None:
     if file.exists() and not os.access(file, os.R_OK | (os.X_OK if file.is_dir() else 0)):
         raise FileError(f"Cannot read {file}: permission denied.")
     if file.is_dir():
