@@ -122,10 +122,18 @@ def _opened(plan: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
 def require_files(image: Path, labels: Path) -> None:
     """Raise FileError unless this process can read the image and write the labels."""
     if not os.access(image, os.R_OK):
-        raise FileError(f"A worker on {socket.gethostname()} cannot read {image}: all workers must share its folder.")
+        raise FileError(
+            f"A worker on {socket.gethostname()} cannot read {image}: {_why(image, 'all workers must share its folder.')}"
+        )
     if not os.access(labels, os.W_OK):
         folder = labels.parent.parent
-        raise FileError(f"A worker on {socket.gethostname()} cannot write in {folder}: all workers must share it.")
+        raise FileError(
+            f"A worker on {socket.gethostname()} cannot write in {folder}: {_why(labels, 'all workers must share it.')}"
+        )
+
+
+def _why(path: Path, if_missing: str) -> str:
+    return "permission denied." if os.access(path, os.F_OK) else if_missing
 
 
 def end_writing(name: str) -> None:

@@ -211,7 +211,8 @@ class ModelPanel(QWidget):
 
     def load_model(self, path: str | Path | None = None) -> None:
         """Read a model; asks for a file name if there is none."""
-        from napari_ufseg.engine.network.model_file import load_model
+        from napari_ufseg.engine.network.model_file import fingerprint, labels_with, load_model
+        from napari_ufseg.io import mixture_words
 
         chosen = path or self._ask_to_load()
         if chosen:
@@ -219,7 +220,10 @@ class ModelPanel(QWidget):
             def load() -> None:
                 file = Path(chosen).absolute()
                 stays = f"Loaded from {file}; it stays until another result is selected, or a run has ended."
-                self._take(load_model(chosen), None, file.name, Destination(file.parent, file.stem), stays)
+                model = load_model(chosen)
+                self._take(model, None, file.name, Destination(file.parent, file.stem), stays)
+                if words := mixture_words(file, fingerprint(model), labels_with(file)):
+                    show_warning(words)
 
             self._reported(load, f"Loaded {chosen}")
 
