@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ def placed_whole(
             target.parent.mkdir(parents=True, exist_ok=True)
             clear_litter(target.parent)
             temporary = temporary_beside(target)
-            written = _Written(_told_as(asked)(partial(place, temporary, target)), partial(_drop, temporary))
+            written = _Written(_told_as(asked)(partial(place, temporary, target)), partial(drop_temporary, temporary))
             yield target, temporary
             waiting = _together.get()
             if waiting is None:
@@ -264,10 +265,28 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
             yield folder
     finally:
         if folder is not None:
-            _drop(folder)
+            drop_temporary(folder)
 
 
-def _drop(path: Path) -> None:
+def make_temporary_folder() -> Path:
+    """A new folder for what is at work, in the system's place for such; whoever asks for it gives it to `drop_temporary`.
+
+    What programs that are dead have left there is removed.
+
+    Raises
+    ------
+    FileError
+        If the system refuses.
+    """
+    place = Path(tempfile.gettempdir())
+    folder = place / _claim_name("")
+    with _told_as(folder):
+        clear_litter(place)
+        folder.mkdir(mode=0o700)
+    return folder
+
+
+def drop_temporary(path: Path) -> None:
     """Remove a temporary file or folder, if it is there, and give its name free."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -292,7 +311,7 @@ def clear_litter(folder: Path) -> None:
         for name in filter(_is_left, names):
             if name.endswith(_HIDING):
                 _put_back(folder / name)
-            _drop(folder / name)
+            drop_temporary(folder / name)
     if len(_looked_through) > 1000:
         _looked_through.clear()
     now = time.monotonic()
@@ -352,7 +371,7 @@ def _replace_in_two_steps(new: Path, target: Path) -> None:
         new.rename(target)
     finally:
         _put_back(hiding)  # if the second step has failed
-        _drop(hiding)
+        drop_temporary(hiding)
 
 
 def _put_back(hiding: Path) -> None:
@@ -373,4 +392,4 @@ def restore(path: Path) -> None:
             is_old = time.time() - hiding.stat().st_mtime > _STRANGERS_TIME
             if (hiding / path.name).exists() and (is_old or _is_left(hiding.name)):
                 _put_back(hiding)
-                _drop(hiding)
+                drop_temporary(hiding)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.files import drop_temporary, make_temporary_folder
 from napari_ufseg.engine.images.tiling import Box, iter_tiles
 from napari_ufseg.engine.labels.class_table import N_COLOURS, ClassTable
 from napari_ufseg.io.reading.known_labels import MADE_BY_KEY, UNFINISHED
@@ -171,13 +171,13 @@ def create_temporary_labels(shape: Sequence[int], chunks: Sequence[int]) -> "tup
     FileError
         If the system refuses to write.
     """
-    folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
+    folder = make_temporary_folder()
     try:
         array = create_label_array(folder / "labels.zarr", shape, chunks)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        drop_temporary(folder)
         raise
-    weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(array, drop_temporary, folder)
     return array, folder
 
 
