@@ -159,7 +159,9 @@ def test_a_pipe_is_neither_replaced_nor_waited_for(tmp_path):
 @pytest.mark.parametrize("below", ["", "folder"])
 def test_a_name_that_is_too_long_is_told_beforehand(tmp_path, name, below):
     for path in (tmp_path / below / name, tmp_path / name / "a.tif"):
-        with pytest.raises(FileError, match=rf"the name {name} is too long, it has {len(name.encode())} bytes"):
+        with pytest.raises(
+            FileError, match=rf"the name {name[:20]}\.\.\. is too long, it has {len(name.encode())} bytes"
+        ):
             check_writable(path)
     check_writable(tmp_path / below / name.encode()[:252].decode(errors="ignore"))
     assert not list(tmp_path.iterdir())

@@ -25,6 +25,7 @@ _PREFIX = ".ufseg-"
 _HIDING = ".was"  # ends the name of a folder that holds what gives way to something else of its name
 _OF_WRITER = re.compile(r"\.ufseg-(\w+)-(\d+)-[0-9a-f]{8}(?:\.|$)")
 _LONGEST_SUFFIX = 20  # bytes
+_SHOWN = 20  # letters of a name that is too long
 _LONGEST_NAME = 255  # bytes of a name, where the system does not say it
 _STRANGERS_TIME = 60  # seconds after which what a writer of another machine has hidden is put back
 _REST = 100  # times as long as a folder took to look through it is left alone
@@ -171,7 +172,7 @@ def check_writable(path: Path, *, is_folder: bool = False) -> None:
         for name in target.absolute().relative_to(nearest).parts:
             if len(os.fsencode(name)) > longest:
                 raise FileError(
-                    f"Cannot write {path}: the name {name} is too long, it has {len(os.fsencode(name))} bytes and may "
+                    f"Cannot write {path}: the name {name[:_SHOWN]}... is too long, it has {len(os.fsencode(name))} bytes and may "
                     f"have {longest}."
                 )
         if not is_folder:

@@ -167,7 +167,7 @@ def _built(header: dict[str, str], tensors: dict[str, torch.Tensor]) -> Segmenta
         claimed = {name: value.shape for name, value in FeatureNet.of_config(config, n_channels).state_dict().items()}
     if claimed != {name: value.shape for name, value in tensors.items()}:
         raise ValueError("weights of another network")
-    for name, value in tensors.items():
+    for name, value in sorted(tensors.items()):
         if not value.isfinite().all() or (name.endswith("running_var") and (value < 0).any()):
             raise _NotFiniteError(name)
     network = FeatureNet.of_config(config, n_channels)
