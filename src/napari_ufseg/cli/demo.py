@@ -12,7 +12,9 @@ from napari_ufseg.cli.signals import asked_by, stops_on_ctrl_c
 from napari_ufseg.cli.terminal import tell
 from napari_ufseg.engine.config import DEFAULT_PRESET, SegmentationConfig
 from napari_ufseg.engine.device import resolve_device
+from napari_ufseg.engine.files import written_together
 from napari_ufseg.engine.images.source import open_source
+from napari_ufseg.engine.network.model_file import fingerprint
 from napari_ufseg.engine.training.session import TrainingSession
 from napari_ufseg.io import write_labels
 from napari_ufseg.samples import nuclei
@@ -45,8 +47,9 @@ def _run_headless(arguments: DemoArguments, config: SegmentationConfig, paths: l
         segmentation = train(session, quiet=arguments.messages.quiet)
         tree, classes = segmentation.hierarchy, segmentation.model.classes_at("auto")
         labels = tree.labels_at(tree.number_at("auto"))[0]
-        write_labels(paths[0], labels, classes=classes)
-        write_picture(paths[1], image, labels, classes)
+        with written_together():
+            write_labels(paths[0], labels, classes=classes, made_by=fingerprint(segmentation.model))
+            write_picture(paths[1], image, labels, classes)
         print_shown(tree, "auto", quiet=arguments.messages.quiet)
         print_written(paths, quiet=arguments.messages.quiet)
     if ctrl_c.pressed:
