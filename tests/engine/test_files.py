@@ -8,17 +8,8 @@ import pytest
 
 import napari_ufseg
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.files import (
-    _machine,
-    check_writable,
-    clear_litter,
-    exchange,
-    placed_whole,
-    restore,
-    temporary_folder,
-    written_together,
-    written_whole,
-)
+from napari_ufseg.engine.files import check_writable, placed_whole, temporary_folder, written_together, written_whole
+from napari_ufseg.engine.leftovers import _machine, clear_litter, exchange, restore
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links, modes and pipes as on Unix")
 
@@ -204,7 +195,7 @@ def test_if_one_of_them_fails_all_stay_as_they_were(tmp_path, at, error):
 
 def end_in_the_middle(code, *arguments):
     """Run a script that ends without a chance to clear up, as by SIGKILL."""
-    script = "import os, sys\nfrom pathlib import Path\nfrom napari_ufseg.engine import files\n" + code
+    script = "import os, sys\nfrom pathlib import Path\nfrom napari_ufseg.engine import files, leftovers\n" + code
     paths = [str(Path(napari_ufseg.__file__).parents[1])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run([sys.executable, "-c", script, *map(str, arguments)], env=environment, check=False)
@@ -251,14 +242,14 @@ def test_what_somebody_else_is_writing_stays(tmp_path):
 
 
 KILLED_BETWEEN = """
-files._swapped = lambda new, target: False
+leftovers._swapped = lambda new, target: False
 rename = Path.rename
 def killed(self, target):
     if Path(target).name == "l.zarr" and Path(target).parent == Path(sys.argv[1]):
         os._exit(9)
     return rename(self, target)
 Path.rename = killed
-with files.placed_whole(Path(sys.argv[1]) / "l.zarr", files.exchange) as (_, temporary):
+with files.placed_whole(Path(sys.argv[1]) / "l.zarr", leftovers.exchange) as (_, temporary):
     temporary.mkdir()
     (temporary / "new").touch()
 """
@@ -289,7 +280,7 @@ def test_what_was_hidden_when_its_writer_was_killed_comes_back(tmp_path, mended_
 @pytest.mark.parametrize("in_one_step", [True, False])
 def test_a_folder_takes_the_place_of_another(tmp_path, monkeypatch, in_one_step):
     if not in_one_step:
-        monkeypatch.setattr("napari_ufseg.engine.files._swapped", lambda new, target: False)
+        monkeypatch.setattr("napari_ufseg.engine.leftovers._swapped", lambda new, target: False)
     target = tmp_path / "l.zarr"
     for name in ("first", "second", "third"):
         with placed_whole(target, exchange) as (_, temporary):

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.files import check_writable, restore, temporary_folder
+from napari_ufseg.engine.files import check_writable, temporary_folder
 from napari_ufseg.engine.images.axes import UNKNOWN, anisotropy
 from napari_ufseg.engine.images.source import ImageSource, open_source
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.leftovers import restore
 from napari_ufseg.io import (
     LABELS_ENDING,
     OME_ZARR,

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_ufseg.engine.files import exchange, placed_whole
+from napari_ufseg.engine.files import placed_whole
+from napari_ufseg.engine.leftovers import exchange
 from napari_ufseg.io.replaceable import check_replaceable
 
 

@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_moved_into_place(tmp_path: Path, monkeypatch: p
             raise PermissionError(13, "Permission denied")
         return rename(self, target)
 
-    monkeypatch.setattr("napari_ufseg.engine.files._swapped", lambda new, target: False)  # as where no system can
+    monkeypatch.setattr("napari_ufseg.engine.leftovers._swapped", lambda new, target: False)  # as where no system can
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(FileError, match="Permission denied"), folder_written_whole(tmp_path / "l.zarr") as temporary:
         temporary.mkdir()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.files import restore
+from napari_ufseg.engine.leftovers import restore
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, ZARR_SUFFIX, is_zarr
 from napari_ufseg.io.reading.known_labels import says_labels
 

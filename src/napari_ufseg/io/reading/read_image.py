@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.files import restore
+from napari_ufseg.engine.leftovers import restore
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, TIFF_SUFFIXES, is_zarr
 from napari_ufseg.io.quiet import without_log
 from napari_ufseg.io.reading.claims import check_fits

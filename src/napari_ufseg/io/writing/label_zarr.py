@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
-from napari_ufseg.engine.files import drop_temporary, make_temporary_folder
+from napari_ufseg.engine.files import make_temporary_folder
 from napari_ufseg.engine.images.tiling import Box, iter_tiles
 from napari_ufseg.engine.labels.class_table import N_COLOURS, ClassTable
+from napari_ufseg.engine.leftovers import drop_temporary
 from napari_ufseg.io.reading.known_labels import MADE_BY_KEY, UNFINISHED
 from napari_ufseg.io.replaceable import check_replaceable
 from napari_ufseg.io.units import length_name
