@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from napari_ufseg.engine.errors import UfsegError
 
-if TYPE_CHECKING:
-    from napari_ufseg.batch.folder import Existing
+Existing = Literal["overwrite", "skip", "fail"]
 
 
 class UsageError(UfsegError):
@@ -47,6 +46,8 @@ class ImageOpening:
         Resolution level of a pyramid; 0 is the full one.
     series : str, optional
         Number or name of an image among several in a file; by default the largest.
+    is_believed : bool
+        Images are opened whatever size they claim.
     """
 
     axes: str | None = None
@@ -54,6 +55,7 @@ class ImageOpening:
     n_channels: int | None = None
     level: int = 0
     series: str | None = None
+    is_believed: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class SegmentArguments:
         How many classes the labels show, as in `napari_ufseg.predict`; the model keeps all that `force` leaves.
     show : bool
         Run in a window of napari.
+    existing : {"overwrite", "skip", "fail"}
+        What becomes of labels that are there already.
     messages : Messages
     """
 
@@ -124,6 +128,7 @@ class SegmentArguments:
     force: int | None = None
     detail: int | str = "auto"
     show: bool = False
+    existing: Existing = "overwrite"
     messages: Messages = Messages()
 
 
@@ -146,6 +151,8 @@ class PredictArguments:
         Address of a scheduler of dask whose workers do the work.
     detail : int or str
         As in `napari_ufseg.predict`.
+    existing : {"overwrite", "skip", "fail"}
+        What becomes of labels that are there already.
     messages : Messages
     """
 
@@ -156,6 +163,7 @@ class PredictArguments:
     device: str = "auto"
     scheduler: str | None = None
     detail: int | str = "auto"
+    existing: Existing = "overwrite"
     messages: Messages = Messages()
 
 
@@ -190,7 +198,7 @@ class BatchArguments:
     folder: Path
     output: Path
     recursive: bool = True
-    existing: "Existing" = "skip"
+    existing: Literal["skip", "overwrite"] = "skip"
     format: str = "tif"
     opening: ImageOpening = ImageOpening()
     detail: int | str = "auto"
