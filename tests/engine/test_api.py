@@ -59,12 +59,14 @@ def test_a_scribble_of_id_s_trains_the_class_shown_as_label_s(coins, quick):
 def test_signatures_are_those_that_were_promised():
     assert str(inspect.signature(segment)).startswith(
         "(image: Any, config: napari_ufseg.engine.config.SegmentationConfig | None = None, *, "
-        "axes: str | None = None, channel_axis: int | None = None, scribbles: Any = None, device: str = 'auto', "
+        "axes: str | None = None, channel_axis: int | None = None, nodata: float | str = 'auto', "
+        "intensity_range: tuple[float, float] | None = None, scribbles: Any = None, device: str = 'auto', "
         "memory_budget: int | None = None, out: Any = None)"
     )
     names = list(inspect.signature(predict).parameters.values())
-    assert [p.name for p in names] == ["model", "image", "axes", "channel_axis", "device", "out", "detail"]
-    assert [p.kind.name for p in names] == ["POSITIONAL_OR_KEYWORD"] * 2 + ["KEYWORD_ONLY"] * 5
+    promised = ["model", "image", "axes", "channel_axis", "device", "out", "detail", "intensity", "nodata"]
+    assert [p.name for p in names] == [*promised, "intensity_range"]
+    assert [p.kind.name for p in names] == ["POSITIONAL_OR_KEYWORD"] * 2 + ["KEYWORD_ONLY"] * 8
     assert inspect.signature(iter_segment).parameters["every"].default == 0.1
 
 

@@ -326,6 +326,21 @@ def test_what_was_left_out_or_assumed_of_the_pixel_size_is_told(
     ]
 
 
+def test_what_is_told_of_several_images_and_resolutions_of_a_file_is_told_once(
+    movie: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(_reader, "show_warning", told.append)
+    with tifffile.TiffWriter(tmp_path / "i.ome.tif", ome=True) as tiff:
+        for plane in movie[:, 0]:
+            about = {"axes": "YX", "PhysicalSizeX": 0.25}
+            tiff.write(plane, subifds=1, metadata=about, photometric="minisblack")
+            tiff.write(plane[::2, ::2], subfiletype=1, photometric="minisblack")
+    layers = _reader.read_layers(str(tmp_path / "i.ome.tif"))
+    assert [about["scale"] for _, about, _ in layers] == [(0.25, 0.25)] * len(movie)
+    assert told == ["i.ome.tif: Only the step along X is told, not that along Y: pixels are assumed to be square."]
+
+
 def test_missing_chunks_are_told(movie: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(_reader, "show_warning", told.append)

@@ -4,10 +4,47 @@ from collections.abc import Sequence
 from typing import Any
 
 from magicgui.widgets import create_widget
+from napari.utils import notifications
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QCollapsible
+
+_NOWHERE = "\u200b"  # a space without a width
+
+
+def plain(text: str) -> str:
+    """A text that Qt shows letter by letter, also where it would take what looks like HTML for it, as in a tip.
+
+    Names of files, layers and classes come from anywhere, and one such as ``<img src=/file>`` would be opened and drawn.
+    """
+    if not Qt.mightBeRichText(text):  # type: ignore[attr-defined]
+        return text
+    return text.replace("<", f"<{_NOWHERE}").replace("&lt;", f"&{_NOWHERE}lt;")
+
+
+def show_info(message: str) -> None:
+    """Show a notification of napari, letter by letter."""
+    notifications.show_info(plain(message))
+
+
+def show_warning(message: str) -> None:
+    """Show a warning of napari, letter by letter."""
+    notifications.show_warning(plain(message))
+
+
+def show_error(message: str) -> None:
+    """Show an error as a notification of napari, letter by letter."""
+    notifications.show_error(plain(message))
+
+
+class PlainLabel(QLabel):
+    """A label that shows its words letter by letter, whatever names there are in them."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+
 
 _UNLIMITED = 2**24 - 1  # pixels; Qt's own largest height
 
@@ -95,7 +132,7 @@ class Section(Folding):
     def tell(self, words: str, tip: str = "") -> None:
         """Put words behind the title, and others into its tooltip."""
         self._told = words
-        self.toggleButton().setToolTip("\n".join(filter(None, (self._tip, tip))))
+        self.toggleButton().setToolTip(plain("\n".join(filter(None, (self._tip, tip)))))
         self.setText(f"{self._title}   {words}".rstrip())
         self.toggleButton().setAccessibleName(self.text())
 
@@ -160,4 +197,4 @@ def allow(button: QPushButton, why_not: str = "") -> None:
     if button.property(_TIP) is None:
         button.setProperty(_TIP, button.toolTip())
     button.setEnabled(not why_not)
-    button.setToolTip("\n".join(filter(None, (why_not, str(button.property(_TIP))))))
+    button.setToolTip(plain("\n".join(filter(None, (why_not, str(button.property(_TIP)))))))

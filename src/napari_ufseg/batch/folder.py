@@ -6,21 +6,22 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from napari_ufseg.batch.label_file import check_writable, is_written_as_folder, label_array, label_names, open_input
+from napari_ufseg.batch.label_file import check_labels_writable, has_labels, label_array, label_names, open_input
 from napari_ufseg.engine.config import INTENSITY_CHOICES
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ConfigError, FileError, StoppedError, UfsegError, engine_errors, go_on
 from napari_ufseg.engine.images.axes import checked_axes
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import checked_detail
+from napari_ufseg.engine.network.model_file import fingerprint
 from napari_ufseg.engine.prediction.labelling import LabellingJob, label_images, learn_intensity
-from napari_ufseg.io import LABEL_FORMATS, TIFF, check_replaceable, find_images, is_zarr, open_image
+from napari_ufseg.io import LABEL_FORMATS, TIFF, find_images, is_zarr
 
 if TYPE_CHECKING:
     from napari_ufseg.engine.network.model import SegmentationModel
@@ -252,6 +253,7 @@ def run_batch(
     device = resolve_device(plan.device)
     model = plan.model.at_detail(plan.detail)
     classes = partial(plan.model.classes_at, plan.detail)
+    made_by = cache(partial(fingerprint, plan.model))
     inputs = {str(image.resolve()).casefold(): image for image, _ in files}
     counts: dict[Status, int] = {"written": 0, "skipped": 0, "failed": 0}
     reason = ""
@@ -263,13 +265,13 @@ def run_batch(
         message = ""
         try:
             with engine_errors(f"Labelling {image}"):
-                if plan.existing == "skip" and _is_there(output):
+                if plan.existing == "skip" and has_labels(output):
                     status = "skipped"
                 else:
                     _check_no_input(output, inputs)
-                    check_writable(output)
+                    check_labels_writable(output)
                     at = partial(FileProgress, image, number, len(files))
-                    message = yield from _labelled(plan, model, classes, image, output, device, stopped, at)
+                    message = yield from _labelled(plan, model, classes, made_by, image, output, device, stopped, at)
         except StoppedError:
             break
         except UfsegError as error:
@@ -285,6 +287,7 @@ def _labelled(
     plan: BatchPlan,
     model: "SegmentationModel",
     classes: Callable[[], ClassTable],
+    made_by: Callable[[], str],
     image: Path,
     output: Path,
     device: torch.device,
@@ -303,7 +306,7 @@ def _labelled(
         intensity_range=plan.intensity_range,
     )
     model.require_channels(file.source)
-    with _no_empty_folders(output.parent), label_array(output, file, classes) as labels:
+    with _no_empty_folders(output.parent), label_array(output, file, classes, made_by) as labels:
         own = learn_intensity(file.source, model.config, stopped)
         job = LabellingJob(file.source, model.range_for(own, plan.intensity), labels)
         with closing(label_images(model, [job], device)) as passes:
@@ -312,21 +315,6 @@ def _labelled(
                 yield at(progress.pixels / progress.total)
         go_on(stopped)
     return " ".join(filter(None, (file.warning, job.brightness.doubt(file.source.name))))
-
-
-def _is_there(output: Path) -> bool:
-    """Whether a label file is there (they are written whole or not at all); FileError if it is something else."""
-    if is_written_as_folder(output):
-        check_replaceable(output)
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return False
-    try:
-        open_image(output)
-    except FileError as error:
-        raise FileError(
-            f"There is a file {output} already, but it holds no labels: remove it, or let existing labels be overwritten."
-        ) from error
-    return True
 
 
 def _check_no_input(output: Path, inputs: dict[str, Path]) -> None:

@@ -1,7 +1,5 @@
 """One image file in, one label file out: what is in the one, what the other is called, and how it comes to be."""
 
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from napari_ufseg.engine.errors import FileError, ImageError
+from napari_ufseg.engine.files import check_writable, temporary_folder
 from napari_ufseg.engine.images.axes import ROLES, UNKNOWN
 from napari_ufseg.engine.images.source import ImageSource, open_source
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.engine.leftovers import restore
 from napari_ufseg.io import (
     LABELS_ENDING,
     OME_ZARR,
@@ -193,17 +193,30 @@ def label_names(inputs: Sequence[Path], ending: str | None = None) -> list[str]:
     return names
 
 
-def check_writable(path: Path) -> None:
-    """Raise FileError now if a file (or labels in a folder of their format) could not be written to `path` later."""
+def check_labels_writable(path: Path) -> None:
+    """Raise FileError now if labels could not be written to `path` later, or would replace what is none."""
+    is_folder = is_written_as_folder(path)
+    check_writable(path, is_folder=is_folder)
+    check_replaceable(path, is_folder=is_folder)
+
+
+def has_labels(path: Path) -> bool:
+    """Whether a label file is there (they are written whole or not at all); FileError if it is something else."""
+    restore(path)
     if is_written_as_folder(path):
         check_replaceable(path)
-    elif path.is_dir():
-        raise FileError(f"Cannot write {path}: it is a folder.")
-    nearest = next(parent for parent in path.absolute().parents if parent.exists())
-    if not nearest.is_dir():
-        raise FileError(f"Cannot write {path}: {nearest} is not a folder.")
-    if not os.access(nearest, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise FileError(f"Cannot write {path}: there is no permission to write in {nearest}.")
+    try:
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return False
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
+    try:
+        open_image(path)
+    except FileError as error:
+        raise FileError(
+            f"There is a file {path} already, but it holds no labels: remove it, or let existing labels be overwritten."
+        ) from error
+    return True
 
 
 def is_written_as_folder(path: Path) -> bool:
@@ -213,7 +226,9 @@ def is_written_as_folder(path: Path) -> bool:
 
 
 @contextmanager
-def label_array(path: Path, image: InputImage, classes: Callable[[], ClassTable] = ClassTable) -> Iterator[Any]:
+def label_array(
+    path: Path, image: InputImage, classes: Callable[[], ClassTable] = ClassTable, made_by: Callable[[], str] = str
+) -> Iterator[Any]:
     """An array that takes the labels of an image and becomes a file when the block ends well.
 
     Labels that are large, and those of a format that is filled in place, wait on
@@ -228,6 +243,8 @@ def label_array(path: Path, image: InputImage, classes: Callable[[], ClassTable]
         Gives the shape, axes and place.
     classes : callable
         Asked when the block has ended for what the file says about the classes.
+    made_by : callable
+        Asked then for the fingerprint of the model that has made the labels.
 
     Raises
     ------
@@ -245,29 +262,18 @@ def label_array(path: Path, image: InputImage, classes: Callable[[], ClassTable]
         with kind.whole(path) as temporary, _named(temporary, path):
             yield kind.in_place.create(temporary, source.labels_shape, chunks=chunks, **about)
             require_chunks(image.file)
-            kind.in_place.finish(temporary, classes=classes())
+            kind.in_place.finish(temporary, classes=classes(), made_by=made_by())
     elif prod(source.labels_shape) <= _IN_MEMORY:
         labels = np.zeros(source.labels_shape, np.uint16)
         yield labels
         require_chunks(image.file)
-        write_labels(path, labels, classes=classes(), **about)
+        write_labels(path, labels, classes=classes(), made_by=made_by(), **about)
     else:
-        with _waiting_room(path) as temporary, _named(temporary, path):
+        with temporary_folder(path) as folder, _named(temporary := folder / "labels.zarr", path):
             array = create_label_zarr(temporary, source.labels_shape, chunks=chunks, axes=axes)
             yield array
             require_chunks(image.file)
-            write_labels(path, array, classes=classes(), **about)
-
-
-@contextmanager
-def _waiting_room(path: Path) -> Iterator[Path]:
-    """A hidden Zarr beside `path` that is there during the block only."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".ufseg-", dir=path.parent, ignore_cleanup_errors=True) as folder:
-            yield Path(folder) / "labels.zarr"
-    except OSError as error:
-        raise FileError(f"Cannot write {path}: {error.strerror or error}.") from error
+            write_labels(path, array, classes=classes(), made_by=made_by(), **about)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from napari_ufseg.engine.network.feature_net import FeatureNet
 from napari_ufseg.engine.network.model import SegmentationModel
 from napari_ufseg.engine.prediction.labelling import label_box
 from napari_ufseg.engine.prediction.tile_pool import Tile
-from napari_ufseg.io import open_image
+from napari_ufseg.io import are_claims_believed, believe_claims, open_image
 
 _WRITING = threading.Lock()
 _ENDED: set[str] = set()  # names of plans that nobody may write for any more
@@ -53,6 +53,8 @@ class TilePlan:
         Which of the images in the file it is.
     partial : bool
         As for `open_image`.
+    is_believed : bool
+        The image is opened whatever size it claims.
     """
 
     name: str
@@ -64,6 +66,7 @@ class TilePlan:
     level: int = field(compare=False, default=0)
     series: int | None = field(compare=False, default=None)
     partial: bool = field(compare=False, default=False)
+    is_believed: bool = field(compare=False, default=False)
 
     @classmethod
     def of(
@@ -79,8 +82,9 @@ class TilePlan:
     ) -> Self:
         """The plan of labelling an image file into a Zarr array on disk."""
         folder = Path(labels.store.root).absolute() / labels.path
+        about = (series, partial, are_claims_believed())
         without = replace(source, data=None)
-        return cls(uuid.uuid4().hex, model, without, image.absolute(), folder, device, level, series, partial)
+        return cls(uuid.uuid4().hex, model, without, image.absolute(), folder, device, level, *about)
 
 
 def hand_on(plan: TilePlan) -> TilePlan:
@@ -117,17 +121,26 @@ def _opened(plan: TilePlan) -> tuple[FeatureNet, ImageSource, Any]:
 
     require_files(plan.image, plan.labels)
     network = place_on(copy.deepcopy(plan.model.network), resolve_device(plan.device)).eval()
-    data = open_image(plan.image, plan.level, series=plan.series, partial=plan.partial).data
+    with believe_claims(plan.is_believed):
+        data = open_image(plan.image, plan.level, series=plan.series, partial=plan.partial).data
     return network, replace(plan.source, data=data), zarr.open_array(plan.labels, mode="r+")
 
 
 def require_files(image: Path, labels: Path) -> None:
     """Raise FileError unless this process can read the image and write the labels."""
     if not os.access(image, os.R_OK):
-        raise FileError(f"A worker on {socket.gethostname()} cannot read {image}: all workers must share its folder.")
+        raise FileError(
+            f"A worker on {socket.gethostname()} cannot read {image}: {_why(image, 'all workers must share its folder.')}"
+        )
     if not os.access(labels, os.W_OK):
         folder = labels.parent.parent
-        raise FileError(f"A worker on {socket.gethostname()} cannot write in {folder}: all workers must share it.")
+        raise FileError(
+            f"A worker on {socket.gethostname()} cannot write in {folder}: {_why(labels, 'all workers must share it.')}"
+        )
+
+
+def _why(path: Path, if_missing: str) -> str:
+    return "permission denied." if os.access(path, os.F_OK) else if_missing
 
 
 def end_writing(name: str) -> None:

@@ -13,11 +13,14 @@ from napari_ufseg.cli.arguments import (
     Arguments,
     BatchArguments,
     DemoArguments,
+    ImageOpening,
     InfoArguments,
     PredictArguments,
     SegmentArguments,
 )
 from napari_ufseg.cli.parser import parse
+from napari_ufseg.cli.signals import asked_by, signals_like_ctrl_c
+from napari_ufseg.cli.terminal import fitting, tell
 from napari_ufseg.engine.errors import InternalError, UfsegError, UfsegWarning
 from napari_ufseg.engine.processor import share_the_processor
 
@@ -43,27 +46,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0, 2 for anything that the user can mend (one sentence on
-        stderr), 1 for a mistake in the program, 130 after Ctrl-C.
+        stderr), 1 for a mistake in the program, 130 after Ctrl-C or SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:
         arguments = parse(words)
         share_the_processor()
-        with _one_line_warnings(debug):
-            from napari_ufseg.io import with_log
+        with _one_line_warnings(debug), signals_like_ctrl_c():
+            from napari_ufseg.io import believe_claims, with_log
 
-            with with_log() if debug else nullcontext():
+            is_believed = getattr(arguments, "opening", ImageOpening()).is_believed
+            with with_log() if debug else nullcontext(), believe_claims(is_believed):
                 return _run(arguments)
     except InternalError as error:
         return _fail_inside(str(error), debug)
     except UfsegError as error:
         return _fail(str(error), EXIT_USER, debug)
     except KeyboardInterrupt:
-        return _fail("stopped by Ctrl-C before there was anything to write.", EXIT_INTERRUPTED, debug)
+        return _fail(f"stopped by {asked_by()} before there was anything to write.", EXIT_INTERRUPTED, debug)
     except BrokenPipeError:  # the reader of our output has gone, for example `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        if error.errno is None:
+            return _fail_inside(f"{type(error).__name__}: {error}".splitlines()[0], debug)
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"the system says: {where}{error.strerror}.", EXIT_USER, debug)
     except Exception as error:
         return _fail_inside(f"{type(error).__name__}: {error}".splitlines()[0], debug)
 
@@ -82,8 +91,9 @@ def _fail_inside(reason: str, debug: bool) -> int:
 
 def _fail(sentence: str, status: int, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
-    print(f"ufseg: {sentence}", file=sys.stderr)
+        for line in traceback.format_exc().splitlines():
+            print(fitting(line, sys.stderr), file=sys.stderr)
+    tell(sentence)
     return status
 
 
@@ -100,7 +110,7 @@ def _one_line_warnings(debug: bool) -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         place = "" if issubclass(category, UfsegWarning) else f"{category.__name__} at {filename}:{lineno}: "
-        print(f"ufseg: warning: {place}{message}", file=sys.stderr)
+        tell(f"warning: {place}{message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("default" if debug else "ignore")

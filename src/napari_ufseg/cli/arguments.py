@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from napari_ufseg.engine.errors import UfsegError
 
-if TYPE_CHECKING:
-    from napari_ufseg.batch.folder import Existing
+Existing = Literal["overwrite", "skip", "fail"]
 
 
 class UsageError(UfsegError):
@@ -51,6 +50,8 @@ class ImageOpening:
         As in `napari_ufseg.segment`.
     intensity_range : (float, float), optional
         As in `napari_ufseg.segment`.
+    is_believed : bool
+        Images are opened whatever size they claim.
     """
 
     axes: str | None = None
@@ -60,6 +61,7 @@ class ImageOpening:
     series: str | None = None
     nodata: float | str = "auto"
     intensity_range: tuple[float, float] | None = None
+    is_believed: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class SegmentArguments:
         How many classes the labels show, as in `napari_ufseg.predict`; the model keeps all that `force` leaves.
     show : bool
         Run in a window of napari.
+    existing : {"overwrite", "skip", "fail"}
+        What becomes of labels that are there already.
     messages : Messages
     """
 
@@ -130,6 +134,7 @@ class SegmentArguments:
     force: int | None = None
     detail: int | str = "auto"
     show: bool = False
+    existing: Existing = "overwrite"
     messages: Messages = Messages()
 
 
@@ -154,6 +159,8 @@ class PredictArguments:
         As in `napari_ufseg.predict`.
     intensity : {"auto", "trained", "own"}
         As in `napari_ufseg.predict`.
+    existing : {"overwrite", "skip", "fail"}
+        What becomes of labels that are there already.
     messages : Messages
     """
 
@@ -165,6 +172,7 @@ class PredictArguments:
     scheduler: str | None = None
     detail: int | str = "auto"
     intensity: str = "auto"
+    existing: Existing = "overwrite"
     messages: Messages = Messages()
 
 
@@ -201,7 +209,7 @@ class BatchArguments:
     folder: Path
     output: Path
     recursive: bool = True
-    existing: "Existing" = "skip"
+    existing: Literal["skip", "overwrite"] = "skip"
     format: str = "tif"
     opening: ImageOpening = ImageOpening()
     detail: int | str = "auto"

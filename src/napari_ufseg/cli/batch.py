@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from napari_ufseg.batch.folder import BatchPlan, BatchSummary, FileDone, FileProgress, run_batch
-from napari_ufseg.batch.label_file import check_writable
 from napari_ufseg.cli.arguments import BatchArguments
-from napari_ufseg.cli.outputs import print_shown, print_written
-from napari_ufseg.cli.progress import is_visible, progress_bar, stops_on_ctrl_c
+from napari_ufseg.cli.inputs import load_told
+from napari_ufseg.cli.outputs import check_file_writable, print_shown, print_written
+from napari_ufseg.cli.progress import is_visible, progress_bar
+from napari_ufseg.cli.signals import asked_by, stops_on_ctrl_c
+from napari_ufseg.cli.terminal import fitting, tell, visible
 from napari_ufseg.engine.files import written_whole
-from napari_ufseg.engine.network.model_file import load_model
 
 _COLUMNS = ("image", "labels", "status", "message", "seconds")
 
@@ -23,8 +25,8 @@ def run_batch_command(arguments: BatchArguments) -> int:
     """``ufseg batch``: one line per image; status 2 if one of them failed."""
     report, quiet = arguments.report, arguments.messages.quiet
     if report:
-        check_writable(report)
-    model = load_model(arguments.model)
+        check_file_writable(report, "report")
+    model = load_told(arguments.model)
     plan = BatchPlan(
         model,
         arguments.folder,
@@ -54,13 +56,13 @@ def run_batch_command(arguments: BatchArguments) -> int:
         print_written([report], quiet=quiet)
     words = str(summary)
     if interrupted:
-        words = f"stopped by Ctrl-C: {words} (with --existing skip the same command does the rest)"
+        words = f"stopped by {asked_by()}: {words} (with --existing skip the same command does the rest)"
     elif summary.left:
         words = f"given up, since no further labels can be written to {plan.output}: {words}"
     elif summary.skipped:
         words += " (--existing overwrite does the skipped anew)"
     if interrupted or summary.left or not quiet:
-        print(f"ufseg: {words}.", file=sys.stderr)
+        tell(f"{words}.")
     return 130 if interrupted else 2 if summary.failed else 0
 
 
@@ -75,25 +77,33 @@ def _follow(plan: BatchPlan, rows: list[FileDone], *, quiet: bool) -> tuple[Batc
             except StopIteration as end:
                 return end.value, ctrl_c.pressed
             if isinstance(event, FileProgress):
-                bar.set_description_str(f"{event.number}/{event.total} {event.path.name}", refresh=False)
+                bar.set_description_str(f"{event.number}/{event.total} {visible(event.path.name)}", refresh=False)
                 bar.update((event.number - 1 + event.share) / event.total - bar.n)
                 continue
             rows.append(event)
             bar.update(event.number / event.total - bar.n)
             if event.status == "failed":
-                tqdm.write(f"ufseg: {event.message}", file=sys.stderr)
+                tqdm.write(fitting(f"ufseg: {event.message}", sys.stderr), file=sys.stderr)
                 continue
             if event.message:
-                tqdm.write(f"ufseg: warning: {event.message}", file=sys.stderr)
+                tqdm.write(fitting(f"ufseg: warning: {event.message}", sys.stderr), file=sys.stderr)
             if not quiet:
                 done = " (skipped)" if event.status == "skipped" else ""
-                tqdm.write(f"{event.output}{done}", file=sys.stdout)
+                tqdm.write(fitting(f"{event.output}{done}", sys.stdout), file=sys.stdout)
+
+
+def _text(words: str) -> str:
+    """Words as every reader can decode them: bytes of a name that are no UTF-8 are written as escapes."""
+    return "".join(visible(letter) if "\ud800" <= letter <= "\udfff" else letter for letter in words)
 
 
 def write_batch_report(path: Path, rows: list[FileDone]) -> None:
     """Write what became of each image as CSV or JSON, by the ending of the name, whole or not at all."""
     values = [
-        (str(row.path.resolve()), str(row.output.resolve()), row.status, row.message, round(row.seconds, 3))
+        (
+            *(_text(os.path.realpath(file)) for file in (row.path, row.output)),
+            *(row.status, _text(row.message), round(row.seconds, 3)),
+        )
         for row in rows
     ]
     with written_whole(path) as temporary:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from skimage.segmentation import mark_boundaries
 
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.labels.class_table import ClassTable
+from napari_ufseg.io import CHART_SOFTWARE, MADE_BY_KEY
 
 Colour = tuple[int, int, int]
 
@@ -24,7 +26,7 @@ def colours_of(labels: Iterable[int], classes: ClassTable) -> dict[int, Colour]:
     return {label: (red, green, blue) for label in labels for red, green, blue, _ in [classes[label].rgba]}
 
 
-def write_chart(path: Path, areas: Mapping[int, int], unit: str, classes: ClassTable) -> None:
+def write_chart(path: Path, areas: Mapping[int, int], unit: str, classes: ClassTable, made_by: str = "") -> None:
     """Write a pie chart of the area of each class as PNG.
 
     Parameters
@@ -37,6 +39,8 @@ def write_chart(path: Path, areas: Mapping[int, int], unit: str, classes: ClassT
         What is counted: ``"pixels"``, or ``"voxels"`` for a volume.
     classes : ClassTable
         Has the colours.
+    made_by : str
+        The fingerprint of the model that has made the labels; the file says it.
     """
     colours = colours_of(areas, classes)
     ranked = sorted(areas.items(), key=lambda item: -item[1])
@@ -47,7 +51,7 @@ def write_chart(path: Path, areas: Mapping[int, int], unit: str, classes: ClassT
     _draw_pie(draw, ranked, colours, height)
     _draw_legend(draw, rows, colours)
     with written_whole(path) as temporary:
-        chart.resize((680, height), Image.Resampling.LANCZOS).save(temporary, "PNG")
+        _save(chart.resize((680, height), Image.Resampling.LANCZOS), temporary, made_by)
 
 
 def _draw_pie(
@@ -121,7 +125,16 @@ def write_picture(path: Path, image: npt.NDArray[Any], labels: npt.NDArray[Any],
     panels = {"image": _enlarged(shown, larger), "classes": _enlarged(coloured, larger), "outlines": outlines}
     picture = _side_by_side({name: np.round(255 * panel).astype(np.uint8) for name, panel in panels.items()})
     with written_whole(path) as temporary:
-        picture.save(temporary, "PNG")
+        _save(picture, temporary)
+
+
+def _save(picture: Image.Image, path: Path, made_by: str = "") -> None:
+    """Write a PNG that says that it is a chart, and to which labels it belongs."""
+    said = PngInfo()
+    said.add_text("Software", CHART_SOFTWARE)
+    if made_by:
+        said.add_text(MADE_BY_KEY, made_by)
+    picture.save(path, "PNG", pnginfo=said)
 
 
 def _enlarged(array: npt.NDArray[Any], times: int) -> npt.NDArray[Any]:

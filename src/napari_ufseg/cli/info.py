@@ -5,22 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from napari_ufseg.cli.arguments import InfoArguments, UsageError
+from napari_ufseg.cli.inputs import load_told
+from napari_ufseg.cli.terminal import say
 from napari_ufseg.engine.config import options
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.engine.network.model_file import load_model
-from napari_ufseg.io import IMAGE_SUFFIXES, ImageFile, is_zarr, open_image
+from napari_ufseg.engine.network.model_file import fingerprint
+from napari_ufseg.io import IMAGE_SUFFIXES, MADE_BY_KEY, ImageFile, is_zarr, made_by, open_image
 
 
 def run_info(arguments: InfoArguments) -> int:
     """``ufseg info``: what a file is, for people or as JSON."""
     file = arguments.file
     labels = _open_labels(file) if is_zarr(file) or file.suffix.lower() in IMAGE_SUFFIXES else None
-    facts = model_facts(load_model(file)) if labels is None else label_facts(labels)
+    facts = model_facts(load_told(file)) if labels is None else label_facts(labels)
     if arguments.json:
         print(json.dumps(facts, indent=2))
     else:
         lines = _model_lines(facts) if labels is None else label_lines(facts)
-        print("\n".join([f"{'Model' if labels is None else 'Labels'}:".ljust(11) + str(file), *lines]))
+        for line in (f"{'Model' if labels is None else 'Labels'}:".ljust(11) + str(file), *lines):
+            say(line)
     return 0
 
 
@@ -41,6 +44,7 @@ def model_facts(model: SegmentationModel) -> dict[str, Any]:
         "n_weights": sum(weights.numel() for weights in model.network.parameters()),
         "labels": sorted(set(model.class_labels)),
         "names": {str(info.label): info.name for info in model.classes.values() if info.name},
+        MADE_BY_KEY: fingerprint(model),
         "config": model.config.to_dict(),
     }
 
@@ -51,6 +55,7 @@ def _model_lines(facts: dict[str, Any]) -> list[str]:
     return [
         f"Channels:  {facts['n_channels']}",
         f"Weights:   {facts['n_weights']:,}",
+        f"Known as:  {facts[MADE_BY_KEY]}",
         f"Labels:    {_ranges(facts['labels'])} ({len(facts['labels'])} in all)",
         "Settings:",
         *(f"  {name:{width}}  {value!s:>10}  {known[name].label}" for name, value in facts["config"].items()),
@@ -67,6 +72,7 @@ def label_facts(labels: ImageFile) -> dict[str, Any]:
         "shown_as": {str(shown): list(members) for shown, members in classes.stands_for.items()},
         "hidden": sorted(info.label for info in classes.values() if not info.is_visible),
         "names": {str(info.label): info.name for info in classes.values() if info.name},
+        **({MADE_BY_KEY: by} if (by := made_by(labels.path)) else {}),
     }
 
 
@@ -83,6 +89,8 @@ def label_lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"Not drawn: {', '.join(map(str, facts['hidden']))}")
     if names:
         lines.append(f"Names:     {', '.join(f'{label} {name}' for label, name in names.items())}")
+    if MADE_BY_KEY in facts:
+        lines.append(f"Made by:   the model that is known as {facts[MADE_BY_KEY]}")
     return lines
 
 

@@ -16,9 +16,10 @@ from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted
 from napari_ufseg.engine.images.source import ImageSource, without_singles
 from napari_ufseg.engine.labels.corrections import find_corrections
 from napari_ufseg.engine.network.model import SegmentationModel
+from napari_ufseg.engine.network.model_file import fingerprint, labels_with, load_model
 from napari_ufseg.engine.prediction.labelling import predict
 from napari_ufseg.engine.training.warm_start import WarmStart
-from napari_ufseg.io import read_label_numbers
+from napari_ufseg.io import mixture_words, read_label_numbers
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Inputs:
     def sources(self) -> list[ImageSource]:
         """The images as the engine takes them."""
         return [image.source for image in self.images]
+
+
+def load_told(path: Path) -> SegmentationModel:
+    """A saved model; a warning if the labels beside it are those of another run."""
+    model = load_model(path)
+    if words := mixture_words(path, fingerprint(model), labels_with(path)):
+        warnings.warn(words, UfsegWarning, stacklevel=2)
+    return model
 
 
 def load_inputs(arguments: SegmentArguments, paths: Sequence[Path], spatial_dims: int) -> Inputs:

@@ -208,6 +208,7 @@ def _add_inputs(parser: _Parser, group: Any) -> None:
         "size and scale (default: 0)",
     )
     _add_series(parser, group)
+    _add_yes(parser, group)
     _add_brightness(parser, group)
 
 
@@ -239,9 +240,19 @@ def _add_series(parser: _Parser, group: Any) -> None:
     )
 
 
+def _add_yes(parser: _Parser, group: Any) -> None:
+    parser.flag(
+        group,
+        "yes",
+        action="store_true",
+        help="open images that claim more pixels than their files seem to hold, as those that are nearly empty do",
+    )
+
+
 def _add_outputs(parser: _Parser) -> None:
     outputs = parser.add_argument_group("Output")
     _add_labels_output(outputs)
+    _add_existing(parser, outputs)
     parser.flag(outputs, "model_path", metavar="FILE", help="save the trained model, for ufseg predict")
     parser.flag(outputs, "report", metavar="FILE.json", help="write settings, versions, losses, times and classes")
     parser.flag(outputs, "pie", metavar="FILE.png", help="write a chart of the area of each class")
@@ -284,6 +295,17 @@ def _add_labels_output(group: Any) -> None:
     )
 
 
+def _add_existing(parser: _Parser, group: Any) -> None:
+    parser.flag(
+        group,
+        "existing",
+        choices=("overwrite", "skip", "fail"),
+        default="overwrite",
+        help="what becomes of labels that are in OUT already: overwrite (default), skip (they stay), or fail (nothing is "
+        "done, also if another output is there); a file that is there and holds no labels is never replaced by them",
+    )
+
+
 def _add_device(parser: _Parser, group: Any) -> None:
     parser.flag(group, "device", default="auto", help="auto (default), cpu, cuda or mps")
 
@@ -292,6 +314,7 @@ def _fill_predict(parser: _Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model that ufseg segment --model_path wrote")
     _add_inputs(parser, parser)
     _add_labels_output(parser)
+    _add_existing(parser, parser)
     _add_detail(parser, parser)
     _add_intensity(parser)
     _add_device(parser, parser)
@@ -348,6 +371,7 @@ def _fill_batch(parser: _Parser) -> None:
     )
     _add_series(parser, parser)
     _add_brightness(parser, parser)
+    _add_yes(parser, parser)
     _add_detail(parser, parser)
     _add_intensity(parser)
     _add_device(parser, parser)
@@ -421,6 +445,7 @@ def _segment_arguments(known: argparse.Namespace) -> SegmentArguments:
         force=force,
         detail=detail,
         show=known.show,
+        existing=known.existing,
         messages=_messages(known),
     )
 
@@ -433,6 +458,7 @@ def _predict_arguments(known: argparse.Namespace) -> PredictArguments:
         output=_labels_output(known),
         device=known.device,
         scheduler=known.scheduler,
+        existing=known.existing,
         detail=_detail(known.detail),
         intensity=known.intensity,
         messages=_messages(known),
@@ -457,7 +483,9 @@ def _batch_arguments(known: argparse.Namespace) -> BatchArguments:
         recursive=known.recursive,
         existing=known.existing,
         format=known.format,
-        opening=ImageOpening(known.axes, None, None, known.level, known.series, *_brightness(known)),
+        opening=ImageOpening(
+            known.axes, None, None, known.level, known.series, *_brightness(known), is_believed=known.yes
+        ),
         detail=_detail(known.detail),
         intensity=known.intensity,
         device=known.device,
@@ -492,7 +520,7 @@ def _opening(known: argparse.Namespace) -> ImageOpening:
     n_channels = _whole("n_channels", known.n_channels)
     if axis is not None and not isinstance(axis, int):
         raise UsageError(f"channel_axis is {axis!r}, but must be a whole number such as 0 or -1.")
-    return ImageOpening(known.axes, axis, n_channels, known.level, known.series, *_brightness(known))
+    return ImageOpening(known.axes, axis, n_channels, known.level, known.series, *_brightness(known), known.yes)
 
 
 def _brightness(known: argparse.Namespace) -> tuple[float | str, tuple[float, float] | None]:

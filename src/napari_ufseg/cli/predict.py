@@ -1,11 +1,10 @@
 """``ufseg predict``: images labelled with a saved model, here or on the workers of a cluster."""
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,16 @@ import torch
 
 from napari_ufseg.batch.label_file import InputImage
 from napari_ufseg.cli.arguments import PredictArguments, UsageError
-from napari_ufseg.cli.inputs import load_image
+from napari_ufseg.cli.inputs import load_image, load_told
 from napari_ufseg.cli.outputs import label_arrays, plan_outputs, print_shown, print_written
 from napari_ufseg.cli.progress import follow_labelling
 from napari_ufseg.engine.device import resolve_device
 from napari_ufseg.engine.errors import ImageError, UfsegWarning, counted, engine_errors
+from napari_ufseg.engine.files import temporary_folder
 from napari_ufseg.engine.images.intensity import IntensityRange
 from napari_ufseg.engine.images.tiling import label_chunks
 from napari_ufseg.engine.network.model import SegmentationModel
-from napari_ufseg.engine.network.model_file import load_model
+from napari_ufseg.engine.network.model_file import fingerprint
 from napari_ufseg.engine.prediction.labelling import LabellingJob, Progress, iter_learn_intensity, label_images
 from napari_ufseg.io import create_label_array, find_images
 
@@ -33,13 +33,17 @@ if TYPE_CHECKING:
 def run_predict(arguments: PredictArguments) -> int:
     """``ufseg predict``: one image after the other, so that any number of them fits into memory."""
     place = None if arguments.scheduler else resolve_device(arguments.device)  # the workers look for their own
-    whole = load_model(arguments.model)
+    whole = load_told(arguments.model)
     model = whole.at_detail(arguments.detail)
     classes = partial(whole.classes_at, arguments.detail)
     files = find_images(arguments.inputs)
-    paths = plan_outputs(arguments.output, arguments.inputs, files)
+    paths = plan_outputs(arguments.output, arguments.inputs, files, existing=arguments.existing)
+    made_by = cache(partial(fingerprint, whole))
     with _cluster(arguments) as cluster:
         for file, path in zip(files, paths.labels, strict=True):
+            if path in paths.skipped:
+                print_written([path], quiet=arguments.messages.quiet, skipped=True)
+                continue
             image = load_image(arguments.opening, file, model.config.spatial_dims)
             if image.source.n_channels != model.n_channels:
                 raise ImageError(
@@ -49,7 +53,7 @@ def run_predict(arguments: PredictArguments) -> int:
                 )
             if cluster and image.source.data is not image.file.data:
                 raise UsageError("--n_channels converts a whole image in memory, which cannot go with --scheduler.")
-            with label_arrays([path], [image], classes) as arrays:
+            with label_arrays([path], [image], classes, made_by) as arrays:
                 assert arrays is not None
                 if place:
                     _predict_here(model, image, arrays[0], place, path, arguments)
@@ -136,9 +140,8 @@ def _stored(array: Any, path: Path, image: InputImage) -> Iterator[Any]:
     if not isinstance(array, np.ndarray):
         yield array
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ufseg-", dir=path.parent) as folder:
+    with temporary_folder(path) as folder:
         chunks = label_chunks(image.source.item_shape, image.source.chunks, array.ndim)
-        stored: Any = create_label_array(Path(folder) / "labels.zarr", array.shape, chunks)
+        stored: Any = create_label_array(folder / "labels.zarr", array.shape, chunks)
         yield stored
         array[...] = stored[...]

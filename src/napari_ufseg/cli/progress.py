@@ -1,48 +1,19 @@
-"""A run in the terminal: the progress bar, and Ctrl-C as a wish to stop."""
+"""A run in the terminal: the progress bar."""
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from types import FrameType
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 from tqdm import tqdm
 
+from napari_ufseg.cli.terminal import visible
 from napari_ufseg.engine.prediction.labelling import Progress
 from napari_ufseg.engine.training.results import Segmentation, Snapshot
 from napari_ufseg.engine.training.session import TrainingSession
 
 _BAR = "epoch {n_fmt}/{total_fmt} |{bar:20}| {desc}"
-
-
-class CtrlC:
-    """Whether Ctrl-C was pressed."""
-
-    pressed = False
-
-
-@contextmanager
-def stops_on_ctrl_c(stop: Callable[[], Any] = lambda: None) -> Iterator[CtrlC]:
-    """Within the block the first Ctrl-C calls `stop`, which asks the work to end soon; a second one aborts."""
-    state = CtrlC()
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may have a handler
-        yield state
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        state.pressed = True
-        stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield state
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def train(session: TrainingSession, *, quiet: bool = False) -> Segmentation:
@@ -74,7 +45,7 @@ def follow_labelling(passes: Generator[Progress, None, Any], name: str, *, quiet
     come while the bar is drawn, and the folder of the labels is removed next.
     """
     layout = "{desc} |{bar:20}| {percentage:3.0f} % {remaining} left"
-    bar = progress_bar(is_visible(quiet), total=1.0, desc=name, bar_format=layout)
+    bar = progress_bar(is_visible(quiet), total=1.0, desc=visible(name), bar_format=layout)
     with closing(passes), bar:
         for progress in passes:
             bar.update(progress.pixels / progress.total - bar.n)

@@ -18,7 +18,7 @@ from napari_ufseg.engine.errors import engine_errors
 from napari_ufseg.engine.files import written_whole
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.engine.labels.hierarchy import merged_areas, relabel
-from napari_ufseg.engine.network.model_file import save_model
+from napari_ufseg.engine.network.model_file import fingerprint, save_model
 from napari_ufseg.engine.training.results import Segmentation, versions
 
 
@@ -48,6 +48,11 @@ class Outcome:
     merged: Mapping[int, int] | None = None
     classes: ClassTable = field(default_factory=ClassTable)
     detail: int | None = None
+
+    @property
+    def made_by(self) -> str:
+        """The fingerprint of the model, by which labels and all other files of the run are known as belonging together."""
+        return fingerprint(self.segmentation.model)
 
     @property
     def labels(self) -> list[Any]:
@@ -99,6 +104,7 @@ def build_report(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, 
         "seconds_per_epoch": [record.seconds for record in result.history],
         "total_seconds": outcome.seconds,
         "peak_memory_bytes": peak_memory_bytes(torch.device(result.device)),
+        "made_by": outcome.made_by,
         "outputs": [str(path.resolve()) for path in outputs],
     }
 
@@ -149,17 +155,19 @@ def _relabel_in_place(labels: Any, label_of: Mapping[int, int]) -> None:
         labels[plane] = relabel(np.asarray(labels[plane]), label_of)
 
 
-def write_results(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> Outcome:
-    """Write every file that was asked for beside the labels; gives the run with labels as --force or --detail says."""
+def at_detail_asked(arguments: SegmentArguments, outcome: Outcome) -> Outcome:
+    """The run with labels as --force or --detail says."""
     if arguments.force is not None:
-        outcome = merge_classes(outcome, arguments.force)
-    else:
-        outcome = show_at_detail(outcome, arguments.detail)
+        return merge_classes(outcome, arguments.force)
+    return show_at_detail(outcome, arguments.detail)
+
+
+def write_beside_labels(arguments: SegmentArguments, inputs: Inputs, outcome: Outcome, paths: OutputPaths) -> None:
+    """Write every file that was asked for beside the labels; each says by a hash to which labels it belongs."""
     if paths.model:
-        save_model(outcome.segmentation.model, paths.model)
+        save_model(outcome.segmentation.model, paths.model, labels=paths.labels)
     if paths.pie:
         unit = "voxels" if outcome.segmentation.config.spatial_dims == 3 else "pixels"
-        write_chart(paths.pie, outcome.segmentation.areas, unit, outcome.classes)
+        write_chart(paths.pie, outcome.segmentation.areas, unit, outcome.classes, outcome.made_by)
     if paths.report:
         write_report(paths.report, build_report(arguments, inputs, outcome, paths.all))
-    return outcome

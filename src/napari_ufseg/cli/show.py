@@ -15,9 +15,12 @@ import numpy.typing as npt
 from napari_ufseg.cli.arguments import SegmentArguments, UsageError
 from napari_ufseg.cli.inputs import Inputs
 from napari_ufseg.cli.outputs import OutputPaths, label_arrays, print_written
-from napari_ufseg.cli.results import Outcome, write_results
+from napari_ufseg.cli.results import Outcome, at_detail_asked, write_beside_labels
+from napari_ufseg.cli.signals import asked_by
+from napari_ufseg.cli.terminal import tell
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
+from napari_ufseg.engine.files import written_together
 from napari_ufseg.engine.images.source import ImageSource, without_singles
 from napari_ufseg.engine.training.results import Segmentation
 
@@ -69,14 +72,16 @@ def show_segment(arguments: SegmentArguments, config: SegmentationConfig, inputs
     def write(segmentation: Segmentation) -> None:
         outcome = _fitted(Outcome(segmentation, time.perf_counter() - start), inputs.sources)
         if outcome is None:
-            print("ufseg: warning: this run is not written: its labels do not fit the images.", file=sys.stderr)
+            tell("warning: this run is not written: its labels do not fit the images.")
             return
-        with label_arrays(paths.labels, inputs.images, lambda: written.classes) as arrays:
-            for array, labels in zip(arrays or [], outcome.labels, strict=bool(arrays)):
-                for plane in np.ndindex(array.shape[:-2]):
-                    array[plane] = labels[plane]
-            kept = replace(outcome.segmentation, labels=arrays or [])  # those of the window stay as they are
-            written = write_results(arguments, inputs, replace(outcome, segmentation=kept), paths)
+        with written_together():
+            with label_arrays(paths.labels, inputs.images, lambda: written.classes, lambda: written.made_by) as arrays:
+                for array, labels in zip(arrays or [], outcome.labels, strict=bool(arrays)):
+                    for plane in np.ndindex(array.shape[:-2]):
+                        array[plane] = labels[plane]
+                kept = replace(outcome.segmentation, labels=arrays or [])  # those of the window stay as they are
+                written = at_detail_asked(arguments, replace(outcome, segmentation=kept))
+            write_beside_labels(arguments, inputs, written, paths)
         print_written(paths.all, quiet=quiet)
 
     run = show_run(
@@ -95,15 +100,15 @@ def show_segment(arguments: SegmentArguments, config: SegmentationConfig, inputs
     if run.finished or not paths.all:
         if run.interrupted:
             told = "what there was is written" if paths.all else "no file was asked for"
-            print(f"ufseg: stopped by Ctrl-C; {told}.", file=sys.stderr)
+            tell(f"stopped by {asked_by()}; {told}.")
         return 130 if run.interrupted else 0
-    how = "by Ctrl-C " if run.interrupted else ""
+    how = f"by {asked_by()} " if run.interrupted else ""
     reason = (
         f"the run failed ({run.failures[-1]})"
         if run.failures
         else f"the window was closed {how}before the end of the run"
     )
-    print(f"ufseg: nothing was written: {reason.rstrip('.')}.", file=sys.stderr)
+    tell(f"nothing was written: {reason.rstrip('.')}.")
     return 2 if run.failures else 130
 
 
@@ -146,7 +151,7 @@ def show_run(
             run.finished = True
         except UfsegError as error:  # an exception must not leave a Qt slot; it is raised when the window is closed
             run.error = error
-            print(f"ufseg: {error}", file=sys.stderr)
+            tell(error)
 
     viewer = napari.Viewer(title="napari-ufseg")
     layers = [_add_layer(viewer, source, name) for source, name in zip(sources, names, strict=True)]

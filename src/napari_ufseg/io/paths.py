@@ -11,6 +11,7 @@ PNG_SUFFIX = ".png"
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, PNG_SUFFIX, ".jpg", ".jpeg")
 LABELS_ENDING = "_labels"
 ZARR_SUFFIX = ".zarr"
+LONGEST_NAME = 255  # bytes that the name of a file may have
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/])")  # of two letters at least: one is a drive of Windows
 
@@ -33,6 +34,19 @@ def image_stem(path: Path) -> str:
 def is_zarr(path: Path) -> bool:
     """Whether a path is a folder that is named as Zarr or holds the files of one."""
     return path.is_dir() and (path.suffix.lower() == ZARR_SUFFIX or is_marked(path))
+
+
+def cut_name(name: str, ending: str, most: int = LONGEST_NAME) -> str:
+    """A name that with its ending has no more bytes than file systems take, cut between two letters."""
+    room = most - len(os.fsencode(ending))
+    encoded = name.encode(errors="surrogateescape")
+    return name if len(encoded) <= room else encoded[:room].decode(errors="ignore").rstrip(" .\u200d")
+
+
+def is_below(name: str) -> bool:
+    """Whether a name that a file tells is of something in its folder or below, on any system; else it must not be opened."""
+    parts = name.replace("\\", "/").split("/")
+    return bool(name) and "\0" not in name and ":" not in parts[0] and "" not in parts and ".." not in parts
 
 
 def is_marked(folder: Path) -> bool:

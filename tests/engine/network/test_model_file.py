@@ -1,18 +1,24 @@
 import json
+import math
 import os
 import pickle
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage import io
 
 from napari_ufseg import load_model, predict, save_model, segment
 from napari_ufseg.engine.errors import FileError, ModelFileError
+
+anything = st.none() | st.booleans() | st.integers() | st.floats() | st.lists(st.integers() | st.floats(), max_size=6)
 
 
 @pytest.fixture
@@ -279,3 +285,94 @@ def test_weights_that_do_not_fit_the_header_are_refused(saved, tmp_path, change)
         tensors["extra" if change == "extra" else name] = torch.zeros(2)
     save_file(tensors, tmp_path / "bad", metadata=header)
     assert "damaged" in refusal(tmp_path / "bad")
+
+
+# -- numbers that no model can have ---------------------------------------------------------------
+
+
+ODD = [math.inf, -math.inf, math.nan, 10**30, -1, 2.5, 2**16, True, "1", None, [1]]
+DAMAGED = "is a damaged model of napari-ufseg: its header and its weights do not fit."
+
+
+def resave(path, header, tensors):
+    save_file(tensors, path, metadata=header)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_labels_that_no_model_can_have_are_damage(saved, odd):
+    header, tensors = parts(saved)
+    resave(saved, {**header, "class_labels": json.dumps([odd, 2, 3, 4, 5, 6])}, tensors)
+    assert DAMAGED in refusal(saved)
+
+
+@pytest.mark.parametrize("key", ["areas", "merges", "suggested", "brightness"])
+@pytest.mark.parametrize("odd", [math.inf, math.nan, 10**30, -1, True, None], ids=repr)
+def test_a_tree_that_no_model_can_have_is_damage(saved, key, odd):
+    if key == "brightness" and odd in (10**30, -1):
+        return  # those are real numbers
+    header, tensors = parts(saved)
+    tree = json.loads(header["hierarchy"])
+    tree[key] = odd if key == "suggested" else [[pair[0], odd] for pair in tree[key]]
+    resave(saved, {**header, "hierarchy": json.dumps(tree)}, tensors)
+    assert DAMAGED in refusal(saved)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["all", "first", "last", "one weight"])
+def test_weights_that_are_not_finite_are_damage(saved, value, place):
+    header, tensors = parts(saved)
+    real = [name for name, weights in tensors.items() if weights.is_floating_point()]
+    for name in {"all": real, "first": real[:1], "last": real[-1:], "one weight": []}[place]:
+        tensors[name] = torch.full_like(tensors[name], value)
+    if place == "one weight":
+        tensors[real[0]].view(-1)[-1] = value
+    resave(saved, header, tensors)
+    assert "are not finite" in refusal(saved)
+
+
+def test_a_negative_variance_is_damage(saved):
+    header, tensors = parts(saved)
+    name = next(name for name in tensors if name.endswith("running_var"))
+    tensors[name].view(-1)[0] = -1
+    resave(saved, header, tensors)
+    assert f"the weights {name} are not finite, or below 0" in refusal(saved)
+
+
+@given(
+    st.sampled_from(["config", "n_channels", "class_labels", "hierarchy"]),
+    st.text(max_size=20) | anything.map(json.dumps),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_whatever_a_header_tells_is_one_sentence(saved, key, text):
+    header, tensors = parts(saved)
+    other = saved.with_name("other")
+    resave(other, {**header, key: text}, tensors)
+    with suppress(ModelFileError) as _:
+        load_model(other)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n_features": 512}, {"n_classes": 512}, {"n_convolutions": 9}, {"spatial_dims": 3}], ids=str
+)
+def test_a_network_that_is_only_claimed_is_not_built(saved, changes, monkeypatch):
+    header, tensors = parts(saved)
+    config = {**json.loads(header["config"]), **changes}
+    resave(saved, {**header, "config": json.dumps(config)}, tensors)
+    built = []
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *arguments: built.append(arguments))
+    refusal(saved)
+    assert not built
+
+
+@pytest.mark.parametrize("name", ["model", "x" * 240])
+def test_a_model_that_may_not_be_read_says_why(saved, monkeypatch, name):
+    place = saved.rename(saved.with_name(name))
+    real = Path.open
+
+    def refused(self, *arguments, **options):
+        if self == place:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert refusal(place) == f"Cannot read the model {place}: Permission denied."

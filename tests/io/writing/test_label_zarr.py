@@ -2,7 +2,10 @@
 
 import gc
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +170,11 @@ def test_a_folder_that_cannot_be_moved_into_place(tmp_path: Path, monkeypatch: p
     rename = Path.rename
 
     def refused(self: Path, target: Path) -> Path:
-        if target.name == "l.zarr" and "-old" not in self.name:
+        if target == tmp_path / "l.zarr" and self.parent == tmp_path:
             raise PermissionError(13, "Permission denied")
         return rename(self, target)
 
+    monkeypatch.setattr("napari_ufseg.engine.leftovers._swapped", lambda new, target: False)  # as where no system can
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(FileError, match="Permission denied"), folder_written_whole(tmp_path / "l.zarr") as temporary:
         temporary.mkdir()
@@ -196,4 +200,21 @@ def test_temporary_labels_that_cannot_be_made_leave_no_folder(tmp_path: Path, mo
     monkeypatch.setattr(zarr, "create_group", full)
     with pytest.raises(FileError, match="No space left"):
         create_temporary_labels((3, 40, 50), (1, 40, 50))
+    assert not list(tmp_path.iterdir())
+
+
+def test_temporary_labels_of_a_dead_program_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import os\nfrom napari_ufseg.io import create_temporary_labels\n"
+        "array, folder = create_temporary_labels((3, 4, 5), (1, 4, 5))\narray[:] = 1\nos._exit(9)"
+    )
+    paths = os.pathsep.join(sys.path)
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": paths}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    array, folder = create_temporary_labels((3, 40, 50), (1, 40, 50))
+    assert list(tmp_path.iterdir()) == [folder]
+    del array
+    gc.collect()
     assert not list(tmp_path.iterdir())

@@ -96,6 +96,17 @@ def test_tiff_with_scale_is_read_by_others(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "l.tif")), STACK[0, 0])
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [None, (2, 0.5, 0.25)])
+@pytest.mark.parametrize("shape", [(7, 30, 1), (7, 1, 30), (7, 1, 1)])
+def test_pages_that_are_one_pixel_wide_or_high(shape: tuple[int, ...], scale: Any, name: str, tmp_path: Path) -> None:
+    labels = np.arange(np.prod(shape)).reshape(shape).astype(np.uint16)
+    write_labels(tmp_path / name, labels, axes="ZYX", scale=scale, unit="um" if scale else None)
+    image = open_image(tmp_path / name)
+    assert (image.axes, image.scale) == ("ZYX", pytest.approx(scale or (1, 1, 1)))
+    np.testing.assert_array_equal(np.asarray(image.data[...]), labels)
+
+
 def test_a_stack_is_a_hyperstack_of_imagej(tmp_path: Path) -> None:
     write_labels(tmp_path / "l.tif", STACK, scale=(7.5, 2, 0.5, 0.25), unit="µm")
     with tifffile.TiffFile(tmp_path / "l.tif") as tiff:

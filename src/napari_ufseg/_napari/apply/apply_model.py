@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_ufseg._napari.background import Job, Jobs, JobState, JobThread, Progress
@@ -16,6 +15,7 @@ from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.layers.region import ImageRegion
 from napari_ufseg._napari.layers.result_layer import ResultLayer, selected_together
 from napari_ufseg._napari.method.preferences import Settings
+from napari_ufseg._napari.parts import show_error
 from napari_ufseg.engine.errors import StoppedError
 
 if TYPE_CHECKING:

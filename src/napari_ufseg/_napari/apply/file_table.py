@@ -8,7 +8,6 @@ from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QLabel,
     QProgressBar,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -19,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 from tqdm import tqdm
 
-from napari_ufseg._napari.parts import name_widget
+from napari_ufseg._napari.parts import PlainLabel, name_widget, plain
 
 if TYPE_CHECKING:
     from napari_ufseg.batch.folder import BatchSummary, FileDone, FileProgress
@@ -40,7 +39,7 @@ class FileTable(QWidget):
         self._n_skipped = 0
         self.progress = QProgressBar()
         self.progress.setFormat("")
-        self.status = QLabel()
+        self.status = PlainLabel()
         self.status.setWordWrap(True)
         self.table = QTableWidget(0, 3)
         self.table.setHorizontalHeaderLabels(["File", "Status", "Message"])
@@ -132,7 +131,7 @@ class FileTable(QWidget):
             item = self.table.item(row, column)
             assert item is not None
             item.setText(text)
-            item.setToolTip(its_tip)
+            item.setToolTip(plain(its_tip))
         if at_end:
             self.table.scrollToBottom()
 

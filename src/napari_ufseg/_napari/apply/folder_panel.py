@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -23,7 +22,7 @@ from napari_ufseg._napari.apply.model_panel import ModelPanel
 from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.layers.places import last_folder
 from napari_ufseg._napari.method.preferences import Settings
-from napari_ufseg._napari.parts import labelled_choice, name_widget
+from napari_ufseg._napari.parts import labelled_choice, name_widget, show_error, show_info
 from napari_ufseg.engine.errors import UfsegError
 from napari_ufseg.io import LABEL_FORMATS, TIFF, label_formats_told
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QMessageBox, QWidget
 
@@ -19,7 +18,7 @@ from napari_ufseg._napari.image.scribbles import is_scribbles
 from napari_ufseg._napari.layers.places import Destination, folder_of, last_folder, place_of_labels, place_of_model
 from napari_ufseg._napari.layers.saving import LabelsFile, background_note, paths_for, write_files
 from napari_ufseg._napari.method.preferences import Settings
-from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.parts import named_button, plain, show_error, show_info, show_warning
 from napari_ufseg.engine.errors import ImageError, UfsegError, counted, engine_errors
 from napari_ufseg.io import TIFF, label_dialog_filters
 
@@ -212,7 +211,8 @@ class ModelPanel(QWidget):
 
     def load_model(self, path: str | Path | None = None) -> None:
         """Read a model; asks for a file name if there is none."""
-        from napari_ufseg.engine.network.model_file import load_model
+        from napari_ufseg.engine.network.model_file import fingerprint, labels_with, load_model
+        from napari_ufseg.io import mixture_words
 
         chosen = path or self._ask_to_load()
         if chosen:
@@ -220,7 +220,10 @@ class ModelPanel(QWidget):
             def load() -> None:
                 file = Path(chosen).absolute()
                 stays = f"Loaded from {file}; it stays until another result is selected, or a run has ended."
-                self._take(load_model(chosen), None, file.name, Destination(file.parent, file.stem), stays)
+                model = load_model(chosen)
+                self._take(model, None, file.name, Destination(file.parent, file.stem), stays)
+                if words := mixture_words(file, fingerprint(model), labels_with(file)):
+                    show_warning(words)
 
             self._reported(load, f"Loaded {chosen}")
 
@@ -255,7 +258,7 @@ class ModelPanel(QWidget):
             (self._apply_model, _APPLY, no_image or no_model or (_APPLYING if is_running else "")),
         ):
             button.setEnabled(not lack)
-            button.setToolTip(lack or tip)
+            button.setToolTip(plain(lack or tip))
         self._apply_model.setText("Applying..." if is_running else "Apply model")
 
     def _layers_to_save(self) -> list[Labels]:
@@ -347,7 +350,7 @@ class ModelPanel(QWidget):
         yes = QMessageBox.StandardButton.Yes
         both = yes | QMessageBox.StandardButton.No
         answer = QMessageBox.question(
-            self, title, f"There is {what} already. Overwrite?", both, QMessageBox.StandardButton.No
+            self, title, plain(f"There is {what} already. Overwrite?"), both, QMessageBox.StandardButton.No
         )
         return bool(answer == yes)
 

@@ -5,11 +5,10 @@ One more command is one line here and one in `napari.yaml`.
 
 from collections.abc import Callable
 
-from napari.utils.notifications import show_info
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QAbstractButton, QSlider, QWidget
 
-from napari_ufseg._napari.parts import Folding
+from napari_ufseg._napari.parts import Folding, show_info
 
 
 def open_dock(viewer: Viewer) -> QWidget:

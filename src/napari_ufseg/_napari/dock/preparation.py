@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
@@ -12,6 +11,7 @@ from napari_ufseg._napari.image.image_panel import ImagePanel
 from napari_ufseg._napari.image.scribbles import ScribbleChoice
 from napari_ufseg._napari.method.preferences import Settings
 from napari_ufseg._napari.method.variations_panel import VariationsPanel
+from napari_ufseg._napari.parts import show_warning
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import UfsegError
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QWidget
@@ -21,7 +20,7 @@ from napari_ufseg._napari.method.device_choice import load_heavy_parts
 from napari_ufseg._napari.method.estimate_line import EstimateLine, Question
 from napari_ufseg._napari.method.method_panel import MethodPanel
 from napari_ufseg._napari.method.preferences import Settings, user_defaults
-from napari_ufseg._napari.parts import Folding, Section
+from napari_ufseg._napari.parts import Folding, Section, show_error, show_info, show_warning
 from napari_ufseg._napari.result.controller import ResultController
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg._napari.run.live_run import LiveRun

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
 
-from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.parts import PlainLabel, named_button
 from napari_ufseg.engine.config import InputOptions
 from napari_ufseg.engine.errors import ConfigError, UfsegError
 from napari_ufseg.engine.images.intensity import learn_range
@@ -74,9 +74,8 @@ class BrightnessForm(QWidget):
         self.nodata.setEditable(True)
         self.nodata.currentTextChanged.connect(self._draw)
         form.addRow("No data", self.nodata)
-        self.message = QLabel()
+        self.message = PlainLabel()
         self.message.setObjectName("ufseg.brightness.message")
-        self.message.setTextFormat(Qt.TextFormat.PlainText)
         self.message.setWordWrap(True)
         form.addRow(self.message)
         form.addRow(self._buttons())

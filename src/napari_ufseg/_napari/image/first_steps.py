@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
-from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.parts import PlainLabel, named_button
 
 _PLUGIN = "napari-ufseg"
 _STEPS = ("1  Open an image, or a sample.", "2  Press Segment.", "3  Choose the detail, correct, save.")
@@ -29,7 +29,7 @@ class FirstSteps(QWidget):
         self._viewer = viewer
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        words = QLabel("\n".join(_STEPS))
+        words = PlainLabel("\n".join(_STEPS))
         words.setObjectName("ufseg.first_steps")
         words.setWordWrap(True)
         words.setToolTip("File > Open takes TIFF, OME-Zarr, PNG, JPEG and whatever else napari reads.")

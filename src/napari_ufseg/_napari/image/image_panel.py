@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_ufseg._napari.image.axis_names import name_axis
 from napari_ufseg._napari.image.brightness_form import BrightnessForm
@@ -28,7 +27,7 @@ from napari_ufseg._napari.layers.region import (
     words_of,
 )
 from napari_ufseg._napari.layers.result_layer import belongs_to
-from napari_ufseg._napari.parts import labelled_choice, named_button
+from napari_ufseg._napari.parts import PlainLabel, labelled_choice, named_button, show_error
 from napari_ufseg.engine.errors import ImageError, UfsegError
 from napari_ufseg.engine.images.axes import UNKNOWN
 
@@ -75,13 +74,13 @@ class ImagePanel(QWidget):
             "of the training, all get the same classes.\nVolume: 3D convolutions that look along Z, too.",
         )
         self._is_told_what = False  # by the user or by a script
-        self._words = QLabel()
+        self._words = PlainLabel()
         self._words.setObjectName("ufseg.words")
         self._words.setWordWrap(True)
-        self._image_title = QLabel("Image")
+        self._image_title = PlainLabel("Image")
         self._form.addRow(self._image_title, self.image.native)
         self._form.addRow("", self.together)
-        self._what_title = QLabel("Label")
+        self._what_title = PlainLabel("Label")
         self._form.addRow(self._what_title, self._what.native)
         self.pixels = PixelSizeForm(self)
         self.pixels.entered.connect(self._on_pixel_size)

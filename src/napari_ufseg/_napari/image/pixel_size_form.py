@@ -5,7 +5,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from napari_ufseg._napari.layers.pixel_size import PixelSize
-from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.parts import PlainLabel, named_button
 
 _UNITS = {"pixel": "pixel", "nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 _STEPS = {"Z": "Between planes (Z)", "Y": "Height (Y)", "X": "Width (X)"}
@@ -35,7 +35,7 @@ class PixelSizeForm(QWidget):
             field.setAccessibleName(title)
             field.setToolTip(f"How far it is from one pixel to the next along {letter}, a number above 0.")
             field.returnPressed.connect(self.finish)
-            label = self._titles[letter] = QLabel(title)
+            label = self._titles[letter] = PlainLabel(title)
             form.addRow(label, field)
         self._fields["Y"].textEdited.connect(self._on_height)
         self._height = ""  # as it was before it was edited
@@ -45,7 +45,7 @@ class PixelSizeForm(QWidget):
         self.unit.setAccessibleName("Unit of the pixel size")
         self.unit.setToolTip("The unit of these numbers; pixel if it is not known.")
         form.addRow("Unit", self.unit)
-        self.message = QLabel()
+        self.message = PlainLabel()
         self.message.setObjectName("ufseg.pixel_size.message")
         self.message.setWordWrap(True)
         form.addRow(self.message)

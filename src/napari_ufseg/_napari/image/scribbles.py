@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 
 from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, class_colormap
 from napari_ufseg._napari.layers.region import ImageRegion
+from napari_ufseg._napari.parts import PlainLabel
 from napari_ufseg.engine.errors import ImageError
 from napari_ufseg.engine.images.source import without_singles
 
@@ -53,7 +54,7 @@ class ScribbleChoice(QWidget):
         self.new.setObjectName("ufseg.new_scribbles")
         self.new.setToolTip("An empty Labels layer over the image, to paint scribbles on.")
         self.new.clicked.connect(self.new_clicked)
-        row.addWidget(QLabel("Scribbles"))
+        row.addWidget(PlainLabel("Scribbles"))
         row.addWidget(self.choice, 1)
         row.addWidget(self.new)
         self.reset_choices()

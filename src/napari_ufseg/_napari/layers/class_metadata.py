@@ -16,6 +16,7 @@ OPACITY = 0.5  # of classes, over the image
 RUN = "run"  # in the metadata: layers of one run share their classes
 _CLASSES, _ALL_CLASSES, _DETAIL = "classes", "all_classes", "detail"
 _JOINED, _BACKGROUND = "joined_by_colour", "background"
+LARGEST_LABEL = 2**16 - 1  # of what is made here
 _CLEAR = 0.0, 0.0, 0.0, 0.0
 
 
@@ -59,7 +60,9 @@ def _colours_of(
     """The colours of labels, where a class has another one than its label's; else none."""
     if not table.has_own_look and not drawn_as:
         return {}
-    known = range(1, max((*labels, *table, *drawn_as, N_COLOURS)) + N_COLOURS)
+    told = {*labels, *table, *drawn_as}  # few, but a file may tell of labels of any size
+    most = max((label for label in told if label <= LARGEST_LABEL), default=0)
+    known = sorted({*range(1, max(most, N_COLOURS) + N_COLOURS), *(told - {BACKGROUND})})
     colours: dict[int | None, tuple[float, ...]] = {label: _rgba(table[drawn_as.get(label, label)]) for label in known}
     return {**colours, BACKGROUND: _CLEAR, None: _CLEAR}
 

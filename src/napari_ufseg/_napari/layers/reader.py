@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.utils.notifications import show_warning
 
-from napari_ufseg.engine.errors import FileError
+from napari_ufseg._napari.parts import plain, show_warning
+from napari_ufseg.engine.errors import FileError, hear_warnings, warn
 from napari_ufseg.io import (
     TIFF_SUFFIXES,
     ImageFile,
@@ -27,6 +27,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 _IN_MEMORY = 2**27  # bytes; larger images are read piece by piece when they are looked at
 _SIDE, _PIECE = 1024, 2**22  # of a piece: pixels along Y and X, and values in all
+_MOST_PIECES = 10**6  # of a lazy image: dask makes a list of them
 _ORDER = "C?TZYX"  # channels first, since napari lines layers up at the last axis and labels have no channels
 
 
@@ -54,26 +55,36 @@ def read_layers(path: str) -> list[LayerData]:
     FileError
         If the file cannot be read; the message is one sentence.
     """
-    file = Path(path)
+    told: dict[str, None] = {}  # of several images and resolutions each sentence once
+    try:
+        with hear_warnings(lambda words: told.update({words: None})):
+            return _read(Path(path))
+    except FileError as error:
+        raise FileError(plain(str(error))) from error  # napari shows it in a label
+    finally:
+        for words in told:
+            show_warning(words)
+
+
+def _read(file: Path) -> list[LayerData]:
+    """The layers of a file."""
     images = _open_images(file)
     is_lazy = sum(_n_bytes(image) for image, _ in images) > _IN_MEMORY
     layers: list[LayerData] = []
     of_labels: dict[Path, None] = {}
-    told: dict[str, None] = {}  # of several images each sentence once
     for image, name in images:
         missing = "" if image.is_labels else missing_words(image)  # those of labels lack where nothing is labelled
         notes = f"{file.name}: {' '.join(image.axis_steps.notes)}" if image.axis_steps.notes else ""
-        told |= dict.fromkeys(filter(None, (image.note, missing, notes)))
+        for words in filter(None, (image.note, missing, notes)):
+            warn(words)
         layers.append(_layer(image, name, is_labels=image.is_labels, is_lazy=is_lazy))
         of_labels |= dict.fromkeys(label_images_of(file, series=image.series))
-    for words in told:
-        show_warning(words)
     for labels in of_labels:
         try:
             opened = open_image(labels)
             layers.append(_layer(opened, labels.name, is_labels=True, is_lazy=_n_bytes(opened) > _IN_MEMORY))
         except FileError as error:  # the image itself is well
-            show_warning(str(error))
+            warn(str(error))
     return layers
 
 
@@ -93,7 +104,7 @@ def _open_images(file: Path) -> list[tuple[ImageFile, str]]:
     if not images:
         raise errors[0]
     for faulty in errors:
-        show_warning(str(faulty))
+        warn(str(faulty))
     return images
 
 
@@ -102,7 +113,7 @@ def _largest(file: Path, series: int | None) -> ImageFile:
     try:
         return open_image(file, series=series, partial=True)
     except MissingLevelError as error:
-        show_warning(str(error))
+        warn(str(error))
         return open_image(file, error.others[0], series=series, partial=True)
 
 
@@ -117,7 +128,7 @@ def _levels(full: ImageFile) -> list[ImageFile]:
         try:
             levels.append(open_image(full.path, level, series=full.series, partial=True))
         except MissingLevelError as error:
-            show_warning(str(error))
+            warn(str(error))
     return levels
 
 
@@ -181,6 +192,12 @@ def _turned(image: ImageFile, order: Sequence[int], is_lazy: bool) -> Any:
     else:
         import dask.array as da
 
+        pieces = prod(-(-size // step) for size, step in zip(image.data.shape, _chunks(image), strict=True))
+        if pieces > _MOST_PIECES:
+            raise FileError(
+                f"{image.path} cannot be shown: its shape {image.data.shape} makes {pieces} pieces, and more than "
+                f"{_MOST_PIECES} are too many for a layer of napari."
+            )
         nothing = np.empty((0,) * image.data.ndim, image.data.dtype)
         data = da.from_array(_Regions(image), _chunks(image), name=False, meta=nothing)  # type: ignore[no-untyped-call]
     singles = [i for i in range(data.ndim) if i not in order]

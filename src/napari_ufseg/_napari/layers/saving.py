@@ -19,6 +19,7 @@ from napari_ufseg.engine.errors import StoppedError, UfsegError, engine_errors, 
 from napari_ufseg.engine.labels.hierarchy import relabel_lazily
 
 _LONGEST = 120  # letters of a name
+_MOST_BYTES = 220  # of it; the rest of 255 is for what is put behind it: labels, a number, an ending
 _CLASSES = re.compile(
     r" classes((?:, [tz]=\d+)*(?:, plane \d+(?:, \d+)*)?(?: \[\d+\])?)$"
 )  # with plane and napari's number
@@ -181,11 +182,12 @@ def paths_for(layers: Sequence[Labels], folder: Path) -> list[Path]:
 
 def file_stem(layer: Labels) -> str:
     """The name of a layer without what file systems refuse, ending so that folders of images leave the file out."""
-    from napari_ufseg.io import LABELS_ENDING
+    from napari_ufseg.io import LABELS_ENDING, cut_name
 
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", str(layer.name))
     image, plane = (name[: found.start()], found[1]) if (found := _CLASSES.search(name)) else (name, "")
-    name = f"{image[: _LONGEST - len(plane)]}{plane}".strip(" .")
+    image = cut_name(image[: max(0, _LONGEST - len(plane))], plane, _MOST_BYTES)
+    name = f"{image}{plane}".strip(" .")
     return name if name.endswith(LABELS_ENDING) else f"{name or 'unnamed'}{LABELS_ENDING}"
 
 

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_ufseg._napari.background import Job, JobThread, processor
 from napari_ufseg._napari.method.preferences import Settings
+from napari_ufseg._napari.parts import PlainLabel
 from napari_ufseg.engine.errors import UfsegError
 
 _QUIET_MILLISECONDS = 700
@@ -22,7 +23,7 @@ class Question(NamedTuple):
     device: str
 
 
-class EstimateLine(QLabel):
+class EstimateLine(PlainLabel):
     """Memory, time and device of the run that Segment would start, where that matters: see `Estimate.matters`.
 
     It is measured in the background once nothing has changed for a moment;

@@ -6,7 +6,7 @@ from magicgui.widgets import create_widget
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_ufseg._napari.parts import Folding
+from napari_ufseg._napari.parts import Folding, PlainLabel
 from napari_ufseg.engine.config import Option, SegmentationConfig, options
 
 FIRST = ("n_classes",)  # always in sight
@@ -79,7 +79,7 @@ class ConfigControls(QObject):
     def pair(self, name: str) -> tuple[QLabel, QWidget]:
         """The name of an option as it is shown, and its control."""
         native = self._controls[name].native
-        label = QLabel(options()[name].label)
+        label = PlainLabel(options()[name].label)
         label.setToolTip(native.toolTip())
         label.setBuddy(native)
         return label, native

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, Q
 from napari_ufseg._napari.background import Job, Jobs, JobState, JobThread
 from napari_ufseg._napari.layers.class_metadata import OPACITY
 from napari_ufseg._napari.method.preferences import Settings
+from napari_ufseg._napari.parts import show_error, show_info
 from napari_ufseg.engine.config import SegmentationConfig
 from napari_ufseg.engine.errors import counted
 

@@ -2,10 +2,10 @@
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QKeySequence
-from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QColorDialog, QGridLayout, QHBoxLayout, QSlider, QSpinBox, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_ufseg._napari.parts import allow, named_button
+from napari_ufseg._napari.parts import PlainLabel, allow, named_button, plain
 from napari_ufseg._napari.result.class_table import AreaChart, ClassRows, ClassView
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
@@ -57,8 +57,8 @@ class DetailRow(QWidget):
         self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
         self.slider.setTickInterval(1)
         self.slider.valueChanged.connect(self.moved)
-        self.least, self.most = QLabel(), QLabel()
-        self._title = QLabel("Detail")
+        self.least, self.most = PlainLabel(), PlainLabel()
+        self._title = PlainLabel("Detail")
         self._title.setBuddy(self.slider)
         for part in (self._title, self.least):
             row.addWidget(part)
@@ -81,7 +81,7 @@ class DetailRow(QWidget):
         self.setEnabled(len(details) > 1)
         tip = _DETAIL if len(details) > 1 else _NO_DETAIL if not details else _ONE_DETAIL
         for part in (self._title, self.slider):
-            part.setToolTip(tip)
+            part.setToolTip(plain(tip))
 
 
 class ClassPanel(QWidget):
@@ -132,7 +132,7 @@ class ClassPanel(QWidget):
     def _build(self, column: QVBoxLayout) -> None:
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        self._about = QLabel()
+        self._about = PlainLabel()
         self._about.setObjectName("ufseg.about_classes")
         self._about.setWordWrap(True)
         self._rows = ClassRows(self)
@@ -330,7 +330,7 @@ class ClassPanel(QWidget):
         ):
             button.setEnabled(not why_not and step is not None)
             told = f"{verb}: {step.title}\n{history.summary}" if step and history else f"Nothing to {verb.lower()}."
-            button.setToolTip(why_not or told)
+            button.setToolTip(plain(why_not or told))
 
     def _why_not_see_through(self) -> str:
         """Why the selected class can't be made the background, which keeps its number; empty if it can."""

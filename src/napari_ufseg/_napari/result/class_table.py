@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableView
 
 from napari_ufseg._napari.layers.class_metadata import title_of
+from napari_ufseg._napari.parts import plain
 from napari_ufseg.engine.labels.class_table import BACKGROUND, ClassTable
 
 _ROLE = Qt.ItemDataRole
@@ -128,7 +129,7 @@ class ClassRows(QAbstractTableModel):
         if role == _ROLE.UserRole:
             return info.title.casefold() if column == Column.NAME else self._areas[label]
         if role == _ROLE.ToolTipRole:
-            return f"label {label}: {info.title}, {self._areas[label]:,} pixels"
+            return plain(f"label {label}: {info.title}, {self._areas[label]:,} pixels")
         if role == _ROLE.TextAlignmentRole and column in (Column.SHARE, Column.PIXELS):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None

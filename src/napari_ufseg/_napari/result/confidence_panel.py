@@ -5,7 +5,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QShortcut, QWidget
@@ -14,7 +13,7 @@ from napari_ufseg._napari.apply.apply_model import ApplyPlan, labelling_job
 from napari_ufseg._napari.background import Job, Jobs, JobState
 from napari_ufseg._napari.layers.origin import Origin
 from napari_ufseg._napari.method.preferences import Settings
-from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.parts import named_button, show_info, show_warning
 from napari_ufseg._napari.result.confidence_layers import ConfidenceLayers
 from napari_ufseg._napari.result.doubt_mark import Doubt, DoubtMark, go_to
 from napari_ufseg._napari.result.result import Result

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
@@ -18,6 +17,7 @@ from napari_ufseg._napari.layers.class_metadata import METADATA_KEY, RUN
 from napari_ufseg._napari.layers.origin import Origin, RestoredKeyframe, in_network_of
 from napari_ufseg._napari.layers.result_layer import ResultLayer, belongs_to, is_ours
 from napari_ufseg._napari.method.preferences import Settings
+from napari_ufseg._napari.parts import show_info, show_warning
 from napari_ufseg._napari.result.class_panel import ClassPanel
 from napari_ufseg._napari.result.confidence_panel import ConfidencePanel
 from napari_ufseg._napari.result.history import NewData

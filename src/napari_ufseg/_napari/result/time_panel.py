@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_ufseg._napari.parts import named_button
+from napari_ufseg._napari.parts import PlainLabel, named_button, plain
 from napari_ufseg._napari.result.loss_line import LossLine
 from napari_ufseg._napari.result.result import Result
 from napari_ufseg.engine.errors import counted
@@ -34,7 +34,7 @@ class TimePanel(QWidget):
         super().__init__()
         self._result: Result | None = None
         self._is_allowed = True
-        self.about = QLabel()
+        self.about = PlainLabel()
         self.about.setObjectName("ufseg.moment")
         self.about.setWordWrap(True)
         self.slider = QSlider(Qt.Orientation.Horizontal)
@@ -63,7 +63,7 @@ class TimePanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         row = QHBoxLayout()
-        self._title, self._place = QLabel("Epochs"), QLabel()
+        self._title, self._place = PlainLabel("Epochs"), PlainLabel()
         self._title.setBuddy(self.slider)
         row.addWidget(self._title)
         row.addWidget(self.slider, 1)
@@ -137,7 +137,7 @@ class TimePanel(QWidget):
             n, megabytes = len(keyframes), self.timeline.n_bytes / 2**20
             tip = f"{_SOME} {counted(n, 'moment')} are kept ({megabytes:.1f} MB)."
         for part in (self._title, self.slider, self._place):
-            part.setToolTip(tip)
+            part.setToolTip(plain(tip))
         if shown is not None:
             self.about.setText(f"Shown: epoch {shown.epoch}, {counted(shown.n_classes, 'class')}")
         self._show_loss()

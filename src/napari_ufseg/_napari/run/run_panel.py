@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 from tqdm import tqdm
 
 from napari_ufseg._napari.background import JobState, Progress
-from napari_ufseg._napari.parts import Folding, allow, named_button
+from napari_ufseg._napari.parts import Folding, PlainLabel, allow, named_button, plain
 from napari_ufseg._napari.run.curves import CurvesPlot
 from napari_ufseg.engine.errors import counted
 
@@ -195,7 +195,7 @@ class RunPanel(QWidget):
         if not epochs:
             self.progress.setFormat("labels 100%" if segmentation.is_complete else "stopped")
             self.status.setText(f"Done: {classes} of an earlier epoch.")
-            self.status.setToolTip(f"On {device}.")
+            self.status.setToolTip(plain(f"On {device}."))
             return
         seconds = tqdm.format_interval(sum(record.seconds for record in segmentation.history))
         self.progress.setRange(0, epochs)
@@ -279,7 +279,7 @@ def _odd_end(segmentation: "Segmentation", n_classes: int) -> str:
     return ", ".join(filter(None, said))
 
 
-class _Status(QLabel):
+class _Status(PlainLabel):
     """Words at the top of their room, which has two lines even for one."""
 
     def __init__(self, text: str) -> None:

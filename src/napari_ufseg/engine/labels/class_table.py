@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from napari_ufseg.engine.labels.told_numbers import colour as told_colour
+from napari_ufseg.engine.labels.told_numbers import whole
+
 N_COLOURS = 100
 
 
@@ -340,26 +343,26 @@ def as_hex(rgb: Any) -> str:
 def _understood(item: Any) -> ClassInfo | None:
     """One entry of a file, which anybody may have written."""
     try:
-        label = int(item["label"])
+        label = whole(item["label"])
         name, is_visible = str(item.get("name", "")), bool(item.get("is_visible", True))
-        parent, becomes = (None if item.get(key) is None else int(item[key]) for key in ("parent", "becomes"))
-        colour, shade = (_colour(item.get(key)) for key in ("colour", "shade"))
-        members = tuple(sorted(map(int, item.get("members", ()))))
+        parent, becomes = (None if item.get(key) is None else whole(item[key]) for key in ("parent", "becomes"))
+        colour, shade = (told_colour(item.get(key)) for key in ("colour", "shade"))
+        members = tuple(sorted(map(whole, item.get("members", ()))))
         return ClassInfo(label, name, colour, is_visible, parent, becomes, shade, members)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):  # JSON of Python may say Infinity
         return None
 
 
+def n_left_out(items: Any) -> int:
+    """How many entries of a list are about a class and cannot be understood."""
+    told = items if isinstance(items, list) else []
+    return sum(isinstance(item, dict) and "label" in item and _understood(item) is None for item in told)
+
+
 def _understood_detail(item: Any) -> Detail | None:
     """The detail that an entry of a file says; None if it says none."""
     try:
-        detail = Detail(int(item["detail"]["shown"]), int(item["detail"]["of"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
+        detail = Detail(whole(item["detail"]["shown"]), whole(item["detail"]["of"]))
+    except (KeyError, TypeError, ValueError):
         return None
     return detail if 1 <= detail.shown <= detail.of else None
-
-
-def _colour(text: Any) -> str:
-    """``"#rrggbb"``, or nothing of what is none; ValueError if there are no digits in it."""
-    colour = str(text or "")
-    return colour if len(colour) == 7 and colour[0] == "#" and int(colour[1:], 16) >= 0 else ""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_ufseg.engine.errors import ConfigError, ImageError
 from napari_ufseg.engine.images.threshold import FLATTEN, half_height
+from napari_ufseg.engine.labels.told_numbers import finite, whole
 
 _BINS = 1024
 _OF_LIGHT = 0.5  # cosine between a component and the channels that thresholds are of
@@ -237,14 +238,14 @@ class ClassHierarchy:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """From what `to_dict` gives; ValueError, KeyError or TypeError if it is anything else."""
-        areas = {int(label): int(pixels) for label, pixels in values["areas"]}
-        merges = _steps((int(one), int(other)) for one, other in values["merges"])
-        suggested = int(values["suggested"])
+        areas = {whole(label): whole(pixels) for label, pixels in values["areas"]}
+        merges = _steps((whole(one), whole(other)) for one, other in values["merges"])
+        suggested = whole(values["suggested"])
         used = {label for step in merges for label in step}
         if not used <= set(areas) or len(merges) != max(0, len(areas) - 1) or suggested < min(1, len(areas)):
             raise ValueError("a tree of classes whose steps do not fit")
         background = values.get("background")
-        brightness = {int(label): float(value) for label, value in values.get("brightness", ())}
+        brightness = {whole(label): finite(value) for label, value in values.get("brightness", ())}
         if (background is not None and background not in areas) or not set(brightness) <= set(areas):
             raise ValueError("a tree of classes that tells of others")
         return cls(areas, merges, suggested, background, brightness)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from napari_ufseg.engine.errors import FileError, warn
+from napari_ufseg.engine.leftovers import restore
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, ZARR_SUFFIX, is_zarr, require_no_address
 from napari_ufseg.io.reading.known_labels import says_labels
 from napari_ufseg.io.reading.tiff_series import files_beside
@@ -34,10 +35,14 @@ def find_images(paths: Iterable[str | os.PathLike[str]], *, recursive: bool = Fa
     """
     found: dict[Path, Path] = {}
     for path in map(_checked, paths):
-        for file in _images_in(path, recursive) if path.is_dir() and not is_zarr(path) else [path]:
-            if not file.exists():
-                raise FileError(f"There is no file or folder {path}.")
-            found.setdefault(file.resolve(), file)
+        restore(path)
+        try:
+            for file in _images_in(path, recursive) if path.is_dir() and not is_zarr(path) else [path]:
+                if not file.exists():
+                    raise FileError(f"There is no file or folder {path}.")
+                found.setdefault(file.resolve(), file)
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise FileError(f"Cannot read {path}: {error.strerror or error}.") from error
     return _without_parts(found)
 
 

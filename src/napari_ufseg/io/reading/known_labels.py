@@ -1,7 +1,7 @@
 """Whether a file says that it holds labels, and what it tells of their classes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import tifffile
 from PIL import Image
 
-from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, as_hex
-from napari_ufseg.io.axis_steps import as_number
-from napari_ufseg.io.paths import PNG_SUFFIX, TIFF_SUFFIXES
+from napari_ufseg.engine.errors import counted, warn
+from napari_ufseg.engine.labels.class_table import ClassInfo, ClassTable, n_left_out
+from napari_ufseg.engine.labels.told_numbers import colour_of_rgba, whole
+from napari_ufseg.io.paths import PNG_SUFFIX, TIFF_SUFFIXES, is_below
 from napari_ufseg.io.quiet import without_log
+from napari_ufseg.io.reading.zarr_store import open_node
 
 if TYPE_CHECKING:
     import zarr
@@ -22,6 +24,8 @@ LABELS_SOFTWARE = (
 )
 CLASSES_TAG = 65123  # of a TIFF, a private one: names, colours and detail of classes as JSON
 CLASSES_KEY = "napari-ufseg classes"  # of a text in a PNG: the same
+UNFINISHED = "napari-ufseg"  # an attribute of a Zarr whose labels are not finished: their axes and scale
+MADE_BY_KEY = "made_by"  # beside the classes: the fingerprint of the model that has made the labels
 
 
 def says_labels(path: Path) -> bool:
@@ -35,16 +39,24 @@ def says_labels(path: Path) -> bool:
     return False
 
 
-def json_of_classes(classes: ClassTable) -> str:
-    """A table as JSON: a list of what is said about each class, and of the detail, which has no label."""
-    return json.dumps([*classes.to_list(), *([classes.detail.said] if classes.detail else [])])
+def json_of_classes(classes: ClassTable, made_by: str = "") -> str:
+    """A table as JSON: a list of what is said about each class, and of what has no label: the detail, and the model."""
+    others = [*([classes.detail.said] if classes.detail else []), *([{MADE_BY_KEY: made_by}] if made_by else [])]
+    return json.dumps([*classes.to_list(), *others])
 
 
 def classes_in_json(text: Any) -> ClassTable:
     """The table out of `json_of_classes`; an empty one of what is damaged."""
     with suppress(ValueError, TypeError, OverflowError, RecursionError):
-        return ClassTable.from_list(json.loads(text))
+        told = json.loads(text)
+        _tell_left_out(n_left_out(told))
+        return ClassTable.from_list(told)
     return ClassTable()
+
+
+def _tell_left_out(n: int) -> None:
+    if n:
+        warn(f"What a label file says about {counted(n, 'class')} cannot be understood, and is left out.", stacklevel=3)
 
 
 def classes_of(image_label: Any) -> ClassTable:
@@ -54,15 +66,21 @@ def classes_of(image_label: Any) -> ClassTable:
     """
     said: Mapping[str, Any] = image_label if isinstance(image_label, Mapping) else {}
     entries: dict[Any, dict[str, Any]] = {}
+    n_odd = 0
     for key in ("colors", "properties"):
-        items = said.get(key)
-        for item in items if isinstance(items, list) else []:
-            if isinstance(item, Mapping) and (label := as_number(item.get("label-value"))) is not None:
-                entries.setdefault(int(label), {"label": int(label)}).update(item)
+        for item in told if isinstance(told := said.get(key), list) else []:
+            if isinstance(item, Mapping):
+                try:
+                    label = whole(item.get("label-value"))
+                except ValueError:
+                    n_odd += 1
+                    continue
+                entries.setdefault(label, {"label": label}).update({**item, "label": label})
     for label, entry in entries.items():
-        rgba = entry.get("rgba")
-        if not {"colour", "shade"} & set(entry) and _is_colour(rgba) and rgba != ClassInfo(label).rgba:
-            entry["colour"] = as_hex([value / 255 for value in rgba])
+        colour = colour_of_rgba(entry.get("rgba"))
+        if not {"colour", "shade"} & set(entry) and colour and entry["rgba"] != ClassInfo(label).rgba:
+            entry["colour"] = colour
+    _tell_left_out(n_odd + n_left_out(list(entries.values())))
     return ClassTable.from_list([*entries.values(), {"detail": said.get("detail")}])
 
 
@@ -80,16 +98,71 @@ def tiff_says_labels(file: Path) -> bool:
 
 def png_says_labels(file: Path) -> bool:
     """Whether a PNG file is one that this program has made of labels; its pixels are not read."""
-    with Image.open(file) as picture:
-        return bool(picture.info.get("Software") == LABELS_SOFTWARE)
+    return png_software(file) == LABELS_SOFTWARE
+
+
+def png_software(file: Path) -> str:
+    """What a PNG file says about the program that has made it; empty if it says nothing, or is no PNG."""
+    with suppress(Exception), Image.open(file, formats=["PNG"]) as picture:
+        return str(picture.info.get("Software", ""))
+    return ""
 
 
 def zarr_says_labels(folder: Path) -> bool:
     """Whether a Zarr folder is an OME-Zarr label image."""
     import zarr
 
-    node = zarr.open(folder, mode="r")
+    node = open_node(folder)
     return isinstance(node, zarr.Group) and "image-label" in ome_attributes(node)
+
+
+def made_by(path: Path) -> str:
+    """The fingerprint of the model that has made the labels in a file; empty if it does not say, or cannot be read."""
+    with suppress(Exception), without_log():
+        if path.is_dir():
+            import zarr
+
+            node = open_node(path)
+            return _made_by([ome_attributes(node).get("image-label")]) if isinstance(node, zarr.Group) else ""
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            with tifffile.TiffFile(path) as tiff:
+                return _made_by(json.loads(tiff.pages.first.tags.valueof(CLASSES_TAG, "[]")))
+        with Image.open(path, formats=["PNG"]) as picture:
+            return _made_by(json.loads(picture.info.get(CLASSES_KEY, "[]")))
+    return ""
+
+
+def _made_by(entries: Any) -> str:
+    return next((str(entry[MADE_BY_KEY]) for entry in entries if isinstance(entry, dict) and MADE_BY_KEY in entry), "")
+
+
+def mixture_words(model_file: Path, fingerprint: str, labels: Sequence[str]) -> str:
+    """What to tell if labels beside a model file are of another run than it; nothing if they are its own, or not there.
+
+    Parameters
+    ----------
+    model_file : Path
+    fingerprint : str
+        Of the model.
+    labels : sequence of str
+        The label files that it says were written with it, as names in its folder or below.
+    """
+    for name in labels:
+        file = model_file.parent / name
+        other = made_by(file) if is_below(name) else ""
+        if other and other != fingerprint:
+            return (
+                f"{file} and {model_file} were not written by the same run ({other} and {fingerprint}): the run that wrote "
+                "one of them may have been killed before it wrote the other."
+            )
+    return ""
+
+
+def zarr_is_unfinished(folder: Path) -> bool:
+    """Whether a path is a Zarr folder in which labels were begun and not finished."""
+    with suppress(Exception):
+        return folder.is_dir() and UNFINISHED in open_node(folder).attrs
+    return False
 
 
 def ome_attributes(group: "zarr.Group") -> Mapping[str, Any]:

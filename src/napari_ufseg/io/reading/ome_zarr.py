@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.errors import FileError, warn
 from napari_ufseg.io.axis_steps import Step, ToldSteps, as_number, unreadable
-from napari_ufseg.io.paths import is_marked
+from napari_ufseg.io.paths import is_below, is_marked
 from napari_ufseg.io.reading.image_file import ImageFile, MissingLevelError
 from napari_ufseg.io.reading.known_labels import classes_of, ome_attributes
 from napari_ufseg.io.reading.series import Series, choose_series, told_of_series
 from napari_ufseg.io.reading.zarr_pixels import pixels_of
+from napari_ufseg.io.reading.zarr_store import open_node
 
 if TYPE_CHECKING:
     import zarr
@@ -50,7 +51,7 @@ def open_zarr(folder: Path, level: int, series: int | str | None = None) -> Imag
     if not is_marked(folder):
         raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
     with _unknown_is_told(folder):
-        node = zarr.open(folder, mode="r")
+        node = open_node(folder)
         if isinstance(node, zarr.Array):
             choose_series(folder, [Series("", node.shape, "?" * node.ndim)], series)
             return _plain(folder, node)
@@ -68,7 +69,8 @@ def open_zarr(folder: Path, level: int, series: int | str | None = None) -> Imag
     is_labels = "image-label" in ome and array.dtype.kind in "bui"
     about: dict[str, Any] = {"is_labels": is_labels, "classes": classes_of(ome.get("image-label")), "series": number}
     about["note"] = told_of_series(folder, described_images, number) if series is None else ""
-    return ImageFile(folder, pixels_of(folder, array), axes, steps, len(datasets), level, **about)
+    data = pixels_of(folder, array, is_believed=is_labels)
+    return ImageFile(folder, data, axes, steps, len(datasets), level, **about)
 
 
 def series_of_zarr(folder: Path) -> list[Series]:
@@ -84,7 +86,7 @@ def series_of_zarr(folder: Path) -> list[Series]:
     if not is_marked(folder):
         raise FileError(f"{folder} is named as Zarr, but holds neither an OME-Zarr image nor a Zarr array.")
     with _unknown_is_told(folder):
-        node = zarr.open(folder, mode="r")
+        node = open_node(folder)
         if isinstance(node, zarr.Array):
             return [Series("", node.shape, "?" * node.ndim)]
         return _as_series(_images(folder, node))
@@ -101,14 +103,22 @@ def label_folders(folder: Path, series: int | str | None = None) -> list[Path]:
     import zarr
 
     with _unknown_is_told(folder):
-        node = zarr.open(folder, mode="r")
+        node = open_node(folder)
         if isinstance(node, zarr.Array):
             return []
         images = _images(folder, node)
         image, _ = images[choose_series(folder, _as_series(images), series)]
         labels = image.get("labels")
     names = ome_attributes(labels).get("labels", []) if isinstance(labels, zarr.Group) else []
-    return [folder / image.path / "labels" / str(name) for name in names]
+    told = [str(name) for name in names] if isinstance(names, list) else []
+    if outside := [name for name in told if not _is_within(folder / image.path / "labels", name)]:
+        warn(f"{folder} names label images that are not in its folder, which are not opened: {', '.join(outside)}.")
+    return [folder / image.path / "labels" / name for name in told if name not in outside]
+
+
+def _is_within(folder: Path, name: str) -> bool:
+    """Whether a name is of something below a folder, and is no link that leads out of it."""
+    return is_below(name) and (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 @contextmanager

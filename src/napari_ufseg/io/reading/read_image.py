@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError, warn
+from napari_ufseg.engine.leftovers import restore
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, TIFF_SUFFIXES, is_zarr, require_no_address
 from napari_ufseg.io.quiet import without_log
+from napari_ufseg.io.reading.claims import check_fits
 from napari_ufseg.io.reading.image_file import ImageFile
 from napari_ufseg.io.reading.ome_zarr import label_folders, open_zarr, series_of_zarr
 from napari_ufseg.io.reading.picture import open_picture
@@ -154,6 +157,7 @@ def _all_pixels(
             image = open_tiff(file, 0, series, numbers=numbers, partial=partial)
         else:
             image = _one_picture(file, series, numbers=numbers)
+        check_fits(file, prod(image.data.shape) * image.data.dtype.itemsize)
         pixels = np.asarray(image.data[...])
         if file.suffix.lower() in TIFF_SUFFIXES or file.is_dir():
             pixels = without_single(pixels, image.axes)
@@ -173,6 +177,14 @@ def without_single(array: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
 def check_is_image(file: Path) -> None:
     """Raise FileError if there is no file or Zarr folder, or its name is of no image."""
     require_no_address(file)
+    restore(file)
+    try:
+        _check_is_image(file)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise FileError(f"Cannot read {file}: {error.strerror or error}.") from error
+
+
+def _check_is_image(file: Path) -> None:
     if file.exists() and not os.access(file, os.R_OK | (os.X_OK if file.is_dir() else 0)):
         raise FileError(f"Cannot read {file}: permission denied.")
     if file.is_dir():

@@ -9,13 +9,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import tifffile
 
 from napari_ufseg.engine.errors import FileError
 from napari_ufseg.engine.labels.class_table import ClassTable
 from napari_ufseg.io.axis_steps import Step, ToldSteps, as_number, unreadable
+from napari_ufseg.io.reading.claims import check_series
+from napari_ufseg.io.reading.file_pixels import FilePixels, WatchedPixels
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, classes_in_json
 from napari_ufseg.io.reading.series import Series
@@ -48,6 +49,7 @@ def open_tiff(
         if partial:
             notes.append(_told_of_part(file, tiff, chosen))
             chosen = _present(chosen)
+        check_series(file, chosen)
         level = level if 0 <= level < len(chosen.levels) else 0
         end = end_of_chain(tiff, chosen, following)
         notes += [require_whole(file, tiff, chosen, level, end, partial=partial), told_of_samples(file, chosen)]
@@ -114,31 +116,15 @@ def _at_level(told: ToldSteps, axes: str, full: Sequence[int], shape: Sequence[i
 def _lazy(file: Path, tiff: tifffile.TiffFile, pages: tifffile.TiffPageSeries) -> LazyArray:
     """The pixels of one level of an image, read when they are asked for; takes over closing `tiff`."""
     if pages.dataoffset is not None and pages.dtype is not None and not pages.is_multifile:
-        dtype = pages.dtype.newbyteorder(tiff.byteorder)  # not compressed and in one piece
-        mapped = np.memmap(file, dtype, "r", pages.dataoffset, pages.shape)
+        stored = pages.dtype.newbyteorder(tiff.byteorder)  # not compressed and in one piece
         tiff.close()
-        return mapped if mapped.dtype.isnative else _Native(mapped)
+        return FilePixels(file, pages.dataoffset, pages.shape, stored)
     import zarr
 
+    files = {Path(page.parent.filehandle.path): page.parent.filehandle.size for page in pages if page is not None}
     array = zarr.open_array(pages.aszarr(level=0), mode="r", zarr_format=2)
     weakref.finalize(array, tiff.close)
-    return array
-
-
-class _Native:
-    """A memory map in the other byte order, as of ImageJ, whose values come in that of this machine."""
-
-    def __init__(self, mapped: npt.NDArray[Any]) -> None:
-        self._mapped = mapped
-        self.shape = mapped.shape
-        self.ndim = mapped.ndim
-        self.dtype = mapped.dtype.newbyteorder("=")
-
-    def __getitem__(self, region: Any) -> Any:
-        return np.asarray(self._mapped[region], self.dtype)
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self._mapped, dtype or self.dtype)
+    return WatchedPixels(file, array, files)
 
 
 def _axes(axes: str, ndim: int) -> str:

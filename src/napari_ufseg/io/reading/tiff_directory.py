@@ -9,6 +9,8 @@ from typing import Any
 
 import tifffile
 
+from napari_ufseg.io.reading.claims import open_checked
+
 _PADDING = 16  # bytes behind the last page that hold nothing
 _MOST_TAGS = 4096
 _WIDTH, _LENGTH = 256, 257  # tags that every page has
@@ -33,7 +35,7 @@ def open_pages(file: Path) -> tuple[tifffile.TiffFile, int | None]:
         Where the last page says that the next one is, though none is there; 0 if it says that it is the last one, and
         None if its end is cut off.
     """
-    tiff = tifffile.TiffFile(file)
+    tiff = open_checked(file)
     try:
         with suppress(tifffile.TiffFileError):  # of what is no page
             last = _entry(tiff, tiff.pages[-1].offset)

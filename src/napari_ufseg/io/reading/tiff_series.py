@@ -31,6 +31,9 @@ def series_in(tiff: tifffile.TiffFile) -> tuple[list[tifffile.TiffPageSeries], b
             found = _series_without(tiff, "uniform")
         except Exception:
             found, is_understood = _series_without(tiff, "uniform", *_KINDS), False
+    first = tiff.pages.first
+    if (first.is_ome and not tiff.is_ome) or (first.is_imagej and not tiff.is_imagej):  # tifffile has given it up
+        is_understood = False
     return [one for one in found if any(_is_of(tiff, page) for page in one)] or found, is_understood
 
 

@@ -8,6 +8,7 @@ of one value; the file of its metadata tells the two apart.
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from math import ceil, prod
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.io.reading.claims import check_claim
 from napari_ufseg.io.reading.image_file import ImageFile
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ def _some_files(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _some_files(Path(entry.path), depth - 1)
 
 
-def pixels_of(path: Path, array: "zarr.Array[Any]") -> ZarrPixels:
+def pixels_of(path: Path, array: "zarr.Array[Any]", *, is_believed: bool = False) -> ZarrPixels:
     """The pixels of an array in a Zarr folder, if they may be read; the one way by which they leave this package.
 
     Zarr can store any Python object, and one that is stored as a pickle runs a
@@ -180,18 +182,31 @@ def pixels_of(path: Path, array: "zarr.Array[Any]") -> ZarrPixels:
         The folder that was opened.
     array : zarr.Array
         Open, but not read.
+    is_believed : bool
+        It may be of any size with few chunks or none, as labels may.
 
     Raises
     ------
     FileError
-        If it holds other than bool, integers and real numbers, or is stored as pickles.
+        If it holds other than bool, integers and real numbers, or is stored as pickles, or claims to be of a size of
+        which there is next to nothing.
     """
     if array.dtype.kind not in _NUMBERS:
         raise FileError(f"{path} holds values of type {array.dtype}, but an image has whole or real numbers.")
     metadata = array.metadata.to_dict()
     if any(name.lower().rpartition(".")[2] == _RUNS_CODE for part in _CODECS for name in _names(metadata.get(part))):
         raise FileError(f"{path} is stored as pickles, which may run any program when they are read: it is not opened.")
+    if not is_believed:
+        check_claim(path, prod(array.shape) * array.dtype.itemsize, _sizes(path / array.path))
     return ZarrPixels(path, array)
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """The bytes of every file in a folder and below."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                yield (Path(place) / name).stat().st_size
 
 
 def _names(codecs: Any) -> Iterator[str]:

@@ -31,6 +31,8 @@ class LabelsToWrite:
     colours : bool
         Store the colours of the classes, if the format can.
     ome_zarr_version : {"0.4", "0.5"}
+    made_by : str
+        The fingerprint of the model that has made them; empty if it is not known.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class LabelsToWrite:
     classes: ClassTable = field(default_factory=ClassTable)
     colours: bool = True
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4"
+    made_by: str = ""
 
     def __getitem__(self, region: Any) -> npt.NDArray[np.uint16]:
         """The labels of a region, read now; FileError if they do not fit into uint16."""

@@ -31,6 +31,6 @@ def write_png(temporary: Path, labels: LabelsToWrite) -> None:
         picture = Image.fromarray(plane)
     said = PngInfo()
     said.add_text("Software", LABELS_SOFTWARE)
-    if labels.classes:
-        said.add_text(CLASSES_KEY, json_of_classes(labels.classes))
+    if labels.classes or labels.made_by:
+        said.add_text(CLASSES_KEY, json_of_classes(labels.classes, labels.made_by))
     picture.save(temporary, format="PNG", pnginfo=said, bits=16 if picture.mode == "I;16" else 8)

@@ -23,10 +23,11 @@ def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
     Names, colours and detail of the classes go as JSON into a private tag, which only this
     program reads. It becomes an OME-TIFF if the name that was asked for ends in ``.ome.tif``
     or ``.ome.tiff``. That is done in any case if the pixels may pass 4 GB, as a
-    BigTIFF, since there is no BigTIFF of ImageJ's kind.
+    BigTIFF, since there is no BigTIFF of ImageJ's kind, and for stacks of pages that are one pixel wide.
     """
-    grid, classes = labels.grid, labels.classes
+    grid, classes, made_by = labels.grid, labels.classes, labels.made_by
     ome = labels.path.stem.lower().endswith(".ome")
+    is_line = grid.shape[-1] == 1 and len(grid.shape) > 2  # tifffile takes pages one pixel wide for samples of ImageJ
     big = int(np.prod(grid.shape, dtype=np.int64)) * np.dtype(np.uint16).itemsize > LARGEST_TIFF
     tifffile.imwrite(
         temporary,
@@ -36,9 +37,9 @@ def write_tiff(temporary: Path, labels: LabelsToWrite) -> None:
         photometric="minisblack",
         compression="zlib",
         software=LABELS_SOFTWARE,
-        extratags=[(CLASSES_TAG, "s", 0, json_of_classes(classes), True)] if classes else [],
+        extratags=[(CLASSES_TAG, "s", 0, json_of_classes(classes, made_by), True)] if classes or made_by else [],
         bigtiff=big,
-        **(_ome(grid) if ome or big else _imagej(grid)),
+        **(_ome(grid) if ome or big or is_line else _imagej(grid)),
     )
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -13,19 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ufseg.engine.errors import FileError
+from napari_ufseg.engine.files import make_temporary_folder
 from napari_ufseg.engine.images.tiling import Box, iter_tiles
 from napari_ufseg.engine.labels.class_table import N_COLOURS, ClassTable
+from napari_ufseg.engine.leftovers import drop_temporary
+from napari_ufseg.io.reading.known_labels import MADE_BY_KEY, UNFINISHED
+from napari_ufseg.io.replaceable import check_replaceable
 from napari_ufseg.io.units import unit_name
 from napari_ufseg.io.writing.label_data import LabelsToWrite
 from napari_ufseg.io.writing.label_grid import LabelGrid, label_grid
-from napari_ufseg.io.zarr_folder import check_replaceable
 
 if TYPE_CHECKING:
     import zarr
 
 SMALLEST_LEVEL = 256  # pixels along the longer of Y and X: no lower resolution is made of such a level
 _CHUNK = 512  # pixels along Y and X
-_UNFINISHED = "napari-ufseg"  # where the axes and the scale wait for finish_label_zarr
 
 
 def write_zarr(temporary: Path, labels: LabelsToWrite) -> None:
@@ -48,7 +49,7 @@ def write_zarr(temporary: Path, labels: LabelsToWrite) -> None:
     band = (*chunks[:-1], max(grid.shape[-1], 1))
     for box in iter_tiles(Box.of_shape(grid.shape), band):
         array[box.slices] = labels[box.slices]
-    finish_label_zarr(temporary, colours=labels.colours, classes=labels.classes)
+    finish_label_zarr(temporary, colours=labels.colours, classes=labels.classes, made_by=labels.made_by)
 
 
 def create_label_zarr(
@@ -111,7 +112,7 @@ def create_label_zarr(
             raise FileError(f"Cannot write {folder}: it exists already.")
     except OSError as error:
         raise FileError(f"Cannot write {folder}: {error.strerror or error}.") from error
-    return _create_array(folder, grid.shape, chunks, grid.axes, ome_zarr_version, {_UNFINISHED: settings})
+    return _create_array(folder, grid.shape, chunks, grid.axes, ome_zarr_version, {UNFINISHED: settings})
 
 
 def create_label_array(path: str | os.PathLike[str], shape: Sequence[int], chunks: Sequence[int]) -> "zarr.Array[Any]":
@@ -171,17 +172,19 @@ def create_temporary_labels(shape: Sequence[int], chunks: Sequence[int]) -> "tup
     FileError
         If the system refuses to write.
     """
-    folder = Path(tempfile.mkdtemp(prefix="napari-ufseg-"))
+    folder = make_temporary_folder()
     try:
         array = create_label_array(folder / "labels.zarr", shape, chunks)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        drop_temporary(folder)
         raise
-    weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(array, drop_temporary, folder)
     return array, folder
 
 
-def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True, classes: ClassTable | None = None) -> None:
+def finish_label_zarr(
+    path: str | os.PathLike[str], *, colours: bool = True, classes: ClassTable | None = None, made_by: str = ""
+) -> None:
     """Add the lower resolutions and the metadata to a label image that has been filled.
 
     Every second pixel along Y and X makes the next resolution, so that no
@@ -196,6 +199,8 @@ def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True, cla
         Store the colours of the labels, of the first hundred that occur.
     classes : ClassTable, optional
         Names and colours that a user has chosen.
+    made_by : str
+        The fingerprint of the model that has made the labels.
 
     Raises
     ------
@@ -207,12 +212,12 @@ def finish_label_zarr(path: str | os.PathLike[str], *, colours: bool = True, cla
     folder = Path(path)
     try:
         group = zarr.open_group(folder, mode="r+")
-        settings: Any = group.attrs[_UNFINISHED]
+        settings: Any = group.attrs[UNFINISHED]
         levels, present = _add_lower_levels(group, settings["axes"])
         place = (settings[name] for name in ("scale", "unit", "translate"))
         grid = label_grid(folder, levels[0].shape, settings["axes"], *place)
         shown = present if colours else ()
-        group.attrs.put(label_metadata(grid, len(levels), shown, settings["version"], classes))
+        group.attrs.put(label_metadata(grid, len(levels), shown, settings["version"], classes, made_by))
     except (KeyError, FileNotFoundError) as error:
         raise FileError(f"Cannot finish {folder}: there is no label image that was begun and not finished.") from error
     except OSError as error:
@@ -272,6 +277,7 @@ def label_metadata(
     labels: Sequence[int],
     version: Literal["0.4", "0.5"],
     classes: ClassTable | None = None,
+    made_by: str = "",
 ) -> dict[str, Any]:
     """The attributes of the Zarr group that holds the levels ``"0"``, ``"1"``, ...
 
@@ -287,6 +293,8 @@ def label_metadata(
         Of OME-Zarr.
     classes : ClassTable, optional
         Names, colours other than those of the labels, and the detail.
+    made_by : str
+        The fingerprint of the model that has made the labels.
     """
     from yaozarrs import v04, v05
 
@@ -307,6 +315,8 @@ def label_metadata(
         colour["label-value"] = int(colour["label-value"])  # the model has made it a float
     if table.detail:
         attributes["image-label"] |= table.detail.said
+    if made_by:
+        attributes["image-label"][MADE_BY_KEY] = made_by
     if entries := table.to_list():
         attributes["image-label"]["properties"] = [_properties(entry) for entry in entries]
     return {"ome": attributes} if version == "0.5" else attributes

@@ -27,6 +27,7 @@ def write_labels(
     colours: bool = True,
     classes: ClassTable | None = None,
     ome_zarr_version: Literal["0.4", "0.5"] = "0.4",
+    made_by: str = "",
 ) -> None:
     """Write a label image as compressed uint16, whole or not at all.
 
@@ -58,6 +59,8 @@ def write_labels(
         Names of classes, and the rest that a user has said about them.
     ome_zarr_version : {"0.4", "0.5"}
         More programs read 0.4.
+    made_by : str
+        The fingerprint of the model that has made them.
 
     Raises
     ------
@@ -72,6 +75,6 @@ def write_labels(
         raise FileError(f"Cannot write {path}: labels are whole numbers, not {labels.dtype}.")
     grid = label_grid(target, tuple(labels.shape), axes, scale, unit, translate)
     labels_format.check_shape(target, grid.shape)
-    whole = LabelsToWrite(target, labels, grid, classes or ClassTable(), colours, ome_zarr_version)
+    whole = LabelsToWrite(target, labels, grid, classes or ClassTable(), colours, ome_zarr_version, made_by)
     with labels_format.whole(target) as temporary:
         labels_format.write(temporary, whole)
