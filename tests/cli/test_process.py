@@ -53,9 +53,10 @@ def test_status_2_without_a_traceback(tmp_path: Path) -> None:
     assert done == Done(2, "", "ufseg: There is no file or folder none.tif.\n")
 
 
-def _take_ctrl_c() -> None:
-    """Be open to SIGINT, as what is started in a terminal is; tests in the background of a shell are not, and hand that on."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _take_signals() -> None:
+    """Be open to SIGINT and SIGHUP, as what is started in a terminal is; tests in the background are not, and hand that on."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Terminal:
@@ -73,7 +74,7 @@ class Terminal:
             text=True,
             env=environment(),
             start_new_session=True,
-            preexec_fn=_take_ctrl_c,
+            preexec_fn=_take_signals,
         )
         os.close(writer)
         self.shown = ""

@@ -100,7 +100,8 @@ def test_what_is_grey_says_why(dock: Dock) -> None:
     assert "no run" in tip(dock, "pause")
     dock.segment_to_end()
     assert "Select two classes" in tip(dock, "merge")
-    assert "Select a class" in tip(dock, "background")
+    assert "Select a class" in tip(dock, "split")
+    assert dock.part("background").isEnabled()  # of the background that was found
     assert "Nothing to undo" in tip(dock, "undo")
     result = dock.widget._results.active
     select_classes(dock, result.background)

@@ -1,7 +1,7 @@
 """A few quick runs at low resolution, side by side to choose from: other seeds, other smoothness."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import Any
 
@@ -85,11 +85,11 @@ def iter_variations(
     """
     image, factor = small_copy(source, item, stopped)
     is_volume = config.spatial_dims == 3
-    axes = "CZYX" if is_volume else "CYX"
+    small = replace(source, data=image, axes="CZYX" if is_volume else "CYX", squeezed=False, is_rgb=source.is_picture)
     for chosen in varied(config):
         size = chosen.local_contrast_size
         quick = chosen.replace(local_contrast_size=max(_LEAST_CONTRAST, size / factor) if size else size)
-        session = TrainingSession(image, quick, axes=axes, device=device, stopped=stopped)
+        session = TrainingSession(small, quick, device=device, stopped=stopped)
         result = run_to_end(session.run(_SECONDS), stopped)
         seen = (len(result.labels) // 2,) if is_volume else ()
         yield Variation(chosen, image[(slice(None), *seen)], result.labels[seen], result.model)
