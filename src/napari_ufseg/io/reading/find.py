@@ -8,7 +8,7 @@ from napari_ufseg.engine.errors import FileError, warn
 from napari_ufseg.engine.leftovers import restore
 from napari_ufseg.io.paths import IMAGE_SUFFIXES, LABELS_ENDING, ZARR_SUFFIX, is_zarr, require_no_address
 from napari_ufseg.io.reading.known_labels import says_labels
-from napari_ufseg.io.reading.tiff_series import files_beside
+from napari_ufseg.io.reading.tiff.series import files_beside
 
 _MOST_NAMED = 4  # files that a sentence names one by one
 

@@ -19,7 +19,7 @@ from napari_ufseg.io.reading.image_file import ImageFile
 from napari_ufseg.io.reading.ome_zarr import label_folders, open_zarr, series_of_zarr
 from napari_ufseg.io.reading.picture import open_picture
 from napari_ufseg.io.reading.series import Series, choose_series
-from napari_ufseg.io.reading.tiff import open_tiff, series_of_tiff
+from napari_ufseg.io.reading.tiff.image import open_tiff, series_of_tiff
 from napari_ufseg.io.reading.zarr_pixels import missing_words
 
 

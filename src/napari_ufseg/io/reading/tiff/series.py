@@ -10,7 +10,7 @@ import tifffile
 from napari_ufseg.io.paths import TIFF_SUFFIXES
 from napari_ufseg.io.quiet import without_log
 from napari_ufseg.io.reading.series import Series, choose_series, told_of_series
-from napari_ufseg.io.reading.tiff_directory import open_pages
+from napari_ufseg.io.reading.tiff.directory import open_pages
 
 _KINDS = (  # as tifffile tells descriptions apart
     *("shaped", "lsm", "mmstack", "ome", "imagej", "ndtiff", "fluoview", "stk", "sis", "svs", "scn", "qpi", "ndpi"),

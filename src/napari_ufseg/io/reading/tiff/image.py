@@ -20,9 +20,9 @@ from napari_ufseg.io.reading.file_pixels import FilePixels, WatchedPixels
 from napari_ufseg.io.reading.image_file import ImageFile, LazyArray
 from napari_ufseg.io.reading.known_labels import CLASSES_TAG, LABELS_SOFTWARE, classes_in_json
 from napari_ufseg.io.reading.series import Series
-from napari_ufseg.io.reading.tiff_directory import ChainEnd, end_of_chain, open_pages
-from napari_ufseg.io.reading.tiff_samples import Channels, Colours, is_colour, kept_samples, palette_of, told_of_samples
-from napari_ufseg.io.reading.tiff_series import TiffImage, as_series, chosen_series, series_in
+from napari_ufseg.io.reading.tiff.directory import ChainEnd, end_of_chain, open_pages
+from napari_ufseg.io.reading.tiff.samples import Channels, Colours, is_colour, kept_samples, palette_of, told_of_samples
+from napari_ufseg.io.reading.tiff.series import TiffImage, as_series, chosen_series, series_in
 
 
 def open_tiff(

@@ -1,0 +1,1 @@
+"""TIFF files: the image that is meant, its pages, samples and series."""
