@@ -1,13 +1,13 @@
 """Qt parts that several panels share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from magicgui.widgets import create_widget
 from napari.utils import notifications
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtGui import QKeyEvent, QKeySequence
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QCollapsible
 
 _NOWHERE = "\u200b"  # a space without a width
@@ -198,3 +198,26 @@ def allow(button: QPushButton, why_not: str = "") -> None:
         button.setProperty(_TIP, button.toolTip())
     button.setEnabled(not why_not)
     button.setToolTip(plain("\n".join(filter(None, (why_not, str(button.property(_TIP)))))))
+
+
+class Form(QWidget):
+    """A form that unfolds in the dock, and is hidden until it is opened; Escape closes it."""
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Escape closes it."""
+        if event is not None and event.key() == Qt.Key.Key_Escape:
+            self.hide()
+        else:
+            super().keyPressEvent(event)
+
+    def row_of_buttons(self, *buttons: tuple[str, str, str, str, Callable[[], Any]]) -> QWidget:
+        """Buttons side by side: text, name, name for who does not see it, tip, and what a click does."""
+        row = QWidget()
+        inner = QHBoxLayout(row)
+        inner.setContentsMargins(0, 0, 0, 0)
+        for text, name, title, tip, act in buttons:
+            button = named_button(text, name, tip)
+            button.setAccessibleName(title)
+            button.clicked.connect(act)
+            inner.addWidget(button)
+        return row

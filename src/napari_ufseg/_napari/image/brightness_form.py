@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
 
-from napari_ufseg._napari.parts import PlainLabel, named_button
+from napari_ufseg._napari.parts import Form, PlainLabel
 from napari_ufseg.engine.config import InputOptions
 from napari_ufseg.engine.errors import ConfigError, UfsegError
 from napari_ufseg.engine.images.intensity import learn_range
@@ -26,7 +25,7 @@ _TIP = (
 )
 
 
-class BrightnessForm(QWidget):
+class BrightnessForm(Form):
     """A histogram, two ends, a value for no data, and three buttons; hidden until it is opened.
 
     Signals
@@ -78,7 +77,19 @@ class BrightnessForm(QWidget):
         self.message.setObjectName("ufseg.brightness.message")
         self.message.setWordWrap(True)
         form.addRow(self.message)
-        form.addRow(self._buttons())
+        form.addRow(
+            self.row_of_buttons(
+                (
+                    "Set",
+                    "brightness.set",
+                    "Set: brightness",
+                    "Take this for the next run; no pixel changes.",
+                    self.finish,
+                ),
+                ("Auto", "brightness.auto", "Auto: brightness", "Go back to what is found by itself.", self._forget),
+                ("Cancel", "brightness.cancel", "Cancel: brightness", "Leave it as it is.", self.hide),
+            )
+        )
         self.hide()
 
     def open(self, source: ImageSource, light: dict[str, Any]) -> None:
@@ -98,13 +109,6 @@ class BrightnessForm(QWidget):
         self._draw()
         self.show()
         self.ends[0].setFocus()
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Escape closes it."""
-        if event is not None and event.key() == Qt.Key.Key_Escape:
-            self.hide()
-        else:
-            super().keyPressEvent(event)
 
     def finish(self) -> bool:
         """Take what is written, if the form is open; False, with a sentence in it, if that can be none."""
@@ -157,21 +161,6 @@ class BrightnessForm(QWidget):
         used = "; ".join(f"{channel.low:.4g} to {channel.high:.4g}" for channel in found.channels)
         told = [f"{words[:1].upper()}{words[1:]}" for words in found.told]
         self.message.setText(" ".join([f"Used here: {used}.", *told]))
-
-    def _buttons(self) -> QWidget:
-        row = QWidget()
-        buttons = QHBoxLayout(row)
-        buttons.setContentsMargins(0, 0, 0, 0)
-        for text, name, tip, act in (
-            ("Set", "brightness.set", "Take this for the next run; no pixel changes.", self.finish),
-            ("Auto", "brightness.auto", "Go back to what is found by itself.", self._forget),
-            ("Cancel", "brightness.cancel", "Leave it as it is.", self.hide),
-        ):
-            button = named_button(text, name, tip)
-            button.setAccessibleName(f"{text}: brightness")
-            button.clicked.connect(act)
-            buttons.addWidget(button)
-        return row
 
 
 _ENDS = (

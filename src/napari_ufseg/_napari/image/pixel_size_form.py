@@ -1,18 +1,17 @@
 """What the user says of the size of a pixel: a form that unfolds below the words about the image."""
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QWidget
 
 from napari_ufseg._napari.layers.pixel_size import PixelSize
-from napari_ufseg._napari.parts import PlainLabel, named_button
+from napari_ufseg._napari.parts import Form, PlainLabel
 
 _UNITS = {"pixel": "pixel", "nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 _STEPS = {"Z": "Between planes (Z)", "Y": "Height (Y)", "X": "Width (X)"}
 _LEAST, _MOST = 1e-6, 1e6
 
 
-class PixelSizeForm(QWidget):
+class PixelSizeForm(Form):
     """A field for each axis of space, a unit, and two buttons; hidden until it is opened.
 
     Signals
@@ -49,7 +48,16 @@ class PixelSizeForm(QWidget):
         self.message.setObjectName("ufseg.pixel_size.message")
         self.message.setWordWrap(True)
         form.addRow(self.message)
-        form.addRow(self._buttons())
+        set_tip, leave_tip = (
+            "Give the image and its labels this pixel size; no pixel changes.",
+            "Leave the pixel size as it is.",
+        )
+        form.addRow(
+            self.row_of_buttons(
+                ("Set", "pixel_size.set", "Set the pixel size", set_tip, self.finish),
+                ("Cancel", "pixel_size.cancel", "Leave the pixel size as it is", leave_tip, self.hide),
+            )
+        )
         self.hide()
 
     def open(self, size: PixelSize) -> None:
@@ -70,27 +78,6 @@ class PixelSizeForm(QWidget):
         self.show()
         self._fields["Y"].setFocus()
         self._fields["Y"].selectAll()
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Escape closes it."""
-        if event is not None and event.key() == Qt.Key.Key_Escape:
-            self.hide()
-        else:
-            super().keyPressEvent(event)
-
-    def _buttons(self) -> QWidget:
-        row = QWidget()
-        buttons = QHBoxLayout(row)
-        buttons.setContentsMargins(0, 0, 0, 0)
-        for text, name, tip, act in (
-            ("Set", "pixel_size.set", "Give the image and its labels this pixel size; no pixel changes.", self.finish),
-            ("Cancel", "pixel_size.cancel", "Leave the pixel size as it is.", self.hide),
-        ):
-            button = named_button(text, name, tip)
-            button.setAccessibleName(f"{text} the pixel size" if text == "Set" else "Leave the pixel size as it is")
-            button.clicked.connect(act)
-            buttons.addWidget(button)
-        return row
 
     def _on_height(self, height: str) -> None:
         """Most pixels are square: the width follows as long as it was the same."""
