@@ -24,7 +24,6 @@ from napari_ufseg.cli.arguments import (
     UsageError,
 )
 from napari_ufseg.engine.config import DEFAULT_PRESET, INTENSITY_CHOICES, PRESETS, Option, SegmentationConfig, options
-from napari_ufseg.engine.errors import ConfigError
 from napari_ufseg.engine.images.source import checked_intensity_range, checked_nodata
 from napari_ufseg.engine.labels.hierarchy import checked_detail
 from napari_ufseg.io import LABEL_FORMATS, TIFF, label_endings, label_formats_told, require_no_address
@@ -526,15 +525,7 @@ def _opening(known: argparse.Namespace) -> ImageOpening:
 def _brightness(known: argparse.Namespace) -> tuple[float | str, tuple[float, float] | None]:
     """--nodata and --range."""
     ends = None if known.range is None else known.range.split(",")
-    try:
-        return checked_nodata(known.nodata), checked_intensity_range(ends)
-    except ConfigError as error:
-        words = (
-            str(error)
-            .replace(f"intensity_range is {ends!r}", f"range is {known.range!r}")
-            .replace("intensity_range", "range")
-        )
-        raise UsageError(words) from None
+    return checked_nodata(known.nodata), checked_intensity_range(ends, "range", known.range)
 
 
 def _whole(name: str, value: Any) -> int | None:

@@ -75,10 +75,7 @@ def placed_whole(
     written: _Written | None = None
     try:
         with _told_as(asked):
-            target = target_of(asked)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            clear_litter(target.parent)
-            temporary = temporary_beside(target)
+            target, temporary = _make_room(asked)
             written = _Written(_told_as(asked)(partial(place, temporary, target)), partial(drop_temporary, temporary))
             yield target, temporary
             waiting = _together.get()
@@ -90,6 +87,14 @@ def placed_whole(
     finally:
         if written is not None:
             written.drop()
+
+
+def _make_room(asked: Path) -> tuple[Path, Path]:
+    """What is written if a path is asked for, whose folder is there then, and a temporary path beside it."""
+    target = target_of(asked)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    clear_litter(target.parent)
+    return target, temporary_beside(target)
 
 
 @contextmanager
@@ -216,10 +221,7 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
     folder: Path | None = None
     try:
         with _told_as(beside):
-            target = target_of(beside)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            clear_litter(target.parent)
-            folder = temporary_beside(target).with_suffix("")
+            folder = _make_room(beside)[1].with_suffix("")
             keep_name(folder.name)
             folder.mkdir()
             yield folder

@@ -37,7 +37,7 @@ def test_tiles_give_what_the_whole_gives_also_into_an_array_on_disk(tmp_path):
     source = open_source(image)
     part = source.whole
     brightness = model.range_for(learn_intensity(source, SMALL))
-    for cell, response in box_responses(model.network, model.config, source, brightness, 0, part):
+    for cell, response, _ in box_responses(model.network, model.config, source, brightness, 0, part):
         plain = margin_of(response, model.class_labels).numpy()  # perhaps by more threads, whose sums differ a little
         np.testing.assert_allclose(margin[cell.slices], plain, atol=1e-4)
     assert 0 <= margin.min() < margin.max() <= 1

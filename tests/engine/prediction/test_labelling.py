@@ -219,7 +219,7 @@ def assert_as_in_one_pass(model, image, axes):
     brightness = learn_intensity(source, InputOptions(scaling="minmax"))
     expected = in_one_pass(model, source, brightness)
     seen = torch.zeros(source.item_shape, dtype=torch.int64)
-    for cell, response in box_responses(model.network, model.config, source, brightness, 0, source.whole):
+    for cell, response, _ in box_responses(model.network, model.config, source, brightness, 0, source.whole):
         assert float((response - expected[(slice(None), *cell.slices)]).abs().max()) < 1e-4
         seen[cell.slices] += 1
     assert (seen == 1).all()

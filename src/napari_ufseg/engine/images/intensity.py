@@ -423,7 +423,6 @@ class IntensitySummary:
     def _no_data(self) -> tuple[tuple[float, ...] | None, list[str]]:
         """The value that stands where there are no data, and what is said about it."""
         assert self._odd is not None
-        assert self._ranking is not None
         if not isinstance(self._nodata, str):
             return (self._nodata,) * self._n_channels, []
         if self._nodata == "none":
@@ -463,21 +462,22 @@ class IntensitySummary:
             within = [-np.inf, np.inf]
             for is_high in (False, True):
                 odd = self._odd.odd(i, without, is_high=is_high)
-                if odd is not None and self._decides(i, odd, without, is_high=is_high):
+                if odd is None or not self._decides(i, odd, without, is_high=is_high):
+                    continue
+                share = self._ranking.share_beyond(i, odd.limit, without, is_high=is_high)
+                if share <= odd.most:
                     within[is_high] = odd.limit
-                    share = self._ranking.share_beyond(i, odd.limit, without, is_high=is_high)
                     told.append(self._words(odd.kind, share, is_high=is_high, channel=i))
             limits.append((within[0], within[1]))
         return limits, told
 
     def _decides(self, group: int, odd: Odd, without: Sequence[float], *, is_high: bool) -> bool:
-        """Whether odd pixels would decide the range, and are few."""
+        """Whether odd pixels would decide the range."""
         assert self._ranking is not None
         low, high = self._ranking.percentiles(group, PERCENTILES, without)
         if low >= high:
             low, high = self._ranking.percentiles(group, (0.0, 100.0), without)
-        is_beyond = high > odd.limit if is_high else low < odd.limit
-        return is_beyond and self._ranking.share_beyond(group, odd.limit, without, is_high=is_high) <= odd.most
+        return high > odd.limit if is_high else low < odd.limit
 
     def _words(self, kind: str, share: float, *, is_high: bool, channel: int) -> str:
         """What is said about odd pixels."""
@@ -504,7 +504,7 @@ class IntensitySummary:
         ]
 
     def _levels(self, pixels: "_Sample", found: IntensityRange) -> tuple[Levels, ...]:
-        values = pixels.values
+        values = pixels.values.astype(np.float64)
         values = values[:, ~found.where_no_data(values)]
         light = light_of(as_seen(found.scaled(values), self._options), self._options)
         return tuple(levels_of(kind) for kind in light)
@@ -591,9 +591,10 @@ class _Sample:
         self._taken += other._taken
 
     @property
-    def values(self) -> npt.NDArray[np.float64]:
-        """(C, n) array."""
-        return np.concatenate(self._taken, axis=1).astype(np.float64)
+    def values(self) -> npt.NDArray[Any]:
+        """(C, n) array, of the type of the image."""
+        self._taken = [np.concatenate(self._taken, axis=1)]
+        return self._taken[0]
 
     def percentiles(
         self,
@@ -617,7 +618,7 @@ class _Sample:
         return _least_step(levels[counts * 1000 > len(values)])
 
     def _kept(self, group: int, without: Sequence[float], within: tuple[float, float]) -> npt.NDArray[np.float64]:
-        values: npt.NDArray[np.float64] = self.values.reshape(self._n_groups, -1)[group]
+        values: npt.NDArray[np.float64] = self.values.reshape(self._n_groups, -1)[group].astype(np.float64)
         for value in _values_of(group, self._n_groups, without):
             values = values[values != value]
         lowest, highest = max(within[0], _LOWEST), min(within[1], -_LOWEST)  # which leaves NaN and infinite ones out
@@ -640,7 +641,7 @@ class _Noise:
     def __init__(self, n_values: int) -> None:
         self._step = 2 * max(1, ceil((n_values / 4 / self._SQUARES) ** 0.5))
         self._taken: list[npt.NDArray[np.float32]] = []
-        self._corners: list[npt.NDArray[np.float64]] = []
+        self._corners: list[npt.NDArray[Any]] = []
 
     def add(self, values: npt.NDArray[Any], box: Box) -> None:
         """Take in the squares whose corners lie in a grid that is the same for every piece."""
@@ -653,7 +654,7 @@ class _Noise:
         with np.errstate(over="ignore", invalid="ignore"):  # huge floats, and NaN
             sizes = np.abs((four[0] - four[1]) - (four[2] - four[3])).astype(np.float32)
         self._taken.append(sizes.reshape(len(values), -1))
-        self._corners.append(corner[..., :rows, :columns].reshape(len(values), -1).astype(np.float64))
+        self._corners.append(corner[..., :rows, :columns].reshape(len(values), -1))
 
     def merge(self, other: Any) -> None:
         self._taken += other._taken

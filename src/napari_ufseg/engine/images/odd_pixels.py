@@ -14,6 +14,7 @@ from napari_ufseg.engine.images.tiling import Box
 CELL = 8  # edge of the cells that are looked at; fixed from the corner of an item, so that pieces play no part
 _MOST_CELLS = 2**16
 _THIRD = CELL * CELL // 3
+_LOWER, _UPPER, _PEAK, _HALFWAY = 0, 1, 2, 6  # places among the features of a cell
 REACH = 2  # pixels around an odd one that it is replaced by the median of
 _FEW_BETWEEN = 1  # neighbours halfway to the brightest pixel of a cell; light that has passed a lens has more
 _FEW_HALFWAY = 5  # of the 64 pixels of a cell; a blurred edge has more
@@ -116,7 +117,10 @@ class OddPixels:
     def __init__(self, item_shape: Sequence[int], n_pixels: int) -> None:
         self._shape = tuple(item_shape)
         self._every = max(1, ceil((n_pixels / CELL**2 / _MOST_CELLS) ** 0.5))
-        self._cells: list[npt.NDArray[np.float64]] = []
+        self._features: dict[bool, list[Floats]] = {
+            False: [],
+            True: [],
+        }  # of bright peaks, and of dark ones upside down
         self._extremes: dict[tuple[bool, tuple[float, ...]], npt.NDArray[np.int64]] = {}
         self._seen = 0
 
@@ -126,14 +130,18 @@ class OddPixels:
         if cells.dtype.kind == "f":
             cells = np.where(np.isfinite(cells), cells, np.nan)
         if cells.shape[1]:
-            self._cells.append(_features(cells, corners))
+            lower, upper = _thirds(cells)
+            numbers = cells.astype(np.float64)
+            self._features[True].append(_features(numbers, lower, upper, corners))
+            self._features[False].append(_features(-numbers, -upper, -lower, corners))
             self._seen += cells[0].size
             for is_high in (False, True):
                 self._note_extreme(values, cells, box, is_high=is_high)
 
     def merge(self, other: Self) -> None:
         """Take in what another summary of the same image tells."""
-        self._cells += other._cells
+        for is_high, found in other._features.items():
+            self._features[is_high] += found
         self._seen += other._seen
         for key, counts in other._extremes.items():
             self._extremes[key] = self._extremes.get(key, 0) + counts
@@ -151,11 +159,15 @@ class OddPixels:
 
     def _is_sharp(self, value: Sequence[float], *, is_high: bool) -> bool:
         """Whether few pixels lie between those of a value and the others, in the cells that hold both."""
-        cells = np.concatenate(self._cells, axis=1)
-        peak, base, halfway = (2, 0, 10) if is_high else (6, 1, 11)
-        its = np.reshape(value, (-1, 1))
-        is_mixed = (cells[..., peak] == its).all(0) & (cells[..., base] != its).all(0)
-        return not is_mixed.any() or bool(np.quantile(cells[:, is_mixed, halfway], 0.25) <= _FEW_HALFWAY)
+        cells = self._joined(is_high=is_high)
+        its = np.reshape(value, (-1, 1)) * (1 if is_high else -1)
+        is_mixed = (cells[..., _PEAK] == its).all(0) & (cells[..., _LOWER] != its).all(0)
+        return not is_mixed.any() or bool(np.quantile(cells[:, is_mixed, _HALFWAY], 0.25) <= _FEW_HALFWAY)
+
+    def _joined(self, *, is_high: bool) -> Floats:
+        """(C, N, 7) features of all cells so far."""
+        self._features[is_high] = [np.concatenate(self._features[is_high], axis=1)]
+        return self._features[is_high][0]
 
     def odd(self, channel: int, without: Sequence[float], *, is_high: bool) -> "Odd | None":
         """From which brightness on pixels of a channel are odd; None if there are none.
@@ -172,18 +184,14 @@ class OddPixels:
         is_high : bool
             Whether pixels that are too bright are looked for.
         """
-        if not self._cells:
+        if not self._seen:
             return None
-        cells = np.concatenate(self._cells, axis=1)[channel]
-        lower, upper, *of_peaks = cells.T
-        top, between, row, column = of_peaks[:4] if is_high else of_peaks[4:8]
-        if not is_high:  # upside down
-            lower, upper, top = -upper, -lower, -top
-        signs = np.array(without) * (1 if is_high else -1)
-        told = ~(np.isin(lower, signs) | np.isin(upper, signs)) & np.isfinite(lower + upper + top)
-        if not told.any():
+        cells = self._joined(is_high=is_high)[channel]
+        gone = np.array(without) * (1 if is_high else -1)
+        is_told = ~np.isin(cells[:, [_LOWER, _UPPER]], gone).any(1) & np.isfinite(cells[:, : _PEAK + 1]).all(1)
+        if not is_told.any():
             return None
-        lower, upper, top, between, row, column = (its[told] for its in (lower, upper, top, between, row, column))
+        lower, upper, top, between, row, column, _ = cells[is_told].T
         calm, floor = np.quantile(lower, 0.999), np.quantile(upper, 0.001)
         span = max(0.0, calm - floor) + 2 * max(0.0, float(np.median(top - lower)))  # of what is there, and of noise
         beyond = top > calm + span
@@ -228,41 +236,28 @@ class OddPixels:
         self._extremes[key] = self._extremes.get(key, 0) + counts
 
 
-def _features(cells: Values, corners: npt.NDArray[np.int64]) -> Floats:
-    """(C, N, 12): of each cell the brightness of its lower and its upper third; of its brightest pixel, and then of its
-    darkest one, the value, how many neighbours lie between it and these, its row and its column; how many pixels of the
-    cell lie between, for both."""
+def _thirds(cells: Values) -> tuple[Floats, Floats]:
+    """The brightness of the lower and of the upper third of each cell, (C, N) both."""
     flat = cells.reshape(*cells.shape[:2], -1)
     ordered = np.partition(flat, (_THIRD, flat.shape[-1] - 1 - _THIRD), axis=-1)
-    lower, upper = ordered[..., _THIRD].astype(np.float64), ordered[..., -1 - _THIRD].astype(np.float64)
-    peaks = [*_peak(cells, lower, corners, is_high=True), *_peak(cells, upper, corners, is_high=False)]
-    halfway = [_count_halfway(cells, lower, peaks[0]), _count_halfway(cells, upper, peaks[4])]
-    return np.stack([lower, upper, *peaks, *halfway], axis=-1)
+    return ordered[..., _THIRD].astype(np.float64), ordered[..., -1 - _THIRD].astype(np.float64)
 
 
-def _count_halfway(cells: Values, base: Floats, peak: Floats) -> Floats:
-    """How many pixels of each cell lie between its extreme pixel and the base."""
-    with np.errstate(invalid="ignore"):
-        height = np.abs(peak / 2 - base / 2)[..., None, None]
-        rise = np.abs(cells.astype(np.float64) / 2 - base[..., None, None] / 2)
-        halfway: Floats = ((rise > 0.2 * height) & (rise < 0.8 * height)).sum((-2, -1)).astype(np.float64)
-    return halfway
-
-
-def _peak(cells: Values, base: Floats, corners: npt.NDArray[np.int64], *, is_high: bool) -> tuple[Floats, ...]:
-    """The extreme pixel of each cell: its value, how many neighbours in the cell lie between it and the base, row, column."""
-    flat = cells.reshape(*cells.shape[:2], -1)
-    row, column = np.divmod((flat.argmax if is_high else flat.argmin)(-1), CELL)
-    padded = np.pad(cells.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=np.nan)
+def _features(cells: Floats, lower: Floats, upper: Floats, corners: npt.NDArray[np.int64]) -> Floats:
+    """(C, N, 7): of each cell the brightness of its thirds; of its brightest pixel the value, how many neighbours in the cell
+    lie halfway between the lower third and it, its row and its column; how many pixels of the cell lie there."""
+    place = cells.reshape(*cells.shape[:2], -1).argmax(-1)
+    row, column = np.divmod(place, CELL)
     c, n = np.ogrid[: cells.shape[0], : cells.shape[1]]
-    peak = padded[c, n, row + 1, column + 1]
-    between = np.zeros(peak.shape)
+    peak = cells[c, n, row, column]
     with np.errstate(invalid="ignore"):  # NaN is nowhere between
-        height = np.abs(peak / 2 - base / 2)  # halves of huge floats do not overflow
-        for dy, dx in np.ndindex(3, 3):
-            rise = np.abs(padded[c, n, row + dy, column + dx] / 2 - base / 2)
-            between += (rise > 0.2 * height) & (rise < 0.8 * height)
-    return peak, between, row + corners[:, 0], column + corners[:, 1]
+        height = np.abs(peak / 2 - lower / 2)[..., None, None]  # halves of huge floats do not overflow
+        rise = np.abs(cells / 2 - lower[..., None, None] / 2)
+        is_halfway = (rise > 0.2 * height) & (rise < 0.8 * height)
+    around = np.pad(is_halfway, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    between = sum(around[c, n, row + dy, column + dx].astype(np.float64) for dy, dx in np.ndindex(3, 3))
+    places = row + corners[:, 0], column + corners[:, 1]
+    return np.stack([lower, upper, peak, between, *places, is_halfway.sum((-2, -1))], axis=-1)
 
 
 def _all_of_three(mask: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.bool_]:

@@ -279,16 +279,21 @@ def checked_nodata(given: Any) -> float | str:
     return "auto" if np.isnan(value) else value  # NaN holds no data anyway
 
 
-def checked_intensity_range(given: Any) -> tuple[float, float] | None:
-    """The values that become 0 and 1 as somebody has given them; ConfigError if they can be none."""
+def checked_intensity_range(given: Any, name: str = "intensity_range", shown: Any = None) -> tuple[float, float] | None:
+    """The values that become 0 and 1 as somebody has given them; ConfigError if they can be none.
+
+    The sentence calls them by `name`, and shows them as they were `shown`, if that is another way.
+    """
     if given is None:
         return None
     try:
         low, high = (float(value) for value in given)
     except (TypeError, ValueError):
-        raise ConfigError(f"intensity_range is {given!r}: give two numbers, the dark end and the bright end.") from None
+        raise ConfigError(
+            f"{name} is {given if shown is None else shown!r}: give two numbers, the dark end and the bright end."
+        ) from None
     if not (np.isfinite([low, high]).all() and low < high):
-        raise ConfigError(f"intensity_range is {low:g} to {high:g}: the second number must be larger, and both finite.")
+        raise ConfigError(f"{name} is {low:g} to {high:g}: the second number must be larger, and both finite.")
     return low, high
 
 

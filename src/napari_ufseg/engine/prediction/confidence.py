@@ -76,7 +76,7 @@ def margin_images(
         out = np.ones(task.box.shape, np.float32)
         if not job.brightness.is_constant:
             parts = box_responses(network, model.config, job.source, job.brightness, task.item, task.box)
-            for cell, response in parts:
+            for cell, response, _ in parts:
                 out[cell.within(task.box).slices] = margin_of(response, model.class_labels).cpu().numpy()
         job.source.write(job.out, task.item, task.box, out)
         return out.size

@@ -62,15 +62,15 @@ def label_box(
     (Y, X) or (Z, Y, X) array of uint16
         Of the shape of `box`.
     """
+    labels = np.full(box.shape, class_labels[0], np.uint16)
     if brightness.is_constant:
-        labels = np.full(box.shape, class_labels[0], np.uint16)
-    else:
-        labels = np.empty(box.shape, np.uint16)
-        table = np.asarray(class_labels, np.uint16)
-        for cell, responses in box_responses(network, config, source, brightness, item, box):
-            labels[cell.within(box).slices] = table[responses.max(0).indices.cpu().numpy()]
-    if brightness.leaves_no_data:
-        labels[brightness.where_no_data(source.read(item, box))] = NO_DATA
+        if brightness.leaves_no_data:
+            labels[brightness.where_no_data(source.read(item, box))] = NO_DATA
+        return labels
+    table = np.asarray(class_labels, np.uint16)
+    for cell, responses, gone in box_responses(network, config, source, brightness, item, box):
+        its = table[responses.max(0).indices.cpu().numpy()]
+        labels[cell.within(box).slices] = its if gone is None else np.where(gone, NO_DATA, its)
     return labels
 
 
@@ -81,8 +81,8 @@ def box_responses(
     brightness: IntensityRange,
     item: int,
     box: Box,
-) -> Iterator[tuple[Box, Tensor]]:
-    """The response (K, *cell) of the network, cell by cell of the fixed grid, cut to the box."""
+) -> Iterator[tuple[Box, Tensor, npt.NDArray[np.bool_] | None]]:
+    """The response (K, *cell) of the network, cell by cell of the fixed grid, cut to the box; where the cell holds no data, or None."""
     shape = source.item_shape
     edges = block_edges(len(shape))
     outer = box.snapped(edges, shape)
@@ -97,7 +97,10 @@ def box_responses(
         with torch.inference_mode():  # never around the yield: an error outside would leave the whole thread in it
             responses = network(inputs[None].to(device))[0]
         cell = Box(tuple(map(max, block.start, box.start)), tuple(map(min, block.stop, box.stop)))
-        yield cell, responses[(slice(None), *cell.within(around).slices)]
+        gone = None
+        if brightness.leaves_no_data:
+            gone = brightness.where_no_data(values[(slice(None), *cell.within(seen).slices)])
+        yield cell, responses[(slice(None), *cell.within(around).slices)], gone
 
 
 def to_label_image(classes: Tensor, class_labels: Sequence[int]) -> LabelImage:

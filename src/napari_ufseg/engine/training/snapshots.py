@@ -155,7 +155,7 @@ class SnapshotMaker:
         found = []
         for start, (item, box) in zip(first, places, strict=False):
             labels = to_label_image(trainer.labels[start + item][box.slices], trainer.class_labels)
-            gone = trainer.no_data_of(start + item)
+            gone = trainer.no_data[start + item]
             if gone is not None:
                 labels[gone[box.slices].numpy()] = NO_DATA
             found.append(labels)

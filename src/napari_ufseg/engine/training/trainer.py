@@ -95,6 +95,8 @@ class Trainer:
         On the device; no scribbles are None.
     labels : list of (Y, X) or (Z, Y, X) int16 tensors
         Class index of every pixel in the last step that saw it.
+    no_data : list of (Y, X) or (Z, Y, X) bool tensors, or None
+        Where each image holds no data; None where it does everywhere.
     history : list of EpochRecord
     n_batches : int
         Batches of an epoch.
@@ -121,7 +123,7 @@ class Trainer:
         self._trained = chosen.trained
         ranges = chosen.brightness[:_MOST_RANGES] if config.scaling == "robust" else []  # else each image by itself
         self._intensity = tuple(replace(its, told=()) for its in ranges)
-        self._no_data = [chosen.where_no_data(i) for i in range(len(chosen.images))]
+        self.no_data = [chosen.where_no_data(i) for i in range(len(chosen.images))]
         self._targets = None if chosen.targets is None else [item.to(device) for item in chosen.targets]
         if warm_start is None:
             self.class_labels = tuple(range(1, config.n_classes + 1))
@@ -223,12 +225,8 @@ class Trainer:
 
     def _with_data(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Those that are trained on, as they are or, where pixels hold no data, as a line of the others."""
-        gone = [(images[i], self._no_data[i]) for i in self._trained]
+        gone = [(images[i], self.no_data[i]) for i in self._trained]
         return [item if mask is None else item[..., ~mask].unsqueeze(-2) for item, mask in gone]
-
-    def no_data_of(self, i: int) -> Tensor | None:
-        """Where image `i` holds no data; None if it does everywhere."""
-        return self._no_data[i]
 
     def _class_targets(self, batch: list[int]) -> ClassTargets | None:
         """What classes and pixels are meant to be, unless every class is one of its own and every pixel free."""
@@ -384,5 +382,5 @@ class Trainer:
 
     def _sampled(self, i: int, step: int) -> slice | Tensor:
         """Every so many of the pixels of image `i`, of those that hold data."""
-        gone = self._no_data[i]
+        gone = self.no_data[i]
         return slice(None, None, step) if gone is None else (~gone).flatten().nonzero()[:, 0][::step]
